@@ -1,0 +1,2 @@
+//! The program `kwik`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! KWIK client: one ordered stream per request, many servers behind it.

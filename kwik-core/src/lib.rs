@@ -1,0 +1,1 @@
+//! KWIK's decisions, sans-IO: reassembly, windows, paths, delegation and repair.

@@ -1,0 +1,1 @@
+//! KWIK server: primaries that delegate, secondaries that contribute.

@@ -1,0 +1,1 @@
+//! Acceptance tests of KWIK, one file per requirement.
