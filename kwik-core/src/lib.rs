@@ -1,1 +1,22 @@
-//! KWIK's decisions, sans-IO: reassembly, windows, paths, delegation and repair.
+//! KWIK's decisions, sans-IO: what to send, to whom, and what to believe.
+//!
+//! Nothing here opens a socket, reads a clock or draws a random number: time and seeds are arguments. Each module
+//! uses only those above it in this list.
+
+pub mod time;
+
+pub mod interval;
+
+pub mod window;
+
+pub mod reassembly;
+
+pub mod conflict;
+
+pub mod path;
+
+pub mod stream;
+
+pub mod delegation;
+
+pub mod session;
