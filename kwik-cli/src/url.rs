@@ -1,0 +1,144 @@
+//! `kwik://HOST:PORT/PATH`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use percent_encoding::percent_decode_str;
+use url::Host;
+
+use crate::request_path::RequestPath;
+
+/// Where a file is: a server and a path below its root.
+///
+/// Parsing checks the form of the address; the path is judged by [`path`](Self::path), since a path that leaves the
+/// root is a refused request, not a misused command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KwikUrl {
+    text: String,
+    host: Host<String>,
+    port: u16,
+    encoded_path: String,
+}
+
+impl KwikUrl {
+    /// Name or IP literal of the server, without brackets.
+    pub(crate) fn host(&self) -> String {
+        match &self.host {
+            Host::Domain(name) => name.clone(),
+            Host::Ipv4(address) => address.to_string(),
+            Host::Ipv6(address) => address.to_string(),
+        }
+    }
+
+    /// UDP port of the server.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `HOST:PORT`, for messages.
+    pub(crate) fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The path, percent-decoded once.
+    pub(crate) fn path(&self) -> anyhow::Result<RequestPath> {
+        let decoded = percent_decode_str(&self.encoded_path)
+            .decode_utf8()
+            .with_context(|| format!("{self}: the path is not UTF-8; percent-encode UTF-8"))?;
+        RequestPath::new(decoded).with_context(|| self.to_string())
+    }
+}
+
+impl FromStr for KwikUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const FORM: &str = "want kwik://HOST:PORT/PATH";
+        let rest = text.strip_prefix("kwik://").ok_or(FORM)?;
+        let (authority, encoded_path) = rest.split_once('/').ok_or(FORM)?;
+        let (host, port) = authority.rsplit_once(':').ok_or(FORM)?;
+        if text.contains(['?', '#']) {
+            return Err("a kwik URL has no query and no fragment; write %3F for ?, %23 for #".into());
+        }
+        let port = port.parse().ok().filter(|port| *port != 0);
+        Ok(Self {
+            text: text.to_owned(),
+            host: Host::parse(host).map_err(|error| format!("{error}; {FORM}"))?,
+            port: port.ok_or_else(|| format!("the port is a number from 1 to 65535; {FORM}"))?,
+            encoded_path: encoded_path.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for KwikUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn path_of(text: &str) -> anyhow::Result<String> {
+        Ok(text.parse::<KwikUrl>().unwrap().path()?.as_str().to_owned())
+    }
+
+    #[test]
+    fn host_port_and_path_are_taken_apart() {
+        let url: KwikUrl = "kwik://Origin.Example:4433/sub/big.bin".parse().unwrap();
+        assert_eq!((url.host().as_str(), url.port()), ("origin.example", 4433));
+        assert_eq!(url.path().unwrap().as_str(), "sub/big.bin");
+        let url: KwikUrl = "kwik://[::1]:1/x".parse().unwrap();
+        assert_eq!((url.host().as_str(), url.server().as_str()), ("::1", "[::1]:1"));
+    }
+
+    #[test]
+    fn the_path_is_percent_decoded_exactly_once() {
+        assert_eq!(path_of("kwik://h:1/a%20b%2Fc").unwrap(), "a b/c");
+        assert_eq!(path_of("kwik://h:1/%252e%252e/x").unwrap(), "%2e%2e/x");
+        assert_eq!(path_of("kwik://h:1/%C3%BC").unwrap(), "ü");
+    }
+
+    #[test]
+    fn a_path_that_leaves_the_root_is_refused_before_anything_is_sent() {
+        for path in [
+            "..",
+            "../etc/passwd",
+            "a/../../etc/passwd",
+            "%2e%2e/etc/passwd",
+            "%2E%2E%2Fetc%2Fpasswd",
+            "..%2fetc",
+            "/etc/passwd",
+            "%2Fetc/passwd",
+            "a%00b",
+            "",
+            "%ff",
+        ] {
+            let error = path_of(&format!("kwik://h:1/{path}")).unwrap_err();
+            assert!(format!("{error:#}").starts_with("kwik://h:1/"), "{error:#}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_kwik_url_is_refused() {
+        for text in [
+            "",
+            "http://h:1/x",
+            "kwik://h/x",
+            "kwik://h:1",
+            "kwik://h:0/x",
+            "kwik://h:65536/x",
+            "kwik://:1/x",
+            "kwik://user@h:1/x",
+            "kwik://[::1/x",
+            "kwik://h:1/x?y",
+            "kwik://h:1/x#y",
+            "kwik://a b:1/x",
+        ] {
+            assert!(text.parse::<KwikUrl>().is_err(), "{text}");
+        }
+    }
+}
