@@ -15,8 +15,22 @@ pub mod conflict;
 
 pub mod path;
 
+pub mod mapping;
+
+pub mod grant;
+
+pub mod orders;
+
+pub mod admission;
+
+pub mod relay;
+
 pub mod stream;
 
 pub mod delegation;
+
+pub mod gap;
+
+pub mod stall;
 
 pub mod session;
