@@ -1,1 +1,10 @@
-//! (to be filled)
+//! The two halves of a KWIK stream.
+
+mod receive;
+mod send;
+
+pub use receive::{
+    Counters, Failure, Inserted, Read, ReceiveConfig, ReceiveError, ReceiveHalf, SourceKey,
+    SourceStats,
+};
+pub use send::{DelegateError, FinishError, OutFrame, SendConfig, SendHalf, WriteError};
