@@ -1,11 +1,21 @@
 //! KWIK's wire format: identifiers, frames and the incremental codec.
 //!
-//! The one definition is `proto/`; the types here are what the rest of KWIK uses. Generated protobuf types stay
-//! inside this crate.
+//! The one definition is `proto/`, its rules are in `docs/spec/`; the types here are what the rest of KWIK uses.
+//! Generated protobuf types stay inside this crate. Control frames are in [`control`], what carriers hold is in [`data`].
 
+pub mod control;
+pub mod data;
+mod error;
 pub mod frame;
 pub mod id;
 
+mod code;
+mod queue;
+mod reader;
+mod varint;
+mod wire;
+
+pub use error::{DecodeError, InvalidField, Problem};
 pub use id::{
     ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
 };

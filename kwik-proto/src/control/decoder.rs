@@ -1,0 +1,255 @@
+//! Takes a control stream apart.
+
+use bytes::Bytes;
+use prost::Message;
+
+use super::limits::{MAX_ADDRESSES, MAX_HELD, MAX_MAPPINGS, MAX_ORDERS};
+use super::{MAX_CONTROL_FRAME, from_wire};
+use crate::error::{DecodeError, InvalidField, Problem};
+use crate::frame::ControlFrame;
+use crate::queue::ChunkQueue;
+use crate::reader::{Extent, Form, LENGTH_DELIMITED, Reader, Stop, VARINT};
+use crate::varint;
+
+/// Highest field number of this version's frames.
+const LAST_FRAME: u32 = 25;
+
+/// Decodes what arrives on a control stream, in whatever chunks it comes.
+///
+/// [`push`](Self::push) what QUIC delivered, then [`poll`](Self::poll) until it returns `None`. Unknown fields, and frames
+/// of unknown numbers that are not critical, are passed over. A frame above [`MAX_CONTROL_FRAME`] is refused before any
+/// of its bytes are waited for. Every error is fatal: each further `poll` returns it again.
+#[derive(Debug, Default)]
+pub struct ControlDecoder {
+    queue: ChunkQueue,
+    skipped: u64,
+    failed: Option<DecodeError>,
+}
+
+impl ControlDecoder {
+    /// A decoder for a control stream of which nothing has arrived.
+    ///
+    /// ```
+    /// let decoder = kwik_proto::control::ControlDecoder::new();
+    /// assert_eq!(decoder.held(), 0);
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next bytes of the stream.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.queue.push(chunk);
+    }
+
+    /// The next frame; `None`: more bytes are needed.
+    ///
+    /// # Errors
+    /// The bytes are not what the protocol allows; above all [`DecodeError::UnknownCriticalFrame`].
+    pub fn poll(&mut self) -> Result<Option<ControlFrame>, DecodeError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let result = self.next_frame();
+        if let Err(error) = &result {
+            self.failed = Some(error.clone());
+        }
+        result
+    }
+
+    /// The stream ended (QUIC's FIN). Call it when [`poll`](Self::poll) has returned `None`.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] inside a frame, and the error of `poll` after one.
+    pub fn finish(&self) -> Result<(), DecodeError> {
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None if self.queue.is_empty() => Ok(()),
+            None => Err(DecodeError::Truncated { field: "ControlFrame", at: self.queue.at() }),
+        }
+    }
+
+    /// Bytes that were pushed and not decoded: less than a frame once `poll` has returned `None`.
+    pub fn held(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Frames of unknown numbers that were passed over.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn next_frame(&mut self) -> Result<Option<ControlFrame>, DecodeError> {
+        while let Some((body, at)) = self.next_body()? {
+            match frame(&body, at)? {
+                Some(frame) => return Ok(Some(frame)),
+                None => self.skipped += 1,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next message, in one piece, and where it starts.
+    fn next_body(&mut self) -> Result<Option<(Bytes, u64)>, DecodeError> {
+        let at = self.queue.at();
+        let mut prefix = [0; varint::MAX_LEN];
+        let count = self.queue.peek(&mut prefix);
+        let mut reader = Reader::new(&prefix[..count], at, Extent::Partial, Form::Shortest);
+        let size = match reader.varint("ControlFrame") {
+            Ok(size) => size,
+            Err(Stop::More) => return Ok(None),
+            Err(Stop::Wrong(error)) => return Err(error),
+        };
+        let limit = MAX_CONTROL_FRAME as u64;
+        if size > limit {
+            return Err(DecodeError::TooLarge { field: "ControlFrame", size, limit, at });
+        }
+        let (start, size) = (reader.index(), size as usize);
+        if self.queue.len() < start + size {
+            return Ok(None);
+        }
+        self.queue.skip(start);
+        let body = self.queue.take_contiguous(size).unwrap_or_default();
+        Ok(Some((body, at + start as u64)))
+    }
+}
+
+/// Reads a `ControlFrame` message; `None`: it may be passed over.
+fn frame(body: &Bytes, at: u64) -> Result<Option<ControlFrame>, DecodeError> {
+    let top = whole(TopLevel::read(body, at))?;
+    match (top.known, top.unknown) {
+        (Some((number, start, end)), _) => {
+            let inner = at + start as u64;
+            known(number, body.slice(start..end), inner).map(Some)
+        }
+        (None, Some((number, at))) if top.critical => {
+            Err(DecodeError::UnknownCriticalFrame { number, at })
+        }
+        (None, Some(_)) => Ok(None),
+        (None, None) => {
+            let invalid = InvalidField { field: "ControlFrame.frame", problem: Problem::Missing };
+            Err(DecodeError::Invalid { invalid, at })
+        }
+    }
+}
+
+/// Running out of a whole message's bytes is an error, which the reader reports as such.
+fn whole<T>(result: Result<T, Stop>) -> Result<T, DecodeError> {
+    result.map_err(|stop| match stop {
+        Stop::Wrong(error) => error,
+        Stop::More => unreachable!("a reader of a whole message never waits"),
+    })
+}
+
+/// What a `ControlFrame` holds, before any of it is decoded.
+#[derive(Default)]
+struct TopLevel {
+    critical: bool,
+    /// Field number of the frame, and where its message lies in the body.
+    known: Option<(u32, usize, usize)>,
+    /// Number and place of the first field that this version does not know.
+    unknown: Option<(u32, u64)>,
+}
+
+impl TopLevel {
+    fn read(body: &[u8], at: u64) -> Result<Self, Stop> {
+        let mut reader = Reader::new(body, at, Extent::Whole, Form::Any);
+        let mut top = Self::default();
+        while !reader.is_empty() {
+            let tag = reader.tag("ControlFrame")?;
+            match tag.number {
+                1 => {
+                    tag.expect(VARINT, "ControlFrame.critical")?;
+                    top.critical = reader.varint("ControlFrame.critical")? != 0;
+                }
+                number @ 2..=LAST_FRAME => {
+                    tag.expect(LENGTH_DELIMITED, "ControlFrame.frame")?;
+                    if let Some((first, ..)) = top.known {
+                        let second = number;
+                        return Err(DecodeError::TwoFrames { first, second, at: tag.at }.into());
+                    }
+                    let message = reader.delimited("ControlFrame.frame")?;
+                    let end = reader.index();
+                    top.known = Some((number, end - message.len(), end));
+                }
+                number => {
+                    top.unknown.get_or_insert((number, tag.at));
+                    reader.skip(tag, "ControlFrame")?;
+                }
+            }
+        }
+        Ok(top)
+    }
+}
+
+fn known(number: u32, body: Bytes, at: u64) -> Result<ControlFrame, DecodeError> {
+    let frame = match number {
+        2 => from_wire::hello(message("Hello", body, at)?),
+        3 => from_wire::welcome(message("Welcome", body, at)?),
+        4 => from_wire::refuse(message("Refuse", body, at)?),
+        5 => from_wire::add_path(message("AddPath", body, at)?),
+        6 => from_wire::add_path_result(message("AddPathResult", body, at)?),
+        7 => from_wire::remove_path(message("RemovePath", body, at)?),
+        8 => from_wire::path_status(message("PathStatus", body, at)?),
+        9 => from_wire::token_request(message("TokenRequest", body, at)?),
+        10 => from_wire::signed_orders(message("SignedOrders", body, at)?),
+        11 => from_wire::delegation_status(message("DelegationStatus", body, at)?),
+        12 => from_wire::stream_reset(message("StreamReset", body, at)?),
+        13 => from_wire::stream_stop(message("StreamStop", body, at)?),
+        14 => from_wire::stream_closed(message("StreamClosed", body, at)?),
+        15 => from_wire::stream_window(message("StreamWindow", body, at)?),
+        16 => from_wire::stream_blocked(message("StreamBlocked", body, at)?),
+        17 => from_wire::stream_progress(message("StreamProgress", body, at)?),
+        18 => from_wire::gap(message("Gap", body, at)?),
+        19 => from_wire::relay(message("Relay", body, at)?),
+        20 => from_wire::relay_credit(message("RelayCredit", body, at)?),
+        21 => from_wire::mapping_query(message("MappingQuery", body, at)?),
+        22 => from_wire::mapping_snapshot(message("MappingSnapshot", body, at)?),
+        23 => from_wire::ping(message("Ping", body, at)?),
+        24 => from_wire::pong(message("Pong", body, at)?),
+        25 => from_wire::session_close(message("SessionClose", body, at)?),
+        _ => unreachable!("the top level was read with the same numbers"),
+    };
+    let frame = frame.and_then(|frame| frame.validate().map(|()| frame));
+    frame.map_err(|invalid| DecodeError::Invalid { invalid, at })
+}
+
+/// Decodes one generated message. Repeated messages are counted first: each entry takes two bytes on the wire and up to
+/// a hundred in memory.
+pub(super) fn message<M: Message + Default>(
+    name: &'static str,
+    body: Bytes,
+    at: u64,
+) -> Result<M, DecodeError> {
+    let counted = match name {
+        "AddPath" => Some((3, MAX_ADDRESSES, "AddPath.addresses")),
+        "Orders" => Some((5, MAX_ORDERS, "Orders.orders")),
+        "StreamProgress" => Some((4, MAX_HELD, "StreamProgress.held")),
+        "MappingSnapshot" => Some((2, MAX_MAPPINGS, "MappingSnapshot.mappings")),
+        _ => None,
+    };
+    if let Some((number, limit, field)) = counted {
+        let size = whole(count(&body, at, name, number))?;
+        if size > limit {
+            let problem = Problem::TooLong { size: size as u64, limit: limit as u64 };
+            return Err(DecodeError::Invalid { invalid: InvalidField { field, problem }, at });
+        }
+    }
+    M::decode(body).map_err(|error| {
+        let cause = error.to_string();
+        let cause = cause.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&cause);
+        DecodeError::Malformed { message: name, cause: cause.into(), at }
+    })
+}
+
+/// How often the field occurs in a message.
+fn count(body: &[u8], at: u64, message: &'static str, number: u32) -> Result<usize, Stop> {
+    let mut reader = Reader::new(body, at, Extent::Whole, Form::Any);
+    let mut count = 0;
+    while !reader.is_empty() {
+        let tag = reader.tag(message)?;
+        count += usize::from(tag.number == number);
+        reader.skip(tag, message)?;
+    }
+    Ok(count)
+}
