@@ -14,7 +14,9 @@ impl FromStr for Pin {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let hex = text.strip_prefix(PREFIX).ok_or("a pin starts with 'sha256:'")?;
-        decode_hex(hex).map(Self).ok_or_else(|| "a pin has 64 hex digits after 'sha256:'".to_owned())
+        decode_hex(hex)
+            .map(Self)
+            .ok_or_else(|| "a pin has 64 hex digits after 'sha256:'".to_owned())
     }
 }
 

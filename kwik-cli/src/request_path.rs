@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
-/// Longest path that is accepted, in bytes: that of Linux.
-const MAX_LENGTH: usize = 4096;
+/// Longest path that is accepted, in bytes: with tag and shift it has to fit the 4 KiB of a delegation's resource.
+const MAX_LENGTH: usize = 4000;
 
 /// A relative path of plain names with forward slashes: no `..`, no `.`, no empty name, no NUL.
 ///
@@ -76,7 +76,7 @@ impl fmt::Display for BadPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Empty => "the path names no file",
-            Self::TooLong => "the path is longer than 4096 bytes",
+            Self::TooLong => "the path is longer than 4000 bytes",
             Self::Nul => "the path has a NUL byte",
             Self::Absolute => "the path is absolute; name a file below the server's root",
             Self::Traversal => "the path has '.' or '..'; name a file below the server's root",
@@ -115,6 +115,6 @@ mod tests {
         ] {
             assert_eq!(RequestPath::new(text), Err(why), "{text:?}");
         }
-        assert_eq!(RequestPath::new("x".repeat(4097)), Err(BadPath::TooLong));
+        assert_eq!(RequestPath::new("x".repeat(4001)), Err(BadPath::TooLong));
     }
 }

@@ -59,7 +59,9 @@ impl FromStr for KwikUrl {
         let (authority, encoded_path) = rest.split_once('/').ok_or(FORM)?;
         let (host, port) = authority.rsplit_once(':').ok_or(FORM)?;
         if text.contains(['?', '#']) {
-            return Err("a kwik URL has no query and no fragment; write %3F for ?, %23 for #".into());
+            return Err(
+                "a kwik URL has no query and no fragment; write %3F for ?, %23 for #".into()
+            );
         }
         let port = port.parse().ok().filter(|port| *port != 0);
         Ok(Self {
