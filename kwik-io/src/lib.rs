@@ -1,1 +1,16 @@
 //! What KWIK's client and server drivers share: frames over s2n-quic streams, TLS, workers.
+//!
+//! No rule of the protocol is decided here: this crate opens sockets, runs threads, signs and verifies, and moves
+//! bytes between QUIC streams and `kwik-core`.
+
+pub mod env;
+
+pub mod worker;
+
+pub mod tls;
+
+pub mod key;
+
+pub mod sign;
+
+pub mod connection;

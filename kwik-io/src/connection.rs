@@ -1,0 +1,229 @@
+//! What a QUIC connection tells about itself: round trips, losses, signs of life, the TLS exporter.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use kwik_core::time::Instant;
+use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta, events};
+
+use crate::env::Env;
+use crate::tls::{Refusal, RefusalCell};
+
+/// Label of the TLS exporter (RFC 8446, 7.5) that an admission is bound to; without context.
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-kwik-admission";
+
+/// Statistics of one QUIC connection, written by its endpoint and readable from any thread without a lock.
+///
+/// You meet one in [`crate::endpoint::Dialled`] and [`crate::endpoint::Accepted`]. It stays readable after the
+/// connection ended and then keeps its last values. Each value is current by itself; two values read one after the
+/// other may come from different moments.
+///
+/// ```
+/// use kwik_io::connection::ConnectionStats;
+///
+/// let stats = ConnectionStats::default();
+/// assert_eq!(stats.smoothed_rtt(), None);
+/// assert_eq!(stats.last_datagram(), None);
+/// ```
+#[derive(Debug, Default)]
+pub struct ConnectionStats {
+    smoothed_rtt_us: AtomicU64,
+    rtt_variation_us: AtomicU64,
+    min_rtt_us: AtomicU64,
+    congestion_window: AtomicU64,
+    bytes_in_flight: AtomicU64,
+    last_datagram_ns: AtomicU64,
+    received_datagrams: AtomicU64,
+    received_bytes: AtomicU64,
+    lost_packets: AtomicU64,
+    lost_bytes: AtomicU64,
+    exporter: OnceLock<[u8; 32]>,
+    refusal: OnceLock<Refusal>,
+}
+
+impl ConnectionStats {
+    /// Smoothed round-trip time (RFC 9002, 5.3); `None` before the first sample.
+    pub fn smoothed_rtt(&self) -> Option<Duration> {
+        micros(&self.smoothed_rtt_us)
+    }
+
+    /// Variation of the round-trip time (RFC 9002, 5.3); `None` before the first sample.
+    pub fn rtt_variation(&self) -> Option<Duration> {
+        self.smoothed_rtt()?;
+        Some(Duration::from_micros(self.rtt_variation_us.load(Ordering::Relaxed)))
+    }
+
+    /// Least round-trip time seen; `None` before the first sample.
+    pub fn min_rtt(&self) -> Option<Duration> {
+        micros(&self.min_rtt_us)
+    }
+
+    /// Congestion window, in bytes; 0 before the first acknowledgement.
+    pub fn congestion_window(&self) -> u64 {
+        self.congestion_window.load(Ordering::Relaxed)
+    }
+
+    /// Bytes sent and not yet acknowledged or lost, at the last acknowledgement.
+    pub fn bytes_in_flight(&self) -> u64 {
+        self.bytes_in_flight.load(Ordering::Relaxed)
+    }
+
+    /// When the last datagram arrived that belongs to this connection, in the time of the [`Env`] that the endpoint
+    /// was started with; `None` before the first. It drives the path's liveness clock.
+    pub fn last_datagram(&self) -> Option<Instant> {
+        match self.last_datagram_ns.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Instant::from_start(Duration::from_nanos(nanos))),
+        }
+    }
+
+    /// Datagrams that arrived.
+    pub fn received_datagrams(&self) -> u64 {
+        self.received_datagrams.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of UDP payload that arrived.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Packets declared lost, without probes for a larger datagram size.
+    pub fn lost_packets(&self) -> u64 {
+        self.lost_packets.load(Ordering::Relaxed)
+    }
+
+    /// Bytes in packets declared lost, without probes for a larger datagram size.
+    pub fn lost_bytes(&self) -> u64 {
+        self.lost_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The connection's keying material under [`EXPORTER_LABEL`], equal at both ends and at no other connection;
+    /// `None` until the handshake is complete.
+    pub fn exporter(&self) -> Option<[u8; 32]> {
+        self.exporter.get().copied()
+    }
+
+    /// Why the certificate verifier refused the server; `None` if it did not.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.get()
+    }
+}
+
+fn micros(value: &AtomicU64) -> Option<Duration> {
+    match value.load(Ordering::Relaxed) {
+        0 => None,
+        micros => Some(Duration::from_micros(micros)),
+    }
+}
+
+/// Rounded up to a microsecond, so that a sample is never mistaken for none.
+fn to_micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1)
+}
+
+/// What s2n-quic keeps for a connection on behalf of the [`Observer`].
+pub(crate) struct Observed {
+    pub(crate) stats: Arc<ConnectionStats>,
+    /// The start of the endpoint's clock in the time of the [`Env`], so that no event reads a clock again.
+    clock_start: Instant,
+}
+
+/// Fills the [`ConnectionStats`] of an endpoint's connections.
+pub(crate) struct Observer {
+    env: Env,
+    /// Where the endpoint's certificate verifier leaves its reason; empty on a server.
+    refusal: RefusalCell,
+}
+
+impl Observer {
+    pub(crate) fn new(env: Env, refusal: RefusalCell) -> Self {
+        Self { env, refusal }
+    }
+}
+
+impl event::Subscriber for Observer {
+    type ConnectionContext = Observed;
+
+    /// A dialler brings the statistics along, and so can read them while the handshake is under way; for an accepted
+    /// connection they are made here.
+    fn create_connection_context(
+        &mut self,
+        meta: &ConnectionMeta,
+        info: &ConnectionInfo,
+    ) -> Self::ConnectionContext {
+        let brought = info.application.and_then(|any| any.downcast_ref::<Arc<ConnectionStats>>());
+        let elapsed = meta.timestamp.duration_since_start();
+        let clock_start = self.env.now().elapsed().saturating_sub(elapsed);
+        Observed {
+            stats: brought.cloned().unwrap_or_default(),
+            clock_start: Instant::from_start(clock_start),
+        }
+    }
+
+    fn on_datagram_received(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        meta: &ConnectionMeta,
+        event: &events::DatagramReceived,
+    ) {
+        let at = context.clock_start + meta.timestamp.duration_since_start();
+        let nanos = u64::try_from(at.elapsed().as_nanos()).unwrap_or(u64::MAX).max(1);
+        let stats = &context.stats;
+        stats.last_datagram_ns.store(nanos, Ordering::Relaxed);
+        stats.received_datagrams.fetch_add(1, Ordering::Relaxed);
+        stats.received_bytes.fetch_add(event.len.into(), Ordering::Relaxed);
+    }
+
+    fn on_recovery_metrics(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        event: &events::RecoveryMetrics,
+    ) {
+        let stats = &context.stats;
+        stats.congestion_window.store(event.congestion_window.into(), Ordering::Relaxed);
+        stats.bytes_in_flight.store(event.bytes_in_flight.into(), Ordering::Relaxed);
+        stats.rtt_variation_us.store(to_micros(event.rtt_variance), Ordering::Relaxed);
+        stats.min_rtt_us.store(to_micros(event.min_rtt), Ordering::Relaxed);
+        stats.smoothed_rtt_us.store(to_micros(event.smoothed_rtt), Ordering::Relaxed);
+    }
+
+    fn on_packet_lost(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        event: &events::PacketLost,
+    ) {
+        if event.is_mtu_probe {
+            return;
+        }
+        context.stats.lost_packets.fetch_add(1, Ordering::Relaxed);
+        context.stats.lost_bytes.fetch_add(event.bytes_lost.into(), Ordering::Relaxed);
+    }
+
+    fn on_tls_exporter_ready(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        event: &events::TlsExporterReady,
+    ) {
+        let mut secret = [0; 32];
+        if event.session.tls_exporter(EXPORTER_LABEL, b"", &mut secret).is_ok() {
+            let _ = context.stats.exporter.set(secret);
+        }
+    }
+
+    /// The verifier ran a moment ago in this same task, for this very connection: its reason is taken out before
+    /// another handshake can leave one.
+    fn on_tls_handshake_failed(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        _event: &events::TlsHandshakeFailed,
+    ) {
+        if let Some(refusal) = self.refusal.take() {
+            let _ = context.stats.refusal.set(refusal);
+        }
+    }
+}

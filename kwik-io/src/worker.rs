@@ -1,0 +1,132 @@
+//! The threads that endpoints and pumps run on.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// Where workers run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// That many threads of their own, each with a current-thread runtime; 0 counts as 1. Default: one per core, at
+    /// least two. Fewer: a secondary's cryptography takes time from the primary's socket. More: wake-ups across cores.
+    Threads(usize),
+    /// The runtime that is current at the start, for all: what a simulation needs, where a host is one runtime.
+    Current,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(2, NonZeroUsize::get);
+        Self::Threads(cores.max(2))
+    }
+}
+
+/// A small pool of workers, shared by all sessions of a client or server.
+///
+/// Endpoints, the pumps of their carriers and session tasks live on workers, never on the application's runtime, so
+/// that an application that blocks stops nothing but itself. A thread ends when the last handle to it (this pool, a
+/// [`Worker`], or a task on it that holds one) is dropped; that never blocks, and may happen inside any runtime.
+///
+/// ```
+/// use kwik_io::worker::{Placement, Workers};
+///
+/// let workers = Workers::start(Placement::Threads(2))?;
+/// let worker = workers.next();
+/// let (answer, asked) = std::sync::mpsc::channel();
+/// worker.spawn(async move { answer.send(6 * 7) });
+/// assert_eq!(asked.recv(), Ok(42));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Workers {
+    workers: Arc<[Worker]>,
+    turn: Arc<AtomicUsize>,
+}
+
+/// A handle to one worker. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Worker(Arc<Home>);
+
+#[derive(Debug)]
+struct Home {
+    index: usize,
+    runtime: Handle,
+    /// Its drop ends the thread.
+    _stop: Option<oneshot::Sender<()>>,
+}
+
+impl Workers {
+    /// Starts the workers and warms up their cryptography (about 60 ms on the worker's own thread, which the first
+    /// handshake would otherwise wait for).
+    ///
+    /// # Errors
+    /// When the system gives no thread or no event queue; with [`Placement::Current`] outside a runtime.
+    pub fn start(placement: Placement) -> io::Result<Self> {
+        let workers: io::Result<Arc<[Worker]>> = match placement {
+            Placement::Threads(count) => (0..count.max(1)).map(Worker::start).collect(),
+            Placement::Current => Worker::current().map(|worker| [worker].into()),
+        };
+        Ok(Self { workers: workers?, turn: Arc::default() })
+    }
+
+    /// The next worker, in turn.
+    pub fn next(&self) -> Worker {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.workers[turn % self.workers.len()].clone()
+    }
+
+    /// All workers, in the order of their index.
+    pub fn iter(&self) -> impl Iterator<Item = &Worker> {
+        self.workers.iter()
+    }
+}
+
+impl Worker {
+    fn start(index: usize) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        thread::Builder::new().name(format!("kwik-worker-{index}")).spawn(move || {
+            crate::tls::warm_up();
+            // Ends with an error when every handle is gone: that is the signal.
+            let _ = runtime.block_on(stopped);
+            // Tasks are dropped here, on their own thread; a blocking call of one must not keep the thread.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self(Arc::new(Home { index, runtime: handle, _stop: Some(stop) })))
+    }
+
+    fn current() -> io::Result<Self> {
+        let runtime = Handle::try_current().map_err(io::Error::other)?;
+        crate::tls::warm_up();
+        Ok(Self(Arc::new(Home { index: 0, runtime, _stop: None })))
+    }
+
+    /// Runs `future` on this worker. The task goes on if the handle that this returns is dropped.
+    pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.runtime.spawn(future)
+    }
+
+    /// Position in its pool, from 0.
+    pub fn index(&self) -> usize {
+        self.0.index
+    }
+
+    /// The worker's runtime, to start endpoints on.
+    pub fn runtime(&self) -> &Handle {
+        &self.0.runtime
+    }
+}
+
+#[cfg(test)]
+mod tests;
