@@ -1,0 +1,245 @@
+//! What was ever granted, and to whom.
+
+use std::collections::BTreeMap;
+
+use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+
+use crate::interval::RangeSet;
+
+/// What a path may send of one stream, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowed {
+    ranges: RangeSet,
+    /// Everything from here on.
+    open_from: Option<Offset>,
+    /// Everything below here was read by the application: no byte of it can do harm.
+    read_offset: Offset,
+}
+
+impl Allowed {
+    /// Whether every byte of `range` is allowed.
+    pub fn allows(&self, range: ByteRange) -> bool {
+        let open_from = self.open_from.unwrap_or(Offset::MAX);
+        let start = range.start().max(self.read_offset);
+        let end = range.end().min(open_from);
+        ByteRange::new(start, end).is_none_or(|rest| self.ranges.covers(rest))
+    }
+
+    /// Whether nothing was granted.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty() && self.open_from.is_none()
+    }
+
+    /// The bounded ranges above what was read, in order.
+    pub fn ranges(&self) -> impl Iterator<Item = ByteRange> + '_ {
+        self.ranges.iter()
+    }
+
+    /// Start of the part without an end.
+    pub fn open_from(&self) -> Option<Offset> {
+        self.open_from
+    }
+}
+
+/// What [`Grants::record`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It counts from now on.
+    Kept,
+    /// There was no room: the path may not use it.
+    Full,
+}
+
+/// Everything that was ever granted in a session: the rule "was it ever granted to this path".
+///
+/// A grant is never taken back here: revoking stops *sending*, and bytes that were under way may still arrive from a
+/// path that is revoked or gone. It ends with its stream ([`Grants::forget`]).
+///
+/// Ranges below the reader's offset are dropped ([`Grants::handle_read`]), so what is kept is bounded by the window.
+/// Both ends keep one: the client judges contributions by it, a secondary its own application's writes.
+///
+/// ```
+/// use kwik_core::grant::Grants;
+/// use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+///
+/// let at = |offset| Offset::new(offset).unwrap();
+/// let (edge, stream) = (PathId::new(1), StreamId::from_wire(0).unwrap());
+/// let mut grants = Grants::default();
+/// grants.record(edge, stream, at(100), Some(at(200)));
+/// assert!(grants.allows(edge, stream, ByteRange::new(at(150), at(200)).unwrap()));
+/// assert!(!grants.allows(edge, stream, ByteRange::new(at(150), at(201)).unwrap()));
+/// assert_eq!(grants.known_end(stream), at(200));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Grants {
+    streams: BTreeMap<StreamId, StreamGrants>,
+    /// Paths that may send anything on any stream that takes contributions.
+    unbounded: std::collections::BTreeSet<PathId>,
+    refused: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct StreamGrants {
+    paths: BTreeMap<PathId, PathGrants>,
+    known_end: Offset,
+    read_offset: Offset,
+}
+
+#[derive(Clone, Debug, Default)]
+struct PathGrants {
+    ranges: RangeSet,
+    open_from: Option<Offset>,
+}
+
+impl Grants {
+    /// Separate ranges kept per path and stream: 4,096, a window of 256 MiB in ranges of 64 KiB. The primary pays: a
+    /// grant beyond it does not count, and what is sent on it is refused.
+    pub const MAX_RANGES: usize = 4096;
+    /// Streams with grants at a time: 8,192. The primary pays likewise.
+    pub const MAX_STREAMS: usize = 8192;
+
+    /// The primary grants `start..end` of a stream to a path, without an end if `end` is `None`. A range that is
+    /// empty or runs backwards is nothing.
+    pub fn record(
+        &mut self,
+        path: PathId,
+        stream: StreamId,
+        start: Offset,
+        end: Option<Offset>,
+    ) -> Recorded {
+        let recorded = self.try_record(path, stream, start, end);
+        if recorded == Recorded::Full {
+            self.refused = self.refused.saturating_add(1);
+        }
+        recorded
+    }
+
+    fn try_record(
+        &mut self,
+        path: PathId,
+        stream: StreamId,
+        start: Offset,
+        end: Option<Offset>,
+    ) -> Recorded {
+        if end.is_some_and(|end| end <= start) {
+            return Recorded::Kept;
+        }
+        if !self.streams.contains_key(&stream) && self.streams.len() >= Self::MAX_STREAMS {
+            return Recorded::Full;
+        }
+        let grants = self.streams.entry(stream).or_default();
+        let read_offset = grants.read_offset;
+        let on_path = grants.paths.entry(path).or_default();
+        let Some(range) = end.and_then(|end| ByteRange::new(start, end)) else {
+            on_path.open_from = Some(on_path.open_from.map_or(start, |known| known.min(start)));
+            return Recorded::Kept;
+        };
+        if on_path.ranges.count() >= Self::MAX_RANGES && !on_path.joins(range) {
+            return Recorded::Full;
+        }
+        grants.known_end = grants.known_end.max(range.end());
+        if let Some(unread) = ByteRange::new(range.start().max(read_offset), range.end()) {
+            on_path.ranges.insert(unread);
+        }
+        Recorded::Kept
+    }
+
+    /// A path may send anything on any stream, from now on.
+    pub fn grant_all(&mut self, path: PathId) {
+        self.unbounded.insert(path);
+    }
+
+    /// Whether every byte of `range` was ever granted to the path. Bytes that were read already are always allowed.
+    pub fn allows(&self, path: PathId, stream: StreamId, range: ByteRange) -> bool {
+        if self.unbounded.contains(&path) {
+            return true;
+        }
+        let Some(grants) = self.streams.get(&stream) else { return false };
+        let Some(on_path) = grants.paths.get(&path) else { return false };
+        let open_from = on_path.open_from.unwrap_or(Offset::MAX);
+        let start = range.start().max(grants.read_offset);
+        ByteRange::new(start, range.end().min(open_from))
+            .is_none_or(|rest| on_path.ranges.covers(rest))
+    }
+
+    /// What the path may send of the stream now: a copy, for who sends or receives it elsewhere.
+    pub fn allowed(&self, path: PathId, stream: StreamId) -> Allowed {
+        let grants = self.streams.get(&stream);
+        let read_offset = grants.map_or(Offset::ZERO, |grants| grants.read_offset);
+        if self.unbounded.contains(&path) {
+            return Allowed { open_from: Some(Offset::ZERO), read_offset, ..Allowed::default() };
+        }
+        match grants.and_then(|grants| grants.paths.get(&path)) {
+            Some(PathGrants { ranges, open_from }) => {
+                Allowed { ranges: ranges.clone(), open_from: *open_from, read_offset }
+            }
+            None => Allowed::default(),
+        }
+    }
+
+    /// The paths that have any grant for the stream, by number.
+    pub fn paths_for(&self, stream: StreamId) -> Vec<PathId> {
+        let granted = self.streams.get(&stream).into_iter().flat_map(|grants| grants.paths.keys());
+        let all: std::collections::BTreeSet<_> = granted.chain(&self.unbounded).copied().collect();
+        all.into_iter().collect()
+    }
+
+    /// The paths with a grant without an end for the stream: those that need its window.
+    pub fn open_ended_for(&self, stream: StreamId) -> Vec<PathId> {
+        let open = |path: &PathId| self.allowed_open(*path, stream);
+        self.paths_for(stream).into_iter().filter(open).collect()
+    }
+
+    fn allowed_open(&self, path: PathId, stream: StreamId) -> bool {
+        let on_path = self.streams.get(&stream).and_then(|grants| grants.paths.get(&path));
+        self.unbounded.contains(&path) || on_path.is_some_and(|grants| grants.open_from.is_some())
+    }
+
+    /// End of every bounded range ever granted on the stream. Grants without an end promise nothing.
+    pub fn known_end(&self, stream: StreamId) -> Offset {
+        self.streams.get(&stream).map_or(Offset::ZERO, |grants| grants.known_end)
+    }
+
+    /// The application read up to `read_offset`: what was granted below it need not be kept.
+    pub fn handle_read(&mut self, stream: StreamId, read_offset: Offset) {
+        let Some(grants) = self.streams.get_mut(&stream) else { return };
+        grants.read_offset = grants.read_offset.max(read_offset);
+        let Some(read) = ByteRange::new(Offset::ZERO, grants.read_offset) else { return };
+        for on_path in grants.paths.values_mut() {
+            on_path.ranges.remove(read);
+        }
+    }
+
+    /// The stream is over.
+    pub fn forget(&mut self, stream: StreamId) {
+        self.streams.remove(&stream);
+    }
+
+    /// Streams with grants.
+    pub fn streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Separate ranges kept, over all paths and streams.
+    pub fn ranges(&self) -> usize {
+        let counts = self.streams.values().flat_map(|grants| grants.paths.values());
+        counts.map(|on_path| on_path.ranges.count()).sum()
+    }
+
+    /// Grants that found no room.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+}
+
+impl PathGrants {
+    /// Whether adding `range` makes no further range: it overlaps or touches one.
+    fn joins(&self, range: ByteRange) -> bool {
+        let before = Offset::new(range.start().value().saturating_sub(1)).unwrap_or(Offset::ZERO);
+        ByteRange::new(before, range.end().saturating_add(1))
+            .is_some_and(|wider| self.ranges.overlaps(wider))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,231 @@
+//! Which KWIK stream ids exist, existed, and may still come.
+
+use std::collections::BTreeSet;
+
+use kwik_proto::frame::Limits;
+use kwik_proto::{Initiator, StreamId, StreamKind};
+
+/// What a stream id is at this end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Open, and the application may know it.
+    Open,
+    /// Open because a grant named it or a higher id; the application does not know it yet.
+    Announced,
+    /// It was open once.
+    Closed,
+    /// Nobody ever named it.
+    Never,
+}
+
+/// What a frame that names a stream id did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RemoteId {
+    /// The stream was open already.
+    Open,
+    /// The stream is over.
+    Closed,
+    /// Something is new.
+    Opened {
+        /// Streams that exist from now on, in order: the id and all lower ones of its kind.
+        created: Vec<StreamId>,
+        /// Streams that the application may accept from now on, in order.
+        accepted: Vec<StreamId>,
+    },
+    /// One of our own numbers, which we never used: the peer broke the protocol.
+    Unknown,
+    /// The peer has more streams open than it was allowed.
+    LimitExceeded,
+}
+
+/// The numbering of the KWIK streams of a session, as one end sees it.
+///
+/// Ids count per initiator and kind (RFC 9000, 2.1). A header, reset or grant for an id opens all lower ids of its
+/// kind too, and the application accepts them in that order (RFC 9000, 3.2). A grant alone makes a stream that the
+/// application does not see yet.
+///
+/// The limits are on streams open *at a time* and never change, so there is no frame that raises them: both ends
+/// count. An end that opened a stream may count it as closed one flight before its peer does, so a peer may have
+/// twice as many open as it was allowed before that is an error; beyond it the peer pays, its frame is refused.
+///
+/// ```
+/// use kwik_core::mapping::{RemoteId, StreamNumbers};
+/// use kwik_proto::frame::Limits;
+/// use kwik_proto::{Initiator, StreamId, StreamKind};
+///
+/// let limits = Limits {
+///     max_bidirectional_streams: 2,
+///     max_unidirectional_streams: 2,
+///     initial_window: 65536,
+/// };
+/// let mut client = StreamNumbers::new(Initiator::Client, limits);
+/// client.set_peer_limits(limits);
+/// assert_eq!(client.open_local(StreamKind::Bidirectional), StreamId::from_wire(0));
+///
+/// let ids = |wire: &[u64]| wire.iter().filter_map(|&id| StreamId::from_wire(id)).collect();
+/// let opened = RemoteId::Opened { created: ids(&[1, 5]), accepted: ids(&[1, 5]) };
+/// assert_eq!(client.handle_remote(StreamId::from_wire(5).unwrap(), true), opened);
+/// ```
+#[derive(Clone, Debug)]
+pub struct StreamNumbers {
+    local: Initiator,
+    /// By the two low bits of the id.
+    kinds: [Numbers; 4],
+}
+
+#[derive(Clone, Debug, Default)]
+struct Numbers {
+    /// Index of the first stream that does not exist yet.
+    next: u64,
+    /// Index of the first stream that the application may not see yet.
+    shown: u64,
+    /// Streams that may be open at a time.
+    limit: u64,
+    /// Indices of the streams that are open.
+    open: BTreeSet<u64>,
+}
+
+impl StreamNumbers {
+    /// No stream. `limits` is what the peer is allowed; what we are allowed is nothing until
+    /// [`StreamNumbers::set_peer_limits`].
+    pub fn new(local: Initiator, limits: Limits) -> Self {
+        let mut numbers = Self { local, kinds: Default::default() };
+        numbers.set_limits(opposite(local), limits);
+        numbers
+    }
+
+    /// What the peer is ready to receive, from its Hello or Welcome.
+    pub fn set_peer_limits(&mut self, limits: Limits) {
+        self.set_limits(self.local, limits);
+    }
+
+    fn set_limits(&mut self, initiator: Initiator, limits: Limits) {
+        let bidirectional = slot(initiator, StreamKind::Bidirectional);
+        let unidirectional = slot(initiator, StreamKind::Unidirectional);
+        self.kinds[bidirectional].limit = limits.max_bidirectional_streams.into();
+        self.kinds[unidirectional].limit = limits.max_unidirectional_streams.into();
+    }
+
+    /// The next stream of this end; `None` while the peer's limit is reached.
+    pub fn open_local(&mut self, kind: StreamKind) -> Option<StreamId> {
+        let numbers = &mut self.kinds[slot(self.local, kind)];
+        if numbers.open_count() >= numbers.limit {
+            return None;
+        }
+        let id = StreamId::new(self.local, kind, numbers.next)?;
+        numbers.open.insert(numbers.next);
+        numbers.next += 1;
+        numbers.shown = numbers.next;
+        Some(id)
+    }
+
+    /// A frame names `id`: a header or reset, which the application may see (`accept`), or a grant, which it may not.
+    pub fn handle_remote(&mut self, id: StreamId, accept: bool) -> RemoteId {
+        let local = self.local;
+        let numbers = &mut self.kinds[slot_of(id)];
+        let index = id.index();
+        if id.initiator() == local {
+            return numbers.known(index);
+        }
+        if index >= numbers.next && numbers.would_exceed(index) {
+            return RemoteId::LimitExceeded;
+        }
+        let created = numbers.create_to(index);
+        let accepted = if accept { numbers.show_to(index) } else { Vec::new() };
+        if created.is_empty() && accepted.is_empty() {
+            return numbers.known(index);
+        }
+        let ids = |indices: Vec<u64>| {
+            indices.iter().filter_map(|&n| StreamId::new(id.initiator(), id.kind(), n)).collect()
+        };
+        RemoteId::Opened { created: ids(created), accepted: ids(accepted) }
+    }
+
+    /// A stream is over in all its halves; its place is free. `false` if it was not open.
+    pub fn handle_closed(&mut self, id: StreamId) -> bool {
+        self.kinds[slot_of(id)].open.remove(&id.index())
+    }
+
+    /// What `id` is at this end.
+    pub fn standing(&self, id: StreamId) -> Standing {
+        let numbers = &self.kinds[slot_of(id)];
+        let index = id.index();
+        if index >= numbers.next {
+            return Standing::Never;
+        }
+        if !numbers.open.contains(&index) {
+            return Standing::Closed;
+        }
+        if index < numbers.shown { Standing::Open } else { Standing::Announced }
+    }
+
+    /// Whether `id` exists or existed.
+    pub fn was_opened(&self, id: StreamId) -> bool {
+        self.standing(id) != Standing::Never
+    }
+
+    /// Streams of that initiator and kind that are open.
+    pub fn open_count(&self, initiator: Initiator, kind: StreamKind) -> u64 {
+        self.kinds[slot(initiator, kind)].open_count()
+    }
+}
+
+impl Numbers {
+    fn open_count(&self) -> u64 {
+        self.open.len() as u64
+    }
+
+    /// Whether opening everything up to `index` passes twice the limit. Asked before anything is made: `index` may
+    /// be 2^60.
+    fn would_exceed(&self, index: u64) -> bool {
+        let more = index - self.next + 1;
+        self.open_count().saturating_add(more) > self.limit.saturating_mul(2)
+    }
+
+    fn create_to(&mut self, index: u64) -> Vec<u64> {
+        let created: Vec<u64> = (self.next..=index).collect();
+        self.open.extend(&created);
+        self.next = self.next.max(index + 1);
+        created
+    }
+
+    /// Streams that were closed before anybody could see them are passed over.
+    fn show_to(&mut self, index: u64) -> Vec<u64> {
+        let shown = (self.shown..=index).filter(|n| self.open.contains(n)).collect();
+        self.shown = self.shown.max(index + 1);
+        shown
+    }
+
+    fn known(&self, index: u64) -> RemoteId {
+        if index >= self.next {
+            RemoteId::Unknown
+        } else if self.open.contains(&index) {
+            RemoteId::Open
+        } else {
+            RemoteId::Closed
+        }
+    }
+}
+
+const fn opposite(end: Initiator) -> Initiator {
+    match end {
+        Initiator::Client => Initiator::Server,
+        Initiator::Server => Initiator::Client,
+    }
+}
+
+const fn slot(initiator: Initiator, kind: StreamKind) -> usize {
+    match (initiator, kind) {
+        (Initiator::Client, StreamKind::Bidirectional) => 0,
+        (Initiator::Server, StreamKind::Bidirectional) => 1,
+        (Initiator::Client, StreamKind::Unidirectional) => 2,
+        (Initiator::Server, StreamKind::Unidirectional) => 3,
+    }
+}
+
+const fn slot_of(id: StreamId) -> usize {
+    slot(id.initiator(), id.kind())
+}
+
+#[cfg(test)]
+mod tests;
