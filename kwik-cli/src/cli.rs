@@ -1,0 +1,160 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::pin::Pin;
+use crate::size::ByteSize;
+use crate::url::KwikUrl;
+
+#[cfg(test)]
+mod tests;
+
+/// Reads one file from several servers at once, over one connection to a primary server.
+#[derive(Debug, Parser)]
+#[command(name = "kwik", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a primary and secondaries here, fetch a file from them and show who sent how much.
+    Demo(DemoArgs),
+    /// Make the key pair of a primary server.
+    Keygen(KeygenArgs),
+    /// Serve the files below a directory.
+    Serve(ServeArgs),
+    /// Fetch a file and check it against its BLAKE3 hash.
+    Get(GetArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Number of secondary servers.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=16))]
+    pub(crate) secondaries: u8,
+    /// Size of the file, such as 256MiB.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    pub(crate) size: ByteSize,
+    /// Print one JSON object instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeygenArgs {
+    /// Directory for primary.key (secret) and primary.pub.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// UDP address to listen on, such as 0.0.0.0:4433; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub(crate) listen: SocketAddr,
+    /// Directory whose files are served.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: PathBuf,
+    /// Certificate chain, PEM; without it a self-signed one is made and kept in --state.
+    #[arg(long, value_name = "PEM", requires = "key")]
+    pub(crate) cert: Option<PathBuf>,
+    /// The certificate's private key, PEM.
+    #[arg(long, value_name = "PEM", requires = "cert")]
+    pub(crate) key: Option<PathBuf>,
+    /// Directory for what is kept between runs; by default $XDG_STATE_HOME/kwik.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Secret key of this primary, from `kwik keygen`.
+    #[arg(long, value_name = "primary.key")]
+    pub(crate) identity: Option<PathBuf>,
+    /// A secondary server that helps this primary; may be repeated.
+    #[arg(long, value_name = "ADDR#PIN", requires = "identity")]
+    pub(crate) secondary: Vec<Secondary>,
+    /// Public key of a primary that this server helps; may be repeated.
+    #[arg(long, value_name = "primary.pub")]
+    pub(crate) trust: Vec<PathBuf>,
+    /// Send nothing of large files while secondaries do, except what they fail to send.
+    #[arg(long, requires = "secondary")]
+    pub(crate) delegate_only: bool,
+    /// Address for Prometheus metrics over HTTP.
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Print one JSON object for each event instead of text.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GetArgs {
+    /// kwik://HOST:PORT/PATH
+    #[arg(value_name = "URL")]
+    pub(crate) url: KwikUrl,
+    /// Where to write; - is standard output. By default the last name of the URL, here.
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Certificates of the authorities to trust, PEM, instead of the system's.
+    #[arg(long, value_name = "PEM", conflicts_with = "pin")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Trust the server with this key, as `kwik serve` prints it.
+    #[arg(long, value_name = "PIN")]
+    pub(crate) pin: Option<Pin>,
+    /// End with one JSON object (on standard error with -o -).
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print nothing but errors.
+    #[arg(long)]
+    pub(crate) quiet: bool,
+}
+
+/// A secondary server: where it is and which key it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Secondary {
+    /// `HOST:PORT`, not resolved yet.
+    pub(crate) address: String,
+    pub(crate) pin: Pin,
+}
+
+impl FromStr for Secondary {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, pin) =
+            text.split_once('#').ok_or("want ADDR#PIN, such as 192.0.2.7:4433#sha256:...")?;
+        let port = address.rsplit_once(':').and_then(|(host, port)| {
+            if host.is_empty() { None } else { port.parse::<u16>().ok().filter(|port| *port != 0) }
+        });
+        if port.is_none() {
+            return Err(format!("'{address}' is not HOST:PORT"));
+        }
+        Ok(Self {
+            address: address.to_owned(),
+            pin: pin.parse::<Pin>().map_err(|e| e.to_string())?,
+        })
+    }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "want IP:PORT, such as 127.0.0.1:4433 or [::]:4433".to_owned())
+}
+
+/// A usage error in one line: what is wrong, and where to read on.
+pub(crate) fn usage_line(error: &clap::Error) -> String {
+    let rendered = error.render().to_string();
+    let mut line = rendered
+        .lines()
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ");
+    if let Some(rest) = line.strip_prefix("error: ") {
+        line = rest.to_owned();
+    }
+    format!("{line}; try 'kwik --help'")
+}

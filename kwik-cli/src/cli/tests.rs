@@ -1,0 +1,87 @@
+#![allow(clippy::unwrap_used)]
+
+use clap::CommandFactory as _;
+
+use super::*;
+
+const PIN: &str = "sha256:abababababababababababababababababababababababababababababababab";
+
+fn parse(line: &str) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(std::iter::once("kwik").chain(line.split_whitespace()))
+}
+
+fn refusal(line: &str) -> String {
+    let error = parse(line).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{line}");
+    usage_line(&error)
+}
+
+#[test]
+fn the_definition_is_consistent() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn the_documented_commands_are_taken() {
+    for line in [
+        "demo".to_owned(),
+        "demo --secondaries 0 --size 1MiB --json".to_owned(),
+        "keygen --out d".to_owned(),
+        "serve --listen 127.0.0.1:0 --root d".to_owned(),
+        "serve --listen [::]:4433 --root d --cert c --key k --state s --json".to_owned(),
+        format!(
+            "serve --listen 127.0.0.1:0 --root d --identity i --secondary 1.2.3.4:5#{PIN} --secondary edge.example:5#{PIN} --delegate-only"
+        ),
+        "serve --listen 127.0.0.1:0 --root d --trust a --trust b --metrics 127.0.0.1:9".to_owned(),
+        "get kwik://h:1/x".to_owned(),
+        "get kwik://h:1/x -o - --ca c --json --quiet".to_owned(),
+        format!("get kwik://h:1/x -o f --pin {PIN}"),
+    ] {
+        parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn the_demo_has_three_secondaries_and_256_mib_by_default() {
+    let Command::Demo(demo) = parse("demo").unwrap().command else { panic!() };
+    assert_eq!((demo.secondaries, demo.size), (3, ByteSize(256 << 20)));
+}
+
+#[test]
+fn a_misused_command_line_is_named_in_one_line() {
+    for (line, named) in [
+        ("get --frobnicate kwik://h:1/x".to_owned(), "--frobnicate"),
+        ("fetch".to_owned(), "fetch"),
+        ("get".to_owned(), "<URL>"),
+        ("get http://h:1/x".to_owned(), "kwik://HOST:PORT/PATH"),
+        ("get kwik://h:1/x --pin sha256:00".to_owned(), "--pin"),
+        (format!("get kwik://h:1/x --ca c --pin {PIN}"), "--ca"),
+        ("serve --root d".to_owned(), "--listen"),
+        ("serve --listen 127.0.0.1:0".to_owned(), "--root"),
+        ("serve --listen localhost --root d".to_owned(), "IP:PORT"),
+        ("serve --listen 127.0.0.1:0 --root d --cert c".to_owned(), "--key"),
+        (format!("serve --listen 127.0.0.1:0 --root d --secondary 1.2.3.4:5#{PIN}"), "--identity"),
+        (
+            "serve --listen 127.0.0.1:0 --root d --identity i --secondary 1.2.3.4:5".to_owned(),
+            "ADDR#PIN",
+        ),
+        (
+            format!("serve --listen 127.0.0.1:0 --root d --identity i --secondary 1.2.3.4#{PIN}"),
+            "HOST:PORT",
+        ),
+        ("demo --size potato".to_owned(), "256MiB"),
+        ("demo --secondaries 17".to_owned(), "--secondaries"),
+        ("keygen".to_owned(), "--out"),
+    ] {
+        let message = refusal(&line);
+        assert!(message.contains(named), "{line}: {message}");
+        assert!(!message.contains('\n'), "{message}");
+        assert!(message.ends_with("try 'kwik --help'"), "{message}");
+        assert!(!message.contains("error:"), "{message}");
+    }
+}
+
+#[test]
+fn a_url_that_leaves_the_root_is_no_usage_error() {
+    assert!(parse("get kwik://h:1/../x").is_ok());
+}

@@ -1,0 +1,61 @@
+//! Hashing and writing, beside the network.
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::output::Output;
+use crate::tag::Tag;
+
+#[cfg(test)]
+mod tests;
+
+/// Chunks that wait to be written. When full the reader waits, and with it, through the window, the servers.
+const QUEUE: usize = 64;
+
+/// A thread that hashes what it is given and writes it to an [`Output`].
+#[derive(Debug)]
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Bytes>,
+    written: JoinHandle<anyhow::Result<Written>>,
+}
+
+/// Everything is written, though not committed.
+#[derive(Debug)]
+pub(crate) struct Written {
+    pub(crate) output: Output,
+    /// BLAKE3 of what was written.
+    pub(crate) tag: Tag,
+}
+
+impl Writer {
+    /// Starts the thread. Needs a tokio runtime.
+    pub(crate) fn start(output: Output) -> Self {
+        let (queue, chunks) = mpsc::channel(QUEUE);
+        Self { queue, written: tokio::task::spawn_blocking(move || write_all(chunks, output)) }
+    }
+
+    /// Queues `bytes`; `false` if writing has failed, which [`finish`](Self::finish) explains.
+    pub(crate) async fn write(&self, bytes: Bytes) -> bool {
+        self.queue.send(bytes).await.is_ok()
+    }
+
+    /// Waits until everything is written.
+    pub(crate) async fn finish(self) -> anyhow::Result<Written> {
+        drop(self.queue);
+        self.written.await.context("the writing thread")?
+    }
+}
+
+fn write_all(mut chunks: mpsc::Receiver<Bytes>, mut output: Output) -> anyhow::Result<Written> {
+    let mut hasher = blake3::Hasher::new();
+    let mut batch = Vec::with_capacity(QUEUE);
+    while chunks.blocking_recv_many(&mut batch, QUEUE) > 0 {
+        for chunk in batch.drain(..) {
+            hasher.update(&chunk);
+            output.write(&chunk)?;
+        }
+    }
+    Ok(Written { output, tag: hasher.finalize().into() })
+}

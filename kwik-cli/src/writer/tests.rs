@@ -1,0 +1,41 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+
+use super::*;
+
+#[tokio::test]
+async fn everything_is_written_in_order_and_hashed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let writer = Writer::start(Output::file(&path).unwrap());
+    let mut expected = Vec::new();
+    for i in 0..10 * QUEUE {
+        let chunk = vec![i as u8; i];
+        expected.extend_from_slice(&chunk);
+        assert!(writer.write(chunk.into()).await);
+    }
+    let Written { output, tag } = writer.finish().await.unwrap();
+    output.commit().unwrap();
+    assert_eq!(tag, blake3::hash(&expected).into());
+    assert_eq!(std::fs::read(path).unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_failed_write_stops_the_reader_and_is_explained() {
+    let writer = Writer::start(Output::file(Path::new("/dev/full")).unwrap());
+    while writer.write(vec![0; 1 << 20].into()).await {}
+    let error = format!("{:#}", writer.finish().await.unwrap_err());
+    assert!(error.contains("/dev/full"), "{error}");
+}
+
+#[tokio::test]
+async fn an_abandoned_writer_leaves_no_part() {
+    let dir = tempfile::tempdir().unwrap();
+    let writer = Writer::start(Output::file(&dir.path().join("f")).unwrap());
+    writer.write(Bytes::from_static(b"half")).await;
+    let Writer { queue, written } = writer;
+    drop(queue);
+    drop(written.await.unwrap().unwrap());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
