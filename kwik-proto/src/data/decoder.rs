@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::checksum::Checksum;
 use super::head::{self, Head};
@@ -12,6 +12,11 @@ use crate::frame::StreamHeader;
 use crate::id::{Offset, StreamId};
 use crate::queue::ChunkQueue;
 use crate::reader::Stop;
+
+/// Most chunks in which a frame is held. A frame in chunks of a datagram takes 60; a peer that sends single bytes would
+/// make the client hold 64 Ki chunks of 32 bytes, and the buffers behind them: then, and only then, they are copied into
+/// one. The sender pays for it with a datagram per chunk.
+const MAX_FRAME_CHUNKS: usize = 256;
 
 /// What a carrier says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -195,6 +200,9 @@ impl DataDecoder {
                         *left -= chunk.len();
                         self.frame_bytes += chunk.len();
                         self.checksum.update(&chunk);
+                        if self.frame.len() == MAX_FRAME_CHUNKS {
+                            join(&mut self.frame);
+                        }
                         self.frame.push_back(chunk);
                     }
                     self.verify()?;
@@ -284,4 +292,11 @@ impl DataDecoder {
         let length = length as u64;
         Err(DecodeError::ChecksumMismatch { stream, offset, length, expected, actual, at })
     }
+}
+
+/// Copies the chunks into one.
+fn join(chunks: &mut VecDeque<Bytes>) {
+    let mut whole = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
+    chunks.drain(..).for_each(|chunk| whole.extend_from_slice(&chunk));
+    chunks.push_back(whole.freeze());
 }
