@@ -1,5 +1,6 @@
 //! What a QUIC connection tells about itself: round trips, losses, signs of life, the TLS exporter.
 
+use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -122,9 +123,17 @@ fn to_micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).max(1)
 }
 
+/// What a dialler brings along for its connection, so that it can read the statistics while the handshake is under way.
+pub(crate) struct Brought {
+    pub(crate) stats: Arc<ConnectionStats>,
+    /// Kept until the connection is over: the endpoint.
+    pub(crate) hold: Arc<dyn Any + Send + Sync>,
+}
+
 /// What s2n-quic keeps for a connection on behalf of the [`Observer`].
 pub(crate) struct Observed {
     pub(crate) stats: Arc<ConnectionStats>,
+    _hold: Option<Arc<dyn Any + Send + Sync>>,
     /// The start of the endpoint's clock in the time of the [`Env`], so that no event reads a clock again.
     clock_start: Instant,
 }
@@ -145,18 +154,18 @@ impl Observer {
 impl event::Subscriber for Observer {
     type ConnectionContext = Observed;
 
-    /// A dialler brings the statistics along, and so can read them while the handshake is under way; for an accepted
-    /// connection they are made here.
+    /// Nobody brings anything along for an accepted connection.
     fn create_connection_context(
         &mut self,
         meta: &ConnectionMeta,
         info: &ConnectionInfo,
     ) -> Self::ConnectionContext {
-        let brought = info.application.and_then(|any| any.downcast_ref::<Arc<ConnectionStats>>());
+        let brought = info.application.and_then(|any| any.downcast_ref::<Brought>());
         let elapsed = meta.timestamp.duration_since_start();
         let clock_start = self.env.now().elapsed().saturating_sub(elapsed);
         Observed {
-            stats: brought.cloned().unwrap_or_default(),
+            stats: brought.map(|brought| brought.stats.clone()).unwrap_or_default(),
+            _hold: brought.map(|brought| brought.hold.clone()),
             clock_start: Instant::from_start(clock_start),
         }
     }

@@ -14,3 +14,5 @@ pub mod key;
 pub mod sign;
 
 pub mod connection;
+
+pub mod endpoint;

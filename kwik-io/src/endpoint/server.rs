@@ -1,0 +1,170 @@
+//! Server endpoints.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use s2n_quic::provider::io::tokio;
+use s2n_quic::provider::tls::rustls;
+use s2n_quic::{Connection, Server};
+
+use super::limits::{EndpointLimits, Role};
+use super::nudge;
+use crate::connection::{ConnectionStats, Observed, Observer};
+use crate::env::Env;
+use crate::tls::{RefusalCell, ServerCertificate, TrustError, server_config};
+use crate::worker::Worker;
+
+/// A bound server socket, which accepts connections that speak `kwik/1`.
+///
+/// ```
+/// use kwik_io::endpoint::{EndpointLimits, ServerEndpoint};
+/// use kwik_io::env::Env;
+/// use kwik_io::tls::ServerCertificate;
+/// use kwik_io::worker::{Placement, Workers};
+///
+/// let workers = Workers::start(Placement::default())?;
+/// let certificate = ServerCertificate::self_signed(["localhost"])?;
+/// let address = "127.0.0.1:0".parse()?;
+/// let limits = EndpointLimits::default();
+/// let server =
+///     ServerEndpoint::bind(&Env::system(), &workers.next(), address, &certificate, limits)?;
+/// println!("listening on {} pin {}", server.local_addr(), certificate.pin());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ServerEndpoint {
+    /// Taken by the drop alone.
+    server: Option<Server>,
+    local: SocketAddr,
+}
+
+/// A connection that a client made, its handshake complete.
+#[derive(Debug)]
+pub struct Accepted {
+    /// The connection, with keep-alive on.
+    pub connection: Connection,
+    /// Its statistics.
+    pub stats: Arc<ConnectionStats>,
+    /// Its TLS exporter, for the admission proof.
+    pub exporter: [u8; 32],
+}
+
+/// Why a server endpoint could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BindError {
+    /// Another program, or another server of this one, has the port.
+    #[error("UDP port {} is in use; choose another one, or stop the program that has it", .0.port())]
+    PortInUse(SocketAddr),
+    /// The address is none of this machine's.
+    #[error("{} is no address of this machine", .0.ip())]
+    NotLocal(SocketAddr),
+    /// The port needs rights.
+    #[error("no permission to listen on UDP port {}", .0.port())]
+    Permission(SocketAddr),
+    /// Anything else that the system reports.
+    #[error("cannot listen on {address}: {error}")]
+    Socket {
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// rustls refuses the configuration.
+    #[error(transparent)]
+    Tls(#[from] TrustError),
+    /// A limit is out of QUIC's range.
+    #[error("the limits do not suit QUIC: {0}")]
+    Limits(String),
+    /// Anything else that QUIC reports.
+    #[error("cannot start on {address}: {reason}")]
+    Start {
+        /// Where.
+        address: SocketAddr,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl ServerEndpoint {
+    /// Binds `address` (port 0: any) and starts to take handshakes on `worker`.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn bind(
+        env: &Env,
+        worker: &Worker,
+        address: SocketAddr,
+        certificate: &ServerCertificate,
+        limits: EndpointLimits,
+    ) -> Result<Self, BindError> {
+        let config = server_config(env, certificate)?;
+        let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
+        let (io, local) = socket(worker, address).map_err(|error| bind_error(address, error))?;
+        let server = Server::builder()
+            .with_tls(rustls::Server::from(config))
+            .and_then(|builder| builder.with_limits(limits))
+            .and_then(|builder| {
+                builder.with_event(Observer::new(env.clone(), RefusalCell::default()))
+            })
+            .and_then(|builder| builder.with_io(io))
+            .unwrap_or_else(|never| match never {})
+            .start()
+            .map_err(|error| BindError::Start { address, reason: error.to_string() })?;
+        Ok(Self { server: Some(server), local })
+    }
+
+    /// The address that it is bound to, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The next connection; `None` when the endpoint is gone, with its worker. Cancel safe.
+    pub async fn accept(&mut self) -> Option<Accepted> {
+        loop {
+            let server = self.server.as_mut().expect("only the drop takes the server out");
+            if let Some(accepted) = accepted(server.accept().await?) {
+                return Some(accepted);
+            }
+        }
+    }
+}
+
+impl Drop for ServerEndpoint {
+    /// Connections that were accepted live on; the socket closes with the last of them.
+    fn drop(&mut self) {
+        drop(self.server.take());
+        nudge(self.local);
+    }
+}
+
+/// `None` for a connection that ended between its handshake and now.
+fn accepted(mut connection: Connection) -> Option<Accepted> {
+    let stats =
+        connection.query_event_context(|observed: &Observed| observed.stats.clone()).ok()?;
+    let exporter = stats.exporter()?;
+    connection.keep_alive(true).ok()?;
+    Some(Accepted { connection, stats, exporter })
+}
+
+/// Bound here and not in s2n-quic, whose errors are texts only.
+fn socket(worker: &Worker, address: SocketAddr) -> io::Result<(tokio::Provider, SocketAddr)> {
+    let socket = UdpSocket::bind(address)?;
+    socket.set_nonblocking(true)?;
+    let local = socket.local_addr()?;
+    let io = tokio::Builder::default()
+        .with_handle(worker.runtime().clone())
+        .with_rx_socket(socket)?
+        .build()?;
+    Ok((io, local))
+}
+
+fn bind_error(address: SocketAddr, error: io::Error) -> BindError {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => BindError::PortInUse(address),
+        io::ErrorKind::AddrNotAvailable => BindError::NotLocal(address),
+        io::ErrorKind::PermissionDenied => BindError::Permission(address),
+        _ => BindError::Socket { address, error },
+    }
+}
