@@ -35,6 +35,17 @@ impl Allowed {
         self.ranges.iter()
     }
 
+    /// From the first byte allowed to the last; `None` if nothing was granted.
+    pub fn hull(&self) -> Option<ByteRange> {
+        let first = self.ranges.first().map(ByteRange::start);
+        let start = [first, self.open_from].into_iter().flatten().min()?;
+        let end = match self.open_from {
+            Some(_) => Offset::MAX,
+            None => self.ranges.last()?.end(),
+        };
+        ByteRange::new(start, end)
+    }
+
     /// Start of the part without an end.
     pub fn open_from(&self) -> Option<Offset> {
         self.open_from

@@ -1,0 +1,357 @@
+//! Carriers of a client session: which stream each feeds, what it may send, how it ended.
+
+use kwik_proto::frame::{
+    CarrierKind, ControlFrame, ErrorCode, GapReason, Mapping as MappingEntry, MappingSnapshot,
+    StreamHeader,
+};
+use kwik_proto::{ByteRange, DelegationId, Initiator, Offset, PathId, StreamId};
+
+use super::{ClientSession, Output};
+use crate::mapping::{MappingError, ResyncStep, UnknownStream, takes_contributions};
+use crate::session::streams::Known;
+use crate::stream::{ReceiveHalf, SourceKey};
+use crate::time::Instant;
+
+/// Where a carrier's bytes go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// The stream.
+    pub stream: StreamId,
+    /// Bytes outside are the carrier's error; `None`: the whole stream.
+    pub allowed: Option<ByteRange>,
+}
+
+/// How a carrier ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CarrierEnd {
+    /// QUIC's FIN, after whole frames.
+    Finished,
+    /// RESET_STREAM, whatever the code.
+    Reset,
+    /// It broke a rule: bytes that are no frame, a wrong checksum, bytes where it may not send.
+    Faulty(ErrorCode),
+    /// The connection is over.
+    Lost,
+}
+
+/// What a header is worth.
+enum Standing {
+    Fits,
+    Refused(ErrorCode),
+    Corrupt,
+}
+
+#[derive(Debug)]
+pub(super) struct Carrier {
+    stream: StreamId,
+    kind: CarrierKind,
+    delegation: Option<DelegationId>,
+    promised: Option<ByteRange>,
+    source: Option<SourceKey>,
+    received: u64,
+    duplicate: u64,
+    next: Offset,
+}
+
+impl ClientSession {
+    /// The first message on a carrier arrived. Drain the outputs, add a source to the stream's half, and tell
+    /// [`handle_source`](Self::handle_source). `Ok(None)`: drop what comes, until
+    /// [`Output::Reroute`] or [`Output::StopCarrier`] for it.
+    ///
+    /// # Errors
+    /// The code for STOP_SENDING; the carrier's bytes are dropped.
+    pub fn handle_header(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        header: StreamHeader,
+        now: Instant,
+    ) -> Result<Option<Route>, ErrorCode> {
+        match self.admit_header(path, &header) {
+            Standing::Fits => {}
+            Standing::Refused(code) => return Err(code),
+            Standing::Corrupt => {
+                self.doubt(path, carrier, now);
+                return Ok(None);
+            }
+        }
+        match self.mapping.create(path, carrier, header) {
+            Ok(_) => Ok(Some(self.route(path, carrier, &header, now))),
+            Err(MappingError::Full { .. }) => Err(ErrorCode::LimitExceeded),
+            Err(_) => {
+                self.doubt(path, carrier, now);
+                Ok(None)
+            }
+        }
+    }
+
+    fn route(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        header: &StreamHeader,
+        now: Instant,
+    ) -> Route {
+        let allowed = match header.kind {
+            CarrierKind::Public => None,
+            CarrierKind::Contribution => {
+                self.expect(path, header, now);
+                self.allowed(path, header)
+            }
+        };
+        let entry = Carrier {
+            stream: header.stream,
+            kind: header.kind,
+            delegation: header.delegation,
+            promised: header.promised,
+            source: None,
+            received: 0,
+            duplicate: 0,
+            next: header.promised.map_or(Offset::ZERO, ByteRange::start),
+        };
+        self.carriers.insert((path, carrier), entry);
+        Route { stream: header.stream, allowed }
+    }
+
+    fn admit_header(&mut self, path: PathId, header: &StreamHeader) -> Standing {
+        match header.kind {
+            CarrierKind::Public => self.admit_public(path, header.stream),
+            CarrierKind::Contribution => self.admit_contribution(path, header),
+        }
+    }
+
+    fn admit_public(&mut self, path: PathId, stream: StreamId) -> Standing {
+        if !path.is_primary() {
+            return Standing::Refused(ErrorCode::NotGranted);
+        }
+        if stream.initiator() == Initiator::Server {
+            match self.streams.announce(stream, true) {
+                Ok(Known::Open) => {}
+                Ok(Known::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
+                Err(code) => return Standing::Refused(code),
+            }
+        }
+        let open = self.streams.receives(stream);
+        if open { Standing::Fits } else { Standing::Refused(ErrorCode::StreamClosed) }
+    }
+
+    fn admit_contribution(&mut self, path: PathId, header: &StreamHeader) -> Standing {
+        let stream = header.stream;
+        if !takes_contributions(stream) {
+            return Standing::Refused(ErrorCode::StreamState);
+        }
+        match self.streams.unknown(stream) {
+            Some(UnknownStream::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
+            Some(UnknownStream::Corrupt) => return Standing::Corrupt,
+            Some(UnknownStream::Announced) | None => {}
+        }
+        if !self.streams.receives(stream) {
+            return Standing::Refused(ErrorCode::StreamClosed);
+        }
+        // What the primary supplies needs no grant of its own.
+        let granted = path.is_primary()
+            || header.promised.map_or_else(
+                || !self.grants.allowed(path, stream).is_empty(),
+                |promised| self.grants.allows(path, stream, promised),
+            );
+        if granted { Standing::Fits } else { Standing::Refused(ErrorCode::NotGranted) }
+    }
+
+    /// The primary's own supplies are promised by their header; a secondary's by the order that passed through.
+    fn expect(&mut self, path: PathId, header: &StreamHeader, now: Instant) {
+        let (Some(id), Some(range)) = (header.delegation, header.promised) else { return };
+        if path.is_primary() {
+            self.grants.record(path, header.stream, range.start(), Some(range.end()));
+            self.watch(header.stream);
+            self.promises.record(path, id, header.stream, range, now);
+            self.note_debt(path, now);
+        }
+    }
+
+    fn allowed(&self, path: PathId, header: &StreamHeader) -> Option<ByteRange> {
+        if path.is_primary() {
+            return header.promised;
+        }
+        header.promised.or_else(|| self.grants.allowed(path, header.stream).hull())
+    }
+
+    /// A carrier contradicts the mapping: what it brings is dropped while its server is asked.
+    fn doubt(&mut self, path: PathId, carrier: u64, now: Instant) {
+        let rtt = match self.paths.path(path) {
+            Some(known) => known.smoothed_rtt().unwrap_or(self.primary_rtt),
+            None => self.primary_rtt,
+        };
+        let step = self.resync.handle_corrupt(path, carrier, rtt, now);
+        self.carry_out_resync(step, now);
+    }
+
+    pub(super) fn carry_out_resync(&mut self, step: ResyncStep, now: Instant) {
+        match step {
+            ResyncStep::Query { path, query } => {
+                self.send(path, ControlFrame::MappingQuery(query));
+            }
+            ResyncStep::Reroute { path, carrier, entry } => {
+                let header = StreamHeader {
+                    stream: entry.stream,
+                    kind: CarrierKind::Contribution,
+                    delegation: entry.delegation,
+                    promised: entry.promised,
+                };
+                if self.mapping.create(path, carrier, header).is_ok() {
+                    let route = self.route(path, carrier, &header, now);
+                    self.outputs.push_back(Output::Reroute { path, carrier, route });
+                }
+            }
+            ResyncStep::Isolate { path, carrier } => {
+                let code = ErrorCode::Mapping;
+                self.outputs.push_back(Output::StopCarrier { path, carrier, code });
+            }
+            ResyncStep::Waiting => {}
+        }
+    }
+
+    pub(super) fn handle_snapshot(
+        &mut self,
+        path: PathId,
+        snapshot: &MappingSnapshot,
+        now: Instant,
+    ) {
+        let fits = |entry: &MappingEntry| {
+            self.streams.receives(entry.stream)
+                && takes_contributions(entry.stream)
+                && entry.promised.is_none_or(|range| self.grants.allows(path, entry.stream, range))
+        };
+        if let Some(step) = self.resync.handle_snapshot(path, snapshot, fits) {
+            self.carry_out_resync(step, now);
+        }
+    }
+
+    /// A frame on a carrier named another stream than its header: its range is a gap at once, and what follows is
+    /// dropped until its server explained it.
+    pub fn handle_mismatch(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        half: Option<&mut ReceiveHalf>,
+        now: Instant,
+    ) {
+        let end = CarrierEnd::Faulty(ErrorCode::Mapping);
+        self.close_carrier(path, carrier, end, half, now);
+        self.doubt(path, carrier, now);
+    }
+
+    /// The source that the half gave to a carrier.
+    pub fn handle_source(&mut self, path: PathId, carrier: u64, source: SourceKey) {
+        if let Some(entry) = self.carriers.get_mut(&(path, carrier)) {
+            entry.source = Some(source);
+        }
+    }
+
+    /// A carrier is over. `half` is its stream's receiving half, if that is still there.
+    pub fn handle_carrier_end(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        end: CarrierEnd,
+        half: Option<&mut ReceiveHalf>,
+        now: Instant,
+    ) {
+        self.close_carrier(path, carrier, end, half, now);
+        self.resync.handle_closed(path, carrier);
+        if let CarrierEnd::Faulty(code) = end {
+            self.outputs.push_back(Output::StopCarrier { path, carrier, code });
+        }
+    }
+
+    fn close_carrier(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        end: CarrierEnd,
+        half: Option<&mut ReceiveHalf>,
+        now: Instant,
+    ) {
+        let Some(stream) = self.carriers.get(&(path, carrier)).map(|entry| entry.stream) else {
+            return;
+        };
+        let mut missing = Vec::new();
+        if let Some(half) = half {
+            self.note_arrivals(stream, half, now);
+            let entry = self.carriers.get(&(path, carrier));
+            if let Some(promised) = entry.and_then(|entry| entry.promised) {
+                missing = half.missing_in(promised).collect();
+            }
+            if let Some(source) = entry.and_then(|entry| entry.source) {
+                half.remove_source(source);
+            }
+        }
+        self.mapping.close(path, carrier);
+        let Some(entry) = self.carriers.remove(&(path, carrier)) else { return };
+        if entry.kind == CarrierKind::Public {
+            return;
+        }
+        if let Some(id) = entry.delegation {
+            self.promises.handle_end(path, id, &missing, reason(end), now);
+        }
+        self.note_debt(path, now);
+        self.outputs.push_back(Output::Service(stream));
+    }
+
+    /// Takes down what the sources of a stream delivered since the last look.
+    pub(super) fn note_arrivals(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
+        let mut paths = Vec::new();
+        for ((path, _), entry) in &mut self.carriers {
+            if entry.stream != id || entry.kind != CarrierKind::Contribution {
+                continue;
+            }
+            let Some(stats) = entry.source.and_then(|source| half.source(source)) else { continue };
+            let news = (stats.bytes + stats.duplicate_bytes)
+                .saturating_sub(entry.received + entry.duplicate);
+            if news == 0 {
+                continue;
+            }
+            self.duplicate_bytes += stats.duplicate_bytes - entry.duplicate;
+            (entry.received, entry.duplicate) = (stats.bytes, stats.duplicate_bytes);
+            let range = ByteRange::new(entry.next, stats.next).unwrap_or_default();
+            entry.next = stats.next;
+            if let Some(delegation) = entry.delegation {
+                self.promises.handle_bytes(*path, delegation, range, now);
+            }
+            paths.push((*path, news));
+        }
+        for (path, news) in paths {
+            if path.is_primary() {
+                self.primary_account.handle_received(news);
+            } else if let Some(known) = self.paths.path_mut(path) {
+                known.handle_received(news);
+            }
+            self.handle_activity(path, now, now);
+            self.note_debt(path, now);
+        }
+    }
+
+    /// Whose carrier delivered up to, or beyond, `at` last.
+    pub(super) fn last_sender(&self, id: StreamId, at: Offset) -> Option<PathId> {
+        let feeds = |entry: &&Carrier| entry.stream == id && entry.next >= at;
+        self.carriers
+            .iter()
+            .filter(|(_, entry)| feeds(entry))
+            .max_by_key(|(_, entry)| entry.next)
+            .map(|((path, _), _)| *path)
+    }
+
+    /// New bytes that each path brought to readers, the primary's public carriers included.
+    pub fn handle_delivered(&mut self, path: PathId, bytes: u64) {
+        *self.delivered.entry(path).or_default() += bytes;
+    }
+}
+
+fn reason(end: CarrierEnd) -> GapReason {
+    match end {
+        CarrierEnd::Finished | CarrierEnd::Reset => GapReason::Reset,
+        CarrierEnd::Faulty(ErrorCode::DataConflict) => GapReason::Conflict,
+        CarrierEnd::Faulty(_) => GapReason::Corrupt,
+        CarrierEnd::Lost => GapReason::PathGone,
+    }
+}

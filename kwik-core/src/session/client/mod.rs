@@ -1,0 +1,568 @@
+//! A client's session: public streams from the primary, and everything that secondaries send into them.
+
+mod carriers;
+mod paths;
+mod progress;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kwik_proto::frame::{
+    ControlFrame, ErrorCode, Hello, Order, Orders, PathState, Ping, Pong, SessionClose,
+    SignedOrders, StreamClosed, Welcome,
+};
+use kwik_proto::{Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind};
+
+use super::config::SessionConfig;
+use super::handshake::{FEATURES, VERSIONS, check};
+use super::streams::{Effect, PublicStreams, StreamAction};
+use crate::gap::{GapConfig, PathTiming, Promises};
+use crate::grant::Grants;
+use crate::mapping::{Mapping, Resync, takes_contributions};
+use crate::path::account::Account;
+use crate::path::table::{PathLimits, PathTable, Target};
+use crate::relay::Toll;
+use crate::stall::{Stall, Stalls};
+use crate::stream::Failure;
+use crate::time::Instant;
+use carriers::Carrier;
+use progress::StreamWatch;
+
+pub use carriers::{CarrierEnd, Route};
+
+/// Orders that wait for a path's connection, at most. Beyond it the ranges go back to the primary as Busy.
+const MAX_WAITING_ORDERS: usize = 64;
+/// Least time between two progress reports of a stream.
+const LEAST_REPORT_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What the driver does for a [`ClientSession`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// On the control stream of that path's current connection.
+    Send(PathId, ControlFrame),
+    /// Connect to a secondary; then call [`ClientSession::handle_connected`].
+    Dial {
+        /// The path.
+        path: PathId,
+        /// Which try.
+        epoch: Epoch,
+        /// Where and whom.
+        target: Target,
+        /// Sent back in [`ClientSession::handle_connected`], for the proof is over it.
+        token: String,
+    },
+    /// Close the path's connection, or stop dialling it.
+    ClosePath {
+        /// The path.
+        path: PathId,
+        /// Which try.
+        epoch: Epoch,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// Something about a public stream.
+    Stream(StreamAction),
+    /// Lend the stream's receiving half to [`ClientSession::service_stream`].
+    Service(StreamId),
+    /// The carrier's later frames belong to this stream: add a source to its half and tell
+    /// [`ClientSession::handle_source`].
+    Reroute {
+        /// The path.
+        path: PathId,
+        /// QUIC stream id.
+        carrier: u64,
+        /// Where its bytes go.
+        route: Route,
+    },
+    /// STOP_SENDING on a carrier.
+    StopCarrier {
+        /// The path.
+        path: PathId,
+        /// QUIC stream id.
+        carrier: u64,
+        /// Why.
+        code: ErrorCode,
+    },
+    /// The primary accepted the session.
+    Established,
+    /// The session is over: close the primary connection.
+    Close {
+        /// KWIK's reason.
+        code: ErrorCode,
+        /// The peer's application's code, if it closed the session.
+        application_code: Option<u64>,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A path as the client knows it, for metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathReport {
+    /// The path.
+    pub path: PathId,
+    /// The first address.
+    pub address: Option<SocketAddr>,
+    /// Where it stands.
+    pub state: PathState,
+    /// Smoothed RTT.
+    pub smoothed_rtt: Option<Duration>,
+    /// Bytes of contributions received, duplicates included.
+    pub received_bytes: u64,
+    /// Contributions open now.
+    pub contributions: usize,
+}
+
+/// A client's session.
+///
+/// The drain contract: after any `handle_*` or other call, drain [`poll_output`](Self::poll_output) to the end and carry
+/// out each output in order; call [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout)
+/// has come. Receiving halves stay with the driver, which lends them to
+/// [`service_stream`](Self::service_stream) after they changed.
+#[derive(Debug)]
+pub struct ClientSession {
+    config: SessionConfig,
+    primary: SocketAddr,
+    session: Option<SessionId>,
+    streams: PublicStreams,
+    paths: PathTable,
+    greeted: BTreeMap<PathId, VecDeque<SignedOrders>>,
+    connected: BTreeSet<PathId>,
+    grants: Grants,
+    mapping: Mapping,
+    resync: Resync,
+    tolls: BTreeMap<PathId, Toll>,
+    /// Why a path failed, for the AddPathResult.
+    details: BTreeMap<PathId, String>,
+    promises: Promises,
+    stalls: Stalls,
+    carriers: BTreeMap<(PathId, u64), Carrier>,
+    watches: BTreeMap<StreamId, StreamWatch>,
+    primary_account: Account,
+    primary_rtt: Duration,
+    primary_rttvar: Duration,
+    delivered: BTreeMap<PathId, u64>,
+    duplicate_bytes: u64,
+    pending_status: BTreeSet<PathId>,
+    outputs: VecDeque<Output>,
+    next_nonce: u64,
+    closed: bool,
+}
+
+impl ClientSession {
+    /// A session on a connection to `primary` whose handshake is done. Its first output is the Hello.
+    ///
+    /// `confirmation_key` is the public half of the ephemeral key that tokens are bound to; `seed` decides the jitter
+    /// of redials.
+    pub fn new(
+        config: SessionConfig,
+        primary: SocketAddr,
+        confirmation_key: [u8; 32],
+        seed: u64,
+    ) -> Self {
+        let hello = Hello {
+            versions: VERSIONS.to_vec(),
+            features: FEATURES.to_vec(),
+            limits: config.limits(),
+            confirmation_key: Some(confirmation_key),
+            admission: None,
+        };
+        let limits =
+            PathLimits { max_paths: config.path_policy.max_paths(), ..PathLimits::default() };
+        let gaps = GapConfig { gap_timeout: config.gap_timeout, ..GapConfig::default() };
+        let mut session = Self {
+            primary,
+            session: None,
+            streams: PublicStreams::new(Initiator::Client, &config),
+            paths: PathTable::new(limits, seed),
+            greeted: BTreeMap::new(),
+            connected: BTreeSet::new(),
+            grants: Grants::default(),
+            mapping: Mapping::default(),
+            resync: Resync::default(),
+            tolls: BTreeMap::new(),
+            details: BTreeMap::new(),
+            promises: Promises::new(gaps),
+            stalls: Stalls::default(),
+            carriers: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            primary_account: Account::default(),
+            primary_rtt: crate::path::liveness::Liveness::INITIAL_RTT,
+            primary_rttvar: Duration::ZERO,
+            delivered: BTreeMap::new(),
+            duplicate_bytes: 0,
+            pending_status: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            next_nonce: 1,
+            closed: false,
+            config,
+        };
+        session.send(PathId::PRIMARY, ControlFrame::Hello(hello));
+        session
+    }
+
+    /// The session's id; `None` before Welcome.
+    pub fn id(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// What the driver does next; `None` when everything was drained.
+    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        while let Some(effect) = self.streams.poll() {
+            self.apply(effect, now);
+        }
+        if self.outputs.is_empty() {
+            self.send_pending_status(now);
+        }
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let reports = self.watches.values().filter_map(StreamWatch::poll_timeout).min();
+        let promises = self.promises.poll_timeout().map(|(at, _)| at);
+        [self.paths.poll_timeout(), promises, reports, self.resync.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come. Tell the sockets' last activity
+    /// ([`handle_activity`](Self::handle_activity)) first: a process that was stopped must not condemn its paths.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(work) = self.paths.handle_timeout(now) {
+            self.handle_path_work(work, now);
+        }
+        while let Some(step) = self.resync.handle_timeout(now) {
+            self.carry_out_resync(step, now);
+        }
+        let due = |watch: &StreamWatch| watch.poll_timeout().is_some_and(|at| at <= now);
+        let mut streams: BTreeSet<StreamId> =
+            self.watches.iter().filter(|(_, watch)| due(watch)).map(|(id, _)| *id).collect();
+        streams.extend(self.promises.poll_timeout().filter(|(at, _)| *at <= now).map(|(_, id)| id));
+        for id in streams {
+            self.outputs.push_back(Output::Service(id));
+        }
+    }
+
+    /// A frame of the primary ([`PathId::PRIMARY`]) or of a secondary's current connection.
+    pub fn handle_control(&mut self, path: PathId, epoch: Epoch, frame: ControlFrame, now: Instant) {
+        if self.closed {
+            return;
+        }
+        if path.is_primary() {
+            if let Err(code) = self.dispatch_primary(frame, now) {
+                self.close(code, None, "the primary broke a rule of the control plane");
+            }
+        } else if self.paths.path(path).is_some_and(|known| known.epoch() == epoch) {
+            self.dispatch_secondary(path, epoch, frame, now);
+        }
+    }
+
+    fn dispatch_primary(&mut self, frame: ControlFrame, now: Instant) -> Result<(), ErrorCode> {
+        match frame {
+            ControlFrame::Welcome(welcome) => self.handle_welcome(welcome),
+            ControlFrame::Refuse(refuse) => {
+                self.end(refuse.code, None, refuse.reason);
+                Ok(())
+            }
+            ControlFrame::AddPath(add) => {
+                self.handle_add_path(add, now);
+                Ok(())
+            }
+            ControlFrame::RemovePath(remove) => {
+                self.handle_remove_path(remove, now);
+                Ok(())
+            }
+            ControlFrame::Orders(orders) => self.handle_orders(orders, now),
+            ControlFrame::StreamReset(reset) => self.streams.handle_reset(reset),
+            ControlFrame::StreamStop(stop) => self.streams.handle_stop(stop),
+            ControlFrame::StreamClosed(closed) => self.streams.handle_closed(closed),
+            ControlFrame::StreamWindow(window) => self.streams.handle_window(window),
+            ControlFrame::StreamBlocked(_) | ControlFrame::Pong(_) => Ok(()),
+            ControlFrame::RelayCredit(credit) => {
+                self.tolls.entry(credit.path).or_default().handle_credit(credit.max_bytes);
+                self.send(credit.path, ControlFrame::RelayCredit(credit));
+                Ok(())
+            }
+            ControlFrame::MappingSnapshot(snapshot) => {
+                self.handle_snapshot(PathId::PRIMARY, &snapshot, now);
+                Ok(())
+            }
+            ControlFrame::Ping(ping) => {
+                self.send(PathId::PRIMARY, ControlFrame::Pong(Pong { nonce: ping.nonce }));
+                Ok(())
+            }
+            ControlFrame::SessionClose(close) => {
+                self.end(close.code, close.application_code, close.reason);
+                Ok(())
+            }
+            _ => Err(ErrorCode::ProtocolViolation),
+        }
+    }
+
+    fn handle_welcome(&mut self, welcome: Welcome) -> Result<(), ErrorCode> {
+        if self.session.is_some() {
+            return Err(ErrorCode::ProtocolViolation);
+        }
+        check(&welcome)?;
+        self.session = Some(welcome.session);
+        self.streams.set_peer_limits(welcome.limits);
+        self.outputs.push_back(Output::Established);
+        Ok(())
+    }
+
+    /// Reads orders to keep account, and passes them on as they are.
+    fn handle_orders(&mut self, signed: SignedOrders, now: Instant) -> Result<(), ErrorCode> {
+        let orders = Orders::decode(&signed.body).map_err(|_| ErrorCode::FrameEncoding)?;
+        if Some(orders.session) != self.session {
+            return Err(ErrorCode::ProtocolViolation);
+        }
+        let path = orders.path;
+        let current = self
+            .paths
+            .path_mut(path)
+            .is_some_and(|known| known.epoch() == orders.epoch && known.state() != PathState::Gone);
+        for order in &orders.orders {
+            self.note_order(path, order, current, now)?;
+        }
+        if !current {
+            return Ok(());
+        }
+        if self.connected.contains(&path) {
+            self.send(path, ControlFrame::Orders(signed));
+            return Ok(());
+        }
+        let waiting = self.greeted.entry(path).or_default();
+        if waiting.len() < MAX_WAITING_ORDERS {
+            waiting.push_back(signed);
+        } else {
+            self.hand_back_orders(path, &orders, now);
+        }
+        Ok(())
+    }
+
+    fn hand_back_orders(&mut self, path: PathId, orders: &Orders, now: Instant) {
+        for order in &orders.orders {
+            if let Order::Delegation(delegation) = order {
+                let reason = kwik_proto::frame::GapReason::Busy;
+                let missing = [delegation.range];
+                self.promises.handle_end(path, delegation.id, &missing, reason, now);
+                self.outputs.push_back(Output::Service(delegation.stream));
+            }
+        }
+    }
+
+    fn note_order(
+        &mut self,
+        path: PathId,
+        order: &Order,
+        current: bool,
+        now: Instant,
+    ) -> Result<(), ErrorCode> {
+        match order {
+            Order::Grant(grant) => {
+                self.announce_target(grant.stream)?;
+                self.grants.record(path, grant.stream, grant.start, grant.end);
+                self.watch(grant.stream);
+                Ok(())
+            }
+            Order::Delegation(delegation) => {
+                self.announce_target(delegation.stream)?;
+                let range = delegation.range;
+                self.grants.record(path, delegation.stream, range.start(), Some(range.end()));
+                if self.streams.receives(delegation.stream) {
+                    self.watch(delegation.stream);
+                    self.promises.record(path, delegation.id, delegation.stream, range, now);
+                    if !current {
+                        self.promises.path_gone(path, now);
+                    }
+                    self.note_debt(path, now);
+                    self.outputs.push_back(Output::Service(delegation.stream));
+                }
+                Ok(())
+            }
+            Order::Revoke(revoke) => {
+                if let Some(id) = revoke.delegation {
+                    self.promises.revoke(path, id, now);
+                    self.note_debt(path, now);
+                }
+                Ok(())
+            }
+            Order::Relay(_) => Ok(()),
+        }
+    }
+
+    /// A grant or delegation announces its stream: it exists, but accept waits for the primary's header.
+    fn announce_target(&mut self, stream: StreamId) -> Result<(), ErrorCode> {
+        if !takes_contributions(stream) {
+            return Err(ErrorCode::StreamState);
+        }
+        self.streams.announce(stream, false).map(|_| ())
+    }
+
+    /// Opens a stream; `None` while the primary's limit is reached.
+    pub fn open_stream(&mut self, kind: StreamKind) -> Option<StreamId> {
+        if self.closed { None } else { self.streams.open(kind) }
+    }
+
+    /// The application wants no more of what servers send on the stream.
+    pub fn stop_stream(&mut self, id: StreamId, error_code: u64) {
+        self.streams.stop(id, error_code);
+        self.close_sources(id, false);
+    }
+
+    /// What this end sends was reset.
+    pub fn reset_stream(&mut self, id: StreamId, error_code: u64, final_size: Offset) {
+        self.streams.reset(id, error_code, final_size);
+    }
+
+    /// Ends the session.
+    pub fn close(&mut self, code: ErrorCode, application_code: Option<u64>, reason: &str) {
+        if self.closed {
+            return;
+        }
+        let frame = ControlFrame::SessionClose(SessionClose {
+            code,
+            application_code,
+            reason: reason.into(),
+        });
+        self.send(PathId::PRIMARY, frame.clone());
+        let secondaries: Vec<PathId> = self.connected.iter().copied().collect();
+        for path in secondaries {
+            self.send(path, frame.clone());
+        }
+        self.end(code, application_code, reason.into());
+    }
+
+    /// QUIC says that the primary connection is over. Readers get every contiguous byte, then the error.
+    pub fn handle_primary_lost(&mut self, reason: &str) {
+        self.end(ErrorCode::SessionClosed, None, reason.into());
+    }
+
+    /// Whether no stream is open and none is owed to anybody.
+    pub fn is_idle(&self) -> bool {
+        self.closed || self.streams.is_empty()
+    }
+
+    /// Whether the session is over.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// The primary path's RTT, as QUIC measured it.
+    pub fn handle_primary_rtt(&mut self, smoothed: Duration, variation: Duration, now: Instant) {
+        self.primary_rtt = smoothed;
+        self.primary_rttvar = variation;
+        self.paths.handle_primary_rtt(smoothed);
+        let timing = PathTiming { srtt: Some(smoothed), rttvar: variation };
+        self.promises.set_path(PathId::PRIMARY, timing, now);
+    }
+
+    /// The reader's longest pauses, with who was to blame.
+    pub fn stalls(&self) -> &[Stall] {
+        self.stalls.kept()
+    }
+
+    /// The longest pause of a reader.
+    pub fn longest_stall(&self) -> Duration {
+        self.stalls.longest()
+    }
+
+    /// Bytes that arrived more than once.
+    pub fn duplicate_bytes(&self) -> u64 {
+        self.duplicate_bytes
+    }
+
+    /// Bytes promised to senders now, as the session's budget counts them.
+    pub fn promised_bytes(&self) -> u64 {
+        self.streams.promised()
+    }
+
+    fn end(&mut self, code: ErrorCode, application_code: Option<u64>, reason: String) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        let ids: Vec<StreamId> = self.streams.ids().collect();
+        for id in ids {
+            self.act(StreamAction::Fail(id, Failure::SessionEnded));
+        }
+        let open: Vec<(PathId, Epoch)> = self
+            .paths
+            .iter()
+            .filter(|path| path.state() != PathState::Gone)
+            .map(|path| (path.id(), path.epoch()))
+            .collect();
+        for (path, epoch) in open {
+            self.outputs.push_back(Output::ClosePath { path, epoch, code });
+        }
+        self.outputs.push_back(Output::Close { code, application_code, reason });
+    }
+
+    fn apply(&mut self, effect: Effect, now: Instant) {
+        match effect {
+            Effect::Frame(frame) => self.send(PathId::PRIMARY, frame),
+            Effect::Action(action) => {
+                let opened = match &action {
+                    StreamAction::Open { id, receive: Some(_), .. } => Some(*id),
+                    _ => None,
+                };
+                self.act(action);
+                self.outputs.extend(opened.map(Output::Service));
+            }
+            Effect::ReceiveClosed(id, complete) => {
+                self.close_sources(id, complete);
+                self.promises.forget_stream(id, now);
+                self.grants.forget(id);
+                self.watches.remove(&id);
+                self.note_all_debts(now);
+            }
+            Effect::SendClosed(_) => {}
+        }
+    }
+
+    /// Nobody needs bytes for the stream any more: every path with a grant is told, every contribution stopped.
+    fn close_sources(&mut self, id: StreamId, complete: bool) {
+        let frame = StreamClosed { stream: id, complete };
+        for path in self.grants.paths_for(id) {
+            if !path.is_primary() {
+                self.send(path, ControlFrame::StreamClosed(frame));
+            }
+        }
+        for (path, carrier) in self.mapping.close_stream(id) {
+            self.carriers.remove(&(path, carrier));
+            self.resync.handle_closed(path, carrier);
+            if !path.is_primary() || !complete {
+                self.outputs.push_back(Output::StopCarrier {
+                    path,
+                    carrier,
+                    code: ErrorCode::StreamClosed,
+                });
+            }
+        }
+    }
+
+    fn ping(&mut self, path: PathId) {
+        let nonce = self.next_nonce;
+        self.next_nonce += 1;
+        self.send(path, ControlFrame::Ping(Ping { nonce }));
+    }
+
+    fn act(&mut self, action: StreamAction) {
+        self.outputs.push_back(Output::Stream(action));
+    }
+
+    fn send(&mut self, path: PathId, frame: ControlFrame) {
+        if path.is_primary() || self.connected.contains(&path) {
+            self.outputs.push_back(Output::Send(path, frame));
+        }
+    }
+
+    fn report_interval(&self) -> Duration {
+        (self.primary_rtt / 8).max(LEAST_REPORT_INTERVAL)
+    }
+}
+

@@ -1,0 +1,354 @@
+//! The client's secondaries: dialled on order, admitted, watched, and reported to the primary.
+
+use std::time::Duration;
+
+use kwik_proto::frame::{
+    AddPath, AddPathResult, Admission, ControlFrame, ErrorCode, Hello, PathState, PathStatus, Pong,
+    RemovePath, TokenRequest,
+};
+use kwik_proto::{Epoch, PathId, StreamId};
+
+use super::{ClientSession, Output, PathReport};
+use crate::gap::PathTiming;
+use crate::path::lifecycle::{PathEffect, PathEvent};
+use crate::path::table::{Cause, PathWork, Transition};
+use crate::session::handshake::{FEATURES, VERSIONS, check};
+use crate::time::Instant;
+
+impl ClientSession {
+    pub(super) fn handle_add_path(&mut self, mut add: AddPath, now: Instant) {
+        let (path, epoch) = (add.path, add.epoch);
+        let allowed = self.config.path_policy.check(self.primary, &add);
+        let refused = match allowed {
+            Ok(addresses) => {
+                add.addresses = addresses;
+                match self.paths.add(add, now) {
+                    Ok(changed) => {
+                        if let Some(transition) = changed {
+                            self.carry_out(transition, now);
+                        }
+                        self.handle_due_paths(now);
+                        return;
+                    }
+                    Err(error) => (error.code(), error.to_string()),
+                }
+            }
+            Err(error) => (error.code(), error.to_string()),
+        };
+        let (code, detail) = refused;
+        let result = AddPathResult { path, epoch, code, detail };
+        self.send(PathId::PRIMARY, ControlFrame::AddPathResult(result));
+    }
+
+    pub(super) fn handle_remove_path(&mut self, remove: RemovePath, now: Instant) {
+        let drain = Duration::from_millis(remove.drain_ms.into());
+        if let Some(transition) = self.paths.remove(remove.path, drain, now) {
+            self.carry_out(transition, now);
+        }
+        self.note_debt(remove.path, now);
+    }
+
+    /// The handshake with a secondary is done, and its control stream open. `proof` is the signature that
+    /// [`Admission`] documents.
+    pub fn handle_connected(&mut self, path: PathId, epoch: Epoch, proof: [u8; 64], now: Instant) {
+        let Some(known) = self.paths.path(path).filter(|known| known.epoch() == epoch) else {
+            return;
+        };
+        let hello = Hello {
+            versions: VERSIONS.to_vec(),
+            features: FEATURES.to_vec(),
+            limits: self.config.limits(),
+            confirmation_key: None,
+            admission: Some(Admission { token: known.token().to_owned(), proof }),
+        };
+        self.connected.insert(path);
+        self.send(path, ControlFrame::Hello(hello));
+        for orders in self.greeted.remove(&path).unwrap_or_default() {
+            self.send(path, ControlFrame::Orders(orders));
+        }
+        self.handle_event(path, epoch, PathEvent::Connected, ErrorCode::None.into(), now);
+    }
+
+    /// Dialling failed, or the connection of that epoch is over.
+    ///
+    /// [`ErrorCode::IdentityMismatch`] ends the path for good: a redial would find the same server.
+    pub fn handle_lost(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        code: ErrorCode,
+        detail: &str,
+        now: Instant,
+    ) {
+        let event = match code {
+            ErrorCode::IdentityMismatch => PathEvent::Refused,
+            ErrorCode::ProtocolViolation
+            | ErrorCode::FrameEncoding
+            | ErrorCode::UnknownCriticalFrame => PathEvent::Violated,
+            _ => PathEvent::Lost,
+        };
+        self.details.insert(path, detail.chars().take(200).collect());
+        self.handle_event(path, epoch, event, code.into(), now);
+    }
+
+    /// What QUIC measured on a path's connection.
+    pub fn handle_path_rtt(
+        &mut self,
+        path: PathId,
+        smoothed: Duration,
+        variation: Duration,
+        now: Instant,
+    ) {
+        if let Some(known) = self.paths.path_mut(path) {
+            known.handle_rtt(smoothed, variation);
+            let timing = PathTiming { srtt: Some(smoothed), rttvar: variation };
+            self.promises.set_path(path, timing, now);
+        }
+    }
+
+    /// The last datagram of the path's connection arrived at `at`.
+    pub fn handle_activity(&mut self, path: PathId, at: Instant, now: Instant) {
+        let healed = self.paths.path_mut(path).and_then(|known| known.handle_activity(at));
+        if let Some(transition) = healed {
+            self.promises.path_healed(path, now);
+            self.carry_out(transition, now);
+        }
+    }
+
+    pub(super) fn dispatch_secondary(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        frame: ControlFrame,
+        now: Instant,
+    ) {
+        self.handle_activity(path, now, now);
+        match frame {
+            ControlFrame::Welcome(welcome) => {
+                let fits = check(&welcome).is_ok() && Some(welcome.session) == self.session;
+                let (event, code) = if fits {
+                    (PathEvent::Admitted, ErrorCode::None)
+                } else {
+                    (PathEvent::Violated, ErrorCode::ProtocolViolation)
+                };
+                self.handle_event(path, epoch, event, code.into(), now);
+            }
+            ControlFrame::Refuse(refuse) => {
+                let cause = Cause {
+                    code: refuse.code,
+                    retry_after: Duration::from_millis(refuse.retry_after_ms.unwrap_or(0).into()),
+                };
+                let later = refuse.retry_after_ms.is_some();
+                let event = if later { PathEvent::Deferred } else { PathEvent::Refused };
+                self.details.insert(path, refuse.reason);
+                self.handle_event(path, epoch, event, cause, now);
+            }
+            ControlFrame::DelegationStatus(mut status) => {
+                status.path = path;
+                self.promises.handle_status(path, status.delegation, status.state, now);
+                self.send(PathId::PRIMARY, ControlFrame::DelegationStatus(status));
+                self.service_sources(path);
+                self.note_debt(path, now);
+            }
+            ControlFrame::Relay(mut piece) => {
+                piece.path = path;
+                if self.tolls.entry(path).or_default().pass(piece.piece.len()).is_ok() {
+                    self.send(PathId::PRIMARY, ControlFrame::Relay(piece));
+                } else {
+                    let detail = "more relay messages than the primary asked for";
+                    self.handle_lost(path, epoch, ErrorCode::ProtocolViolation, detail, now);
+                }
+            }
+            ControlFrame::RelayCredit(mut credit) => {
+                credit.path = path;
+                self.send(PathId::PRIMARY, ControlFrame::RelayCredit(credit));
+            }
+            ControlFrame::MappingSnapshot(snapshot) => self.handle_snapshot(path, &snapshot, now),
+            ControlFrame::Ping(ping) => {
+                self.send(path, ControlFrame::Pong(Pong { nonce: ping.nonce }));
+            }
+            ControlFrame::Pong(_) | ControlFrame::StreamBlocked(_) => {}
+            ControlFrame::SessionClose(close) => {
+                self.details.insert(path, close.reason);
+                self.handle_event(path, epoch, PathEvent::Lost, close.code.into(), now);
+            }
+            _ => self.handle_lost(
+                path,
+                epoch,
+                ErrorCode::ProtocolViolation,
+                "a frame that a secondary does not send",
+                now,
+            ),
+        }
+    }
+
+    fn handle_event(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        event: PathEvent,
+        cause: Cause,
+        now: Instant,
+    ) {
+        if let Some(transition) = self.paths.handle(path, epoch, event, cause, now) {
+            self.carry_out(transition, now);
+        }
+    }
+
+    pub(super) fn handle_due_paths(&mut self, now: Instant) {
+        while let Some(work) = self.paths.handle_timeout(now) {
+            self.handle_path_work(work, now);
+        }
+    }
+
+    pub(super) fn handle_path_work(&mut self, work: PathWork, now: Instant) {
+        match work {
+            PathWork::Dial { path, epoch } => {
+                if let Some(known) = self.paths.path(path) {
+                    let (target, token) = (known.target().clone(), known.token().to_owned());
+                    self.outputs.push_back(Output::Dial { path, epoch, target, token });
+                }
+            }
+            PathWork::Ping { path } => self.ping(path),
+            PathWork::RequestToken { path, epoch } => {
+                let request = TokenRequest { path, epoch };
+                self.send(PathId::PRIMARY, ControlFrame::TokenRequest(request));
+            }
+            PathWork::Changed(transition) => self.carry_out(transition, now),
+        }
+    }
+
+    fn carry_out(&mut self, transition: Transition, now: Instant) {
+        for effect in transition.effects {
+            self.carry_out_effect(*effect, &transition, now);
+        }
+    }
+
+    fn carry_out_effect(&mut self, effect: PathEffect, transition: &Transition, now: Instant) {
+        let path = transition.path;
+        match effect {
+            // Hello went out with `handle_connected`; table and clocks see to the others.
+            PathEffect::Greet | PathEffect::Dial | PathEffect::Watch | PathEffect::Redial => {}
+            PathEffect::Drain => self.drain_if_idle(path, now),
+            PathEffect::Answer => self.answer(transition),
+            PathEffect::Report => {
+                self.service_sources(path);
+                self.pending_status.insert(path);
+            }
+            PathEffect::HandBack => self.hand_back(path, transition.to, now),
+            PathEffect::Close => {
+                self.connected.remove(&path);
+                self.greeted.remove(&path);
+                let code = transition.reason.unwrap_or(ErrorCode::None);
+                let epoch = transition.ended;
+                self.outputs.push_back(Output::ClosePath { path, epoch, code });
+            }
+        }
+    }
+
+    fn answer(&mut self, transition: &Transition) {
+        let path = transition.path;
+        let detail = self.details.remove(&path).unwrap_or_default();
+        let code = match transition.to {
+            PathState::Live => ErrorCode::None,
+            _ => transition.reason.unwrap_or(ErrorCode::PathRemoved),
+        };
+        let result = AddPathResult { path, epoch: transition.ended, code, detail };
+        self.send(PathId::PRIMARY, ControlFrame::AddPathResult(result));
+    }
+
+    fn hand_back(&mut self, path: PathId, to: PathState, now: Instant) {
+        if to == PathState::Suspect {
+            self.promises.path_suspect(path, now);
+        } else {
+            self.resync.handle_path_closed(path);
+            for (carrier, _) in self.mapping.close_path(path) {
+                self.carriers.remove(&(path, carrier));
+            }
+            self.promises.path_gone(path, now);
+        }
+        self.service_sources(path);
+        self.note_debt(path, now);
+    }
+
+    /// Streams that the path may contribute to are looked at again.
+    fn service_sources(&mut self, path: PathId) {
+        let streams: Vec<StreamId> = self.watches.keys().copied().collect();
+        for id in streams {
+            if self.grants.paths_for(id).into_iter().any(|granted| granted == path) {
+                if let Some(watch) = self.watches.get_mut(&id) {
+                    watch.report_soon();
+                }
+                self.outputs.push_back(Output::Service(id));
+            }
+        }
+    }
+
+    /// Tells the clocks of a path whether it owes bytes.
+    pub(super) fn note_debt(&mut self, path: PathId, now: Instant) {
+        let owes = self.promises.owes(path);
+        if path.is_primary() {
+            self.primary_account.handle_outstanding(owes, now);
+            return;
+        }
+        let Some(known) = self.paths.path_mut(path) else { return };
+        known.handle_owes(owes, now);
+        known.handle_outstanding(owes, now);
+        self.drain_if_idle(path, now);
+    }
+
+    pub(super) fn note_all_debts(&mut self, now: Instant) {
+        let paths: Vec<PathId> = self.paths.iter().map(|path| path.id()).collect();
+        for path in paths {
+            self.note_debt(path, now);
+        }
+        self.note_debt(PathId::PRIMARY, now);
+    }
+
+    fn drain_if_idle(&mut self, path: PathId, now: Instant) {
+        let Some(known) = self.paths.path(path) else { return };
+        if known.state() == PathState::Draining && !self.promises.owes(path) {
+            let epoch = known.epoch();
+            let cause = ErrorCode::PathRemoved.into();
+            self.handle_event(path, epoch, PathEvent::Drained, cause, now);
+        }
+    }
+
+    /// Reports come after the progress that they are about.
+    pub(super) fn send_pending_status(&mut self, now: Instant) {
+        while let Some(path) = self.pending_status.pop_first() {
+            if let Some(status) = self.status(path, now) {
+                self.send(PathId::PRIMARY, ControlFrame::PathStatus(status));
+            }
+        }
+    }
+
+    fn status(&self, path: PathId, now: Instant) -> Option<PathStatus> {
+        if !path.is_primary() {
+            return self.paths.path(path).map(|known| known.status(now));
+        }
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Some(PathStatus {
+            path,
+            epoch: Epoch::FIRST,
+            state: PathState::Live,
+            reason: None,
+            smoothed_rtt_us: micros(self.primary_rtt),
+            rtt_variation_us: micros(self.primary_rttvar),
+            received_bytes: self.primary_account.received_bytes(),
+            busy_us: micros(self.primary_account.busy(now)),
+        })
+    }
+
+    /// The secondaries of this session, those that are over included, for metrics.
+    pub fn paths(&self) -> impl Iterator<Item = PathReport> + '_ {
+        self.paths.iter().chain(self.paths.retired()).map(|path| PathReport {
+            path: path.id(),
+            address: path.target().addresses.first().copied(),
+            state: path.state(),
+            smoothed_rtt: path.smoothed_rtt(),
+            received_bytes: path.account().received_bytes(),
+            contributions: self.mapping.count_on(path.id()),
+        })
+    }
+}

@@ -1,0 +1,160 @@
+//! What the primary is told about streams that have several sources, and what is missing of them.
+
+use std::time::Duration;
+
+use kwik_proto::frame::{ControlFrame, ErrorCode, StreamProgress};
+use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+
+use super::ClientSession;
+use crate::gap::{GapAction, StreamView};
+use crate::session::streams::StreamAction;
+use crate::stream::{Failure, ReceiveHalf};
+use crate::time::Instant;
+
+/// Ranges in one StreamProgress, at most.
+const MAX_HELD: usize = 32;
+/// Missing ranges that the judgement of gaps looks at.
+const MAX_MISSING: usize = 64;
+
+/// When a stream with several sources was last reported.
+#[derive(Debug, Default)]
+pub(super) struct StreamWatch {
+    last_report: Option<Instant>,
+    last: Option<StreamProgress>,
+    due: Option<Instant>,
+    now: bool,
+}
+
+impl StreamWatch {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// The next look reports, whatever the time.
+    pub(super) fn report_soon(&mut self) {
+        self.now = true;
+    }
+
+    /// Whether `progress` is to be sent now; if it is only too early, it is due later.
+    fn decide(&mut self, progress: &StreamProgress, interval: Duration, now: Instant) -> bool {
+        if self.last.as_ref() == Some(progress) {
+            self.now = false;
+            self.due = None;
+            return false;
+        }
+        let next = self.last_report.map_or(now, |last| last + interval);
+        if now < next && !self.now {
+            self.due = Some(next);
+            return false;
+        }
+        self.now = false;
+        self.due = None;
+        self.last_report = Some(now);
+        self.last = Some(progress.clone());
+        true
+    }
+}
+
+impl ClientSession {
+    pub(super) fn watch(&mut self, id: StreamId) {
+        if self.streams.receives(id) {
+            self.watches.entry(id).or_default();
+        }
+    }
+
+    /// Looks at a receiving half after it changed or when [`Output::Service`](super::Output::Service) asks for it:
+    /// window, progress, gaps, end.
+    pub fn service_stream(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
+        self.note_arrivals(id, half, now);
+        self.note_stall(id, half, now);
+        self.streams.service(id, half, now, self.loop_time());
+        if !self.watches.contains_key(&id) {
+            return;
+        }
+        self.judge_gaps(id, half, now);
+        self.report(id, half, now);
+    }
+
+    fn loop_time(&self) -> Duration {
+        let far = self.paths.iter().filter_map(|path| path.smoothed_rtt()).max();
+        let control_loop = self.primary_rtt + far.unwrap_or_default() + self.report_interval();
+        control_loop.saturating_mul(2)
+    }
+
+    fn report(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
+        let interval = self.report_interval();
+        let progress = StreamProgress {
+            stream: id,
+            read_offset: half.read_offset(),
+            contiguous_end: half.contiguous_end(),
+            held: half.held(MAX_HELD),
+            reader_waiting: half.waiting_since().is_some(),
+        };
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        if !watch.decide(&progress, interval, now) {
+            return;
+        }
+        // Rates before positions: the primary hands out the next ranges when it sees the positions.
+        let paths: Vec<PathId> = self.grants.paths_for(id).into_iter().collect();
+        for path in paths {
+            self.pending_status.insert(path);
+        }
+        self.pending_status.insert(PathId::PRIMARY);
+        self.send_pending_status(now);
+        self.send(PathId::PRIMARY, ControlFrame::StreamProgress(progress));
+    }
+
+    fn judge_gaps(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
+        let contiguous_end = half.contiguous_end();
+        let known_end = self.known_end(id, half);
+        let missing: Vec<ByteRange> = ByteRange::new(contiguous_end, known_end)
+            .map(|open| half.missing_in(open).take(MAX_MISSING).collect())
+            .unwrap_or_default();
+        loop {
+            let view = StreamView {
+                read_offset: half.read_offset(),
+                contiguous_end,
+                missing: &missing,
+                waiting: half.waiting_since().is_some(),
+            };
+            match self.promises.poll(id, &view, now) {
+                Some(GapAction::Report(gap)) => {
+                    self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
+                }
+                Some(GapAction::GiveUp { offset, len, .. }) => {
+                    self.give_up(id, offset, len);
+                    return;
+                }
+                None => return,
+            }
+        }
+    }
+
+    fn give_up(&mut self, id: StreamId, offset: Offset, len: u64) {
+        self.act(StreamAction::Fail(id, Failure::Missing { offset, len }));
+        self.streams.stop(id, crate::session::application_code(ErrorCode::PathTimeout));
+        self.close_sources(id, false);
+    }
+
+    /// Where the stream goes at least: what arrived, what was ever granted, and the final size.
+    fn known_end(&self, id: StreamId, half: &ReceiveHalf) -> Offset {
+        let granted = self.grants.known_end(id);
+        let known = half.received_end().max(granted);
+        half.final_size().map_or(known, |end| end.max(known))
+    }
+
+    fn note_stall(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
+        let at = half.read_offset();
+        if half.waiting_since().is_none() {
+            let path = self.last_sender(id, at);
+            self.stalls.resumed(id, at, path, now);
+            return;
+        }
+        let owner = self.promises.owner_of(id, at).map(|(path, _)| path);
+        let end = self.known_end(id, half).max(at);
+        let missing = ByteRange::new(at, end).and_then(|open| half.missing_in(open).next());
+        if let Some(range) = missing {
+            self.stalls.waiting(id, range, owner, now);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! The public streams of a session: ids, limits, windows and ends. Both ends of the primary path have one.
+//!
+//! The halves themselves (what is buffered, what is read) belong to the driver, which lends them for a call. This part
+//! knows which halves are open, tells the peer about their windows and ends, and closes what is over.
+
+use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use kwik_proto::frame::{
+    ControlFrame, ErrorCode, Limits, StreamClosed, StreamProgress, StreamReset, StreamStop,
+    StreamWindow,
+};
+use kwik_proto::{Initiator, Offset, PathId, StreamId, StreamKind};
+
+use super::config::{INITIAL_WINDOW, SessionConfig};
+use crate::mapping::{RemoteId, StreamNumbers, UnknownStream};
+use crate::stream::{Failure, ReceiveConfig, ReceiveHalf, SendConfig};
+use crate::time::Instant;
+use crate::window::Budget;
+
+/// What the driver does with the halves of a public stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StreamAction {
+    /// Make the halves of a new stream. Comes before anything else about the stream.
+    Open {
+        /// The stream.
+        id: StreamId,
+        /// Set if this end receives on it.
+        receive: Option<ReceiveConfig>,
+        /// Set if this end sends on it.
+        send: Option<SendConfig>,
+    },
+    /// Hand the stream to the application that accepts. In the order of the ids of a kind.
+    Accept(StreamId),
+    /// The sending half may send up to here.
+    ExtendWindow(StreamId, Offset),
+    /// The receiver told what arrived.
+    Progress(StreamId, StreamProgress),
+    /// The receiver wants no more: apply to the sending half.
+    Stopped(StreamId, u64),
+    /// The sender ended it abruptly: apply to the receiving half.
+    Reset(StreamId, u64, Offset),
+    /// The receiver is done with what this end sent.
+    PeerDone(StreamId, bool),
+    /// Readers get this after the last contiguous byte.
+    Fail(StreamId, Failure),
+    /// Throw away the unread bytes of that path, then let the session service the stream.
+    Isolate(StreamId, PathId),
+    /// Both halves are over: forget the stream.
+    Remove(StreamId),
+    /// Opening may succeed again.
+    Available(StreamKind),
+}
+
+/// What a call of this part caused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// To the other end of the primary path.
+    Frame(ControlFrame),
+    /// For the driver.
+    Action(StreamAction),
+    /// A receiving half is over; on the client every source of it is to be told.
+    ReceiveClosed(StreamId, bool),
+    /// A sending half is over.
+    SendClosed(StreamId),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Half {
+    /// The stream has no such half.
+    Absent,
+    Open,
+    Closed,
+}
+
+impl Half {
+    fn is_over(self) -> bool {
+        matches!(self, Half::Absent | Half::Closed)
+    }
+}
+
+#[derive(Debug)]
+struct Stream {
+    receive: Half,
+    send: Half,
+    /// Whether the receiving half has its part of the session's budget.
+    admitted: bool,
+}
+
+/// Table of public streams. Bounded by the limits told to the peer and those it told.
+#[derive(Debug)]
+pub(super) struct PublicStreams {
+    local: Initiator,
+    numbers: StreamNumbers,
+    table: BTreeMap<StreamId, Stream>,
+    budget: Budget,
+    conflict_policy: crate::conflict::ConflictPolicy,
+    send_queue: usize,
+    peer_window: u64,
+    effects: VecDeque<Effect>,
+}
+
+impl PublicStreams {
+    pub(super) fn new(local: Initiator, config: &SessionConfig) -> Self {
+        let limits = config.limits();
+        // Receiving halves: both kinds of the peer's streams, and this end's bidirectional ones.
+        let halves = limits
+            .max_bidirectional_streams
+            .saturating_mul(2)
+            .saturating_add(limits.max_unidirectional_streams);
+        Self {
+            local,
+            numbers: StreamNumbers::new(local, limits),
+            table: BTreeMap::new(),
+            budget: Budget::with_floor(config.session_budget, halves, INITIAL_WINDOW),
+            conflict_policy: config.conflict_policy,
+            send_queue: config.send_queue,
+            peer_window: INITIAL_WINDOW,
+            effects: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn poll(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The peer's Hello or Welcome.
+    pub(super) fn set_peer_limits(&mut self, limits: Limits) {
+        self.numbers.set_peer_limits(limits);
+        self.peer_window = limits.initial_window;
+        let early: Vec<StreamId> =
+            self.table.iter().filter(|(_, s)| s.send == Half::Open).map(|(id, _)| *id).collect();
+        for id in early {
+            let window = Offset::new(limits.initial_window).unwrap_or(Offset::MAX);
+            self.act(StreamAction::ExtendWindow(id, window));
+        }
+        self.act(StreamAction::Available(StreamKind::Bidirectional));
+        self.act(StreamAction::Available(StreamKind::Unidirectional));
+    }
+
+    /// Opens a stream of this end; `None` while the peer's limit is reached.
+    pub(super) fn open(&mut self, kind: StreamKind) -> Option<StreamId> {
+        let id = self.numbers.open_local(kind)?;
+        self.create(id);
+        Some(id)
+    }
+
+    /// A header, a reset or a grant named `id`: it and all lower ones of its kind exist now.
+    ///
+    /// `accept` is whether the application may see it: a grant alone does not show a stream.
+    pub(super) fn announce(&mut self, id: StreamId, accept: bool) -> Result<Known, ErrorCode> {
+        match self.numbers.handle_remote(id, accept) {
+            RemoteId::Open => Ok(Known::Open),
+            RemoteId::Closed => Ok(Known::Closed),
+            RemoteId::Opened { created, accepted } => {
+                for id in created {
+                    self.create(id);
+                }
+                for id in accepted {
+                    self.act(StreamAction::Accept(id));
+                }
+                Ok(Known::Open)
+            }
+            RemoteId::Unknown => Err(ErrorCode::StreamState),
+            RemoteId::LimitExceeded => Err(ErrorCode::LimitExceeded),
+        }
+    }
+
+    fn create(&mut self, id: StreamId) {
+        let bidirectional = id.kind() == StreamKind::Bidirectional;
+        let ours = id.initiator() == self.local;
+        let receives = bidirectional || !ours;
+        let sends = bidirectional || ours;
+        let state = |present| if present { Half::Open } else { Half::Absent };
+        self.table.insert(
+            id,
+            Stream { receive: state(receives), send: state(sends), admitted: false },
+        );
+        let receive = receives.then_some(ReceiveConfig {
+            policy: self.conflict_policy,
+            initial_window: INITIAL_WINDOW,
+        });
+        let send = sends.then(|| SendConfig {
+            initial_window: self.peer_window,
+            queue: self.send_queue,
+        });
+        self.act(StreamAction::Open { id, receive, send });
+    }
+
+    /// Whether the half that this end receives is still wanted.
+    pub(super) fn receives(&self, id: StreamId) -> bool {
+        self.table.get(&id).is_some_and(|stream| stream.receive == Half::Open)
+    }
+
+    /// Whether the half that this end sends is open.
+    pub(super) fn sends(&self, id: StreamId) -> bool {
+        self.table.get(&id).is_some_and(|stream| stream.send == Half::Open)
+    }
+
+    /// Whether the stream is one of these, open or not: not one that was never opened.
+    pub(super) fn unknown(&self, id: StreamId) -> Option<UnknownStream> {
+        UnknownStream::of(id, &self.numbers)
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = StreamId> + '_ {
+        self.table.keys().copied()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Bytes promised to senders now.
+    pub(super) fn promised(&self) -> u64 {
+        self.budget.promised()
+    }
+
+    pub(super) fn handle_window(&mut self, frame: StreamWindow) -> Result<(), ErrorCode> {
+        if self.known_send_half(frame.stream)? {
+            self.act(StreamAction::ExtendWindow(frame.stream, frame.max_offset));
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_progress(&mut self, frame: StreamProgress) -> Result<(), ErrorCode> {
+        if self.known_send_half(frame.stream)? {
+            self.act(StreamAction::Progress(frame.stream, frame));
+        }
+        Ok(())
+    }
+
+    /// The peer wants no more of what this end sends. Answered with a reset by the driver's half.
+    pub(super) fn handle_stop(&mut self, frame: StreamStop) -> Result<(), ErrorCode> {
+        if self.known_send_half(frame.stream)? {
+            self.act(StreamAction::Stopped(frame.stream, frame.error_code));
+        }
+        Ok(())
+    }
+
+    /// The peer is done receiving what this end sends.
+    pub(super) fn handle_closed(&mut self, frame: StreamClosed) -> Result<(), ErrorCode> {
+        if self.known_send_half(frame.stream)? {
+            self.act(StreamAction::PeerDone(frame.stream, frame.complete));
+            self.close_send(frame.stream);
+        }
+        Ok(())
+    }
+
+    /// The peer ends what it sends abruptly.
+    pub(super) fn handle_reset(&mut self, frame: StreamReset) -> Result<(), ErrorCode> {
+        if frame.stream.initiator() != self.local {
+            self.announce(frame.stream, true)?;
+        } else if !self.was_opened(frame.stream) {
+            return Err(ErrorCode::StreamState);
+        }
+        let Some(stream) = self.table.get(&frame.stream) else {
+            return Ok(());
+        };
+        match stream.receive {
+            Half::Absent => Err(ErrorCode::StreamState),
+            Half::Closed => Ok(()),
+            Half::Open => {
+                self.act(StreamAction::Reset(frame.stream, frame.error_code, frame.final_size));
+                Ok(())
+            }
+        }
+    }
+
+    /// The application wants no more of what the peer sends.
+    pub(super) fn stop(&mut self, id: StreamId, error_code: u64) {
+        if self.receives(id) {
+            self.tell(ControlFrame::StreamStop(StreamStop { stream: id, error_code }));
+        }
+    }
+
+    /// The application, or the peer's stop, ended what this end sends. `final_size` is what was sent or delegated at most.
+    pub(super) fn reset(&mut self, id: StreamId, error_code: u64, final_size: Offset) {
+        if self.sends(id) {
+            self.tell(ControlFrame::StreamReset(StreamReset {
+                stream: id,
+                error_code,
+                final_size,
+            }));
+            self.close_send(id);
+        }
+    }
+
+    /// Looks at a receiving half after it changed: closes it when it is over, moves its window when that is due.
+    ///
+    /// `loop_time` is twice the longest control loop among the live paths (section "Windows" of the specification).
+    pub(super) fn service(
+        &mut self,
+        id: StreamId,
+        half: &mut ReceiveHalf,
+        now: Instant,
+        loop_time: Duration,
+    ) {
+        let Some(stream) = self.table.get_mut(&id).filter(|stream| stream.receive == Half::Open)
+        else {
+            return;
+        };
+        let max_offset = if stream.admitted {
+            half.update_window(now, loop_time, &mut self.budget)
+        } else {
+            stream.admitted = true;
+            half.open_window(&mut self.budget)
+        };
+        if half.is_finished() {
+            half.close_window(&mut self.budget);
+            self.close_receive(id, half.is_complete());
+        } else if let Some(max_offset) = max_offset {
+            self.tell(ControlFrame::StreamWindow(StreamWindow { stream: id, max_offset }));
+        }
+    }
+
+    /// A frame about what this end sends: whether the half is still open. An error if it can never have been.
+    fn known_send_half(&self, id: StreamId) -> Result<bool, ErrorCode> {
+        match self.table.get(&id).map(|stream| stream.send) {
+            Some(Half::Absent) => Err(ErrorCode::StreamState),
+            Some(half) => Ok(half == Half::Open),
+            None if self.was_opened(id) => Ok(false),
+            None => Err(ErrorCode::StreamState),
+        }
+    }
+
+    fn was_opened(&self, id: StreamId) -> bool {
+        self.numbers.was_opened(id)
+    }
+
+    fn close_receive(&mut self, id: StreamId, complete: bool) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        if stream.receive.is_over() {
+            return;
+        }
+        stream.receive = Half::Closed;
+        self.tell(ControlFrame::StreamClosed(StreamClosed { stream: id, complete }));
+        self.effects.push_back(Effect::ReceiveClosed(id, complete));
+        self.remove_if_over(id);
+    }
+
+    fn close_send(&mut self, id: StreamId) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        if stream.send == Half::Open {
+            stream.send = Half::Closed;
+            self.effects.push_back(Effect::SendClosed(id));
+            self.remove_if_over(id);
+        }
+    }
+
+    fn remove_if_over(&mut self, id: StreamId) {
+        let over = |stream: &Stream| stream.receive.is_over() && stream.send.is_over();
+        if !self.table.get(&id).is_some_and(over) {
+            return;
+        }
+        self.table.remove(&id);
+        self.numbers.handle_closed(id);
+        self.act(StreamAction::Remove(id));
+        if id.initiator() == self.local {
+            self.act(StreamAction::Available(id.kind()));
+        }
+    }
+
+    fn act(&mut self, action: StreamAction) {
+        self.effects.push_back(Effect::Action(action));
+    }
+
+    fn tell(&mut self, frame: ControlFrame) {
+        self.effects.push_back(Effect::Frame(frame));
+    }
+}
+
+/// What is known of a stream that a peer named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// In the table.
+    Open,
+    /// It was, and is over.
+    Closed,
+}
