@@ -1,6 +1,8 @@
 //! The program `kwik`.
 
+mod catalog;
 mod cli;
+mod fetch;
 mod inbound;
 mod output;
 mod pin;
@@ -10,6 +12,7 @@ mod report;
 mod request_path;
 mod root;
 mod size;
+mod source;
 mod state;
 mod tag;
 mod tag_cache;

@@ -1,0 +1,124 @@
+//! What a server has: files below a root, and their tags.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::protocol::{Failed, FailureCode, Found, Get, Resource};
+use crate::request_path::RequestPath;
+use crate::root::{OpenError, OpenFile, Root};
+use crate::source::FileSource;
+use crate::tag_cache::{Lookup, TagCache};
+
+#[cfg(test)]
+mod tests;
+
+/// The files of a server, as primary and as secondary.
+#[derive(Clone, Debug)]
+pub(crate) struct Catalog {
+    root: Root,
+    tags: TagCache,
+}
+
+/// A file that was asked for and can be sent.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) file: Arc<OpenFile>,
+    pub(crate) found: Found,
+}
+
+/// Why a secondary does not send a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// There is no such file here.
+    NotFound,
+    /// The file here has another content.
+    Stale,
+    /// The file is being hashed; a later try may succeed.
+    Pending,
+    /// Too much to do; a later try may succeed.
+    Busy,
+    /// The resource is malformed, or the file cannot be read.
+    Failed,
+}
+
+impl Catalog {
+    pub(crate) fn new(root: Root, tags: TagCache) -> Self {
+        Self { root, tags }
+    }
+
+    /// Finds what a client asks for. Waits until the file is hashed.
+    pub(crate) async fn find(&self, get: &Get) -> Result<Content, Failed> {
+        let path = RequestPath::new(&*get.path)
+            .map_err(|bad| failed(FailureCode::BadPath, bad.to_string()))?;
+        let file = self.open(path.clone()).await.map_err(|error| explain(&path, &error))?;
+        let tag = self.tags.tag(&file).await.map_err(|error| {
+            failed(FailureCode::Unreadable, format!("{path} cannot be hashed: {error}"))
+        })?;
+        if get.if_tag.is_some_and(|wanted| wanted != tag) {
+            return Err(failed(FailureCode::TagMismatch, format!("{path} has the hash {tag}")));
+        }
+        let size = file.size();
+        let available = size.checked_sub(get.offset);
+        match (available, get.length) {
+            (Some(available), None) => Ok(Content {
+                found: Found { size, tag, offset: get.offset, length: available },
+                file,
+            }),
+            (Some(available), Some(length)) if length <= available => {
+                Ok(Content { found: Found { size, tag, offset: get.offset, length }, file })
+            }
+            _ => Err(failed(FailureCode::BadRange, format!("{path} has {size} bytes"))),
+        }
+    }
+
+    /// The bytes of a delegated range, if the file here has the content that the primary means.
+    pub(crate) async fn check(
+        &self,
+        resource: &Resource,
+        range: &Range<u64>,
+    ) -> Result<FileSource, Refused> {
+        let path = RequestPath::new(&*resource.path).map_err(|_| Refused::Failed)?;
+        let file = self.open(path).await.map_err(|error| match error {
+            OpenError::NotFound | OpenError::Outside | OpenError::NotAFile => Refused::NotFound,
+            OpenError::Unreadable(_) => Refused::Failed,
+        })?;
+        let source = FileSource::new(Arc::clone(&file), resource.shift);
+        let tags = self.tags.clone();
+        let lookup = tokio::task::spawn_blocking(move || tags.lookup(&file)).await;
+        match lookup.map_err(|_| Refused::Failed)? {
+            Lookup::Ready(tag) if tag != resource.tag => Err(Refused::Stale),
+            Lookup::Ready(_) if !source.covers(range) => Err(Refused::Failed),
+            Lookup::Ready(_) => Ok(source),
+            Lookup::Pending(_) => Err(Refused::Pending),
+            Lookup::Busy => Err(Refused::Busy),
+        }
+    }
+
+    async fn open(&self, path: RequestPath) -> Result<Arc<OpenFile>, OpenError> {
+        let root = self.root.clone();
+        let opened = tokio::task::spawn_blocking(move || root.open_file(&path)).await;
+        let panicked = |error| OpenError::Unreadable(std::io::Error::other(error));
+        opened.map_err(panicked)?.map(Arc::new)
+    }
+}
+
+fn failed(code: FailureCode, message: String) -> Failed {
+    Failed { code, message }
+}
+
+/// The system's own words stay here: they may name what is outside the root.
+fn explain(path: &RequestPath, error: &OpenError) -> Failed {
+    tracing::debug!(%path, ?error, "not served");
+    match error {
+        OpenError::NotFound => failed(FailureCode::NotFound, format!("{path} does not exist")),
+        OpenError::Outside => {
+            failed(FailureCode::BadPath, format!("{path} leads out of the server's root"))
+        }
+        OpenError::NotAFile => {
+            failed(FailureCode::NotAFile, format!("{path} is not a regular file"))
+        }
+        OpenError::Unreadable(_) => {
+            failed(FailureCode::Unreadable, format!("the server cannot read {path}"))
+        }
+    }
+}

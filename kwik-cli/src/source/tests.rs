@@ -1,0 +1,73 @@
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use super::*;
+use crate::request_path::RequestPath;
+use crate::root::Root;
+
+fn source(dir: &tempfile::TempDir, content: &[u8], shift: i64) -> FileSource {
+    fs::write(dir.path().join("f"), content).unwrap();
+    let file = Root::open(dir.path()).unwrap().open_file(&RequestPath::new("f").unwrap()).unwrap();
+    FileSource::new(Arc::new(file), shift)
+}
+
+#[test]
+fn offsets_of_the_stream_are_shifted_into_the_file() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(source(&dir, b"0123456789", 0).read_exact_at(2, 3).unwrap(), "234");
+    assert_eq!(source(&dir, b"0123456789", 40).read_exact_at(42, 3).unwrap(), "234");
+    assert_eq!(source(&dir, b"0123456789", -5).read_exact_at(0, 5).unwrap(), "56789");
+}
+
+#[test]
+fn only_ranges_within_the_file_are_covered() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = source(&dir, b"0123456789", 40);
+    for range in [40..50, 40..40, 50..50, 45..47] {
+        assert!(source.covers(&range), "{range:?}");
+    }
+    #[allow(clippy::reversed_empty_ranges)]
+    for range in [39..41, 0..50, 49..51, 60..70, 46..44, 0..u64::MAX] {
+        assert!(!source.covers(&range), "{range:?}");
+    }
+    assert!(!FileSource::new(source.file.clone(), i64::MIN).covers(&(0..1)));
+    assert!(!FileSource::new(source.file.clone(), i64::MAX).covers(&(0..u64::MAX)));
+    assert!(source.read_exact_at(39, 1).is_err());
+    assert!(source.read_exact_at(45, 6).is_err());
+}
+
+#[test]
+fn a_file_that_changes_is_not_served_further() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = source(&dir, b"0123456789", 0);
+    source.read_exact_at(0, 5).unwrap();
+    fs::write(dir.path().join("f"), b"other content").unwrap();
+    let error = source.read_exact_at(5, 5).unwrap_err();
+    assert!(error.to_string().contains("changed"), "{error}");
+}
+
+#[tokio::test]
+async fn a_range_is_read_in_order_and_completely() {
+    let dir = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..3 * CHUNK + 77).map(|i| (i % 251) as u8).collect();
+    let source = source(&dir, &content, 40);
+    let len = content.len() as u64;
+    for range in [0..len, 5..5, 1..CHUNK + 1, CHUNK..len, len - 1..len] {
+        let mut ahead = ReadAhead::new(source.clone(), range.start + 40..range.end + 40);
+        let mut read = Vec::new();
+        while let Some((offset, bytes)) = ahead.next().await.unwrap() {
+            assert_eq!(offset, 40 + range.start + read.len() as u64);
+            read.extend_from_slice(&bytes);
+        }
+        assert_eq!(read, content[range.start as usize..range.end as usize]);
+    }
+}
+
+#[tokio::test]
+async fn a_range_beyond_the_file_is_an_error_and_ends() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut ahead = ReadAhead::new(source(&dir, b"short", 0), 0..6);
+    assert!(ahead.next().await.is_err());
+    assert_eq!(ahead.next().await.unwrap(), None);
+}
