@@ -93,3 +93,34 @@ impl ErrorCode {
         Self::HeaderMissing,
     ];
 }
+
+/// First of the QUIC application error codes that are KWIK's own: the top 2^16 of those that QUIC can carry.
+///
+/// Applications use the codes below it, which pass from end to end as they are.
+pub const FIRST_RESERVED_CODE: u64 = (1 << 62) - (1 << 16);
+
+impl ErrorCode {
+    /// The QUIC application error code with which a connection or carrier is closed for this reason.
+    ///
+    /// ```
+    /// use kwik_proto::{FIRST_RESERVED_CODE, frame::ErrorCode};
+    /// assert_eq!(ErrorCode::Busy.quic_code(), FIRST_RESERVED_CODE + 29);
+    /// ```
+    pub fn quic_code(self) -> u64 {
+        FIRST_RESERVED_CODE + self.wire()
+    }
+
+    /// The reason behind a QUIC application error code; `None` for an application's own code. A reserved code of a later
+    /// version is [`ErrorCode::Internal`].
+    ///
+    /// ```
+    /// use kwik_proto::{FIRST_RESERVED_CODE, frame::ErrorCode};
+    /// assert_eq!(ErrorCode::from_quic_code(ErrorCode::Busy.quic_code()), Some(ErrorCode::Busy));
+    /// assert_eq!(ErrorCode::from_quic_code(7), None);
+    /// assert_eq!(ErrorCode::from_quic_code(FIRST_RESERVED_CODE + 9999), Some(ErrorCode::Internal));
+    /// ```
+    pub fn from_quic_code(code: u64) -> Option<Self> {
+        let number = code.checked_sub(FIRST_RESERVED_CODE)?;
+        Some(Self::from_wire(number).unwrap_or(Self::Internal))
+    }
+}

@@ -45,7 +45,8 @@ impl ControlFrame {
     /// # use kwik_proto::frame::{ControlFrame, Ping};
     /// let mut out = BytesMut::new();
     /// ControlFrame::Ping(Ping { nonce: 1 }).encode(&mut out);
-    /// assert_eq!(&out[..], [5, 23 << 3 & 0x7f | 0x80 | 2, 1, 2, 8, 1]);
+    /// // Length, tag of frame 23, its length, tag of the nonce, the nonce.
+    /// assert_eq!(&out[..], [5, 0xba, 1, 2, 8, 1]);
     /// ```
     pub fn encode(&self, out: &mut BytesMut) {
         debug_assert_eq!(self.validate(), Ok(()), "a frame that no receiver takes");

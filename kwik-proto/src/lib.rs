@@ -15,7 +15,14 @@ mod reader;
 mod varint;
 mod wire;
 
+pub use code::FIRST_RESERVED_CODE;
 pub use error::{DecodeError, InvalidField, Problem};
 pub use id::{
     ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
 };
+
+/// The protocol's name in the TLS handshake (RFC 7301). Another major version has another.
+pub const ALPN: &[u8] = b"kwik/1";
+
+/// The version that this crate speaks, as Hello and Welcome number it.
+pub const VERSION: u32 = 1;
