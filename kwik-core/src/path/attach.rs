@@ -55,3 +55,6 @@ impl AttachRate {
         Some(start)
     }
 }
+
+#[cfg(test)]
+mod tests;
