@@ -13,6 +13,20 @@ pub mod key;
 
 pub mod sign;
 
+pub mod token;
+
 pub mod connection;
 
 pub mod endpoint;
+
+pub mod control;
+
+pub mod stream;
+
+pub mod pump;
+
+pub mod table;
+
+pub mod session;
+
+pub mod link;

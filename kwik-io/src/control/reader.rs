@@ -1,0 +1,77 @@
+//! Frames that arrive.
+
+use kwik_proto::DecodeError;
+use kwik_proto::control::ControlDecoder;
+use kwik_proto::frame::ControlFrame;
+use s2n_quic::stream::{self, ReceiveStream};
+use tokio::sync::mpsc;
+
+/// Why a control stream is over before its end.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// The stream was reset, or its connection ended.
+    #[error("the control stream failed: {0}")]
+    Stream(#[from] stream::Error),
+    /// The peer sent what the protocol does not allow.
+    #[error("a bad control frame: {0}")]
+    Frame(#[from] DecodeError),
+}
+
+/// Decodes the frames of a control stream, whatever pieces they come in.
+///
+/// It holds less than a frame and a chunk beyond what was asked for; what is not asked for stays in QUIC's window of
+/// this stream. So it is to be drained by a task that never waits for an application.
+#[derive(Debug)]
+pub struct ControlReader {
+    stream: ReceiveStream,
+    decoder: ControlDecoder,
+}
+
+impl ControlReader {
+    pub(super) fn new(stream: ReceiveStream) -> Self {
+        Self { stream, decoder: ControlDecoder::new() }
+    }
+
+    /// The next frame; `None` when the peer finished the stream between two frames. Cancel safe: a frame that was
+    /// partly there is not lost.
+    ///
+    /// # Errors
+    /// [`ControlError`]; the path is then to be closed, and further calls fail too.
+    pub async fn recv(&mut self) -> Result<Option<ControlFrame>, ControlError> {
+        loop {
+            if let Some(frame) = self.decoder.poll()? {
+                return Ok(Some(frame));
+            }
+            match self.stream.receive().await? {
+                Some(chunk) => self.decoder.push(chunk),
+                None => {
+                    self.decoder.finish()?;
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// Hands every frame to `inbox`, then the end or the error, and ends; it ends early when the inbox is closed.
+    ///
+    /// `wrap` says which path it was. While the inbox is full the frames wait in QUIC, at this path's cost alone.
+    pub async fn forward<T>(
+        mut self,
+        inbox: mpsc::Sender<T>,
+        wrap: impl Fn(Result<Option<ControlFrame>, ControlError>) -> T,
+    ) {
+        loop {
+            let received = self.recv().await;
+            let last = !matches!(received, Ok(Some(_)));
+            if inbox.send(wrap(received)).await.is_err() || last {
+                return;
+            }
+        }
+    }
+
+    /// Frames of unknown numbers that were passed over.
+    pub fn skipped(&self) -> u64 {
+        self.decoder.skipped()
+    }
+}
