@@ -295,6 +295,11 @@ impl Reassembler {
         }
     }
 
+    /// The path that sent the byte that is read next.
+    pub fn next_path(&self) -> Option<PathId> {
+        self.ready.front().map(|chunk| chunk.path)
+    }
+
     /// First offset that was not read.
     pub fn read_offset(&self) -> Offset {
         offset(self.read_offset)

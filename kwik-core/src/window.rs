@@ -12,5 +12,6 @@ mod send;
 mod tests;
 
 pub use budget::Budget;
+pub(crate) use budget::memory;
 pub use receive::ReceiveWindow;
 pub use send::SendWindow;

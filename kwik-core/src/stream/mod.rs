@@ -1,10 +1,16 @@
 //! The two halves of a KWIK stream.
 
+mod error;
+mod outcome;
 mod receive;
 mod send;
+mod source;
 
-pub use receive::{
-    Counters, Failure, Inserted, Read, ReceiveConfig, ReceiveError, ReceiveHalf, SourceKey,
-    SourceStats,
-};
-pub use send::{DelegateError, FinishError, OutFrame, SendConfig, SendHalf, WriteError};
+#[cfg(test)]
+mod tests;
+
+pub use error::{DelegateError, FinishError, WriteError};
+pub use outcome::{Counters, Failure, Inserted, Read, ReceiveError};
+pub use receive::{ReceiveConfig, ReceiveHalf};
+pub use send::{OutFrame, SendConfig, SendHalf};
+pub use source::{SourceKey, SourceStats};

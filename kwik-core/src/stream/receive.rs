@@ -1,16 +1,20 @@
 //! The receiving half.
 
+mod judge;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_proto::frame::HeldRange;
 use kwik_proto::{ByteRange, Offset, PathId};
-use thiserror::Error;
 
-use crate::conflict::{Conflict, ConflictPolicy};
+use super::source::Sources;
+use super::{Counters, Failure, Inserted, Read, ReceiveError, SourceKey, SourceStats};
+use crate::conflict::{Conflict, ConflictPolicy, Referee, Verdict};
 use crate::interval::RangeSet;
+use crate::reassembly::Reassembler;
 use crate::time::Instant;
-use crate::window::Budget;
+use crate::window::{Budget, ReceiveWindow, memory};
 
 /// How a receiving half starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,164 +31,113 @@ impl Default for ReceiveConfig {
     }
 }
 
-/// One carrier that feeds a half. Good for the half that gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SourceKey {
-    index: u32,
-    generation: u32,
-    path: PathId,
-}
-
-/// What became of a frame that was taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Inserted {
-    /// Bytes that were not there before.
-    pub new_bytes: u64,
-    /// Bytes that were there before, or that nobody wants any more.
-    pub duplicate_bytes: u64,
-    /// The reader can go on and could not before: wake it.
-    pub readable: bool,
-    /// The frame differed from what another source had sent. Under [`ConflictPolicy::Reject`] the session acts on it.
-    pub conflict: Option<Conflict>,
-}
-
-/// Why a frame was not taken. Each is the fault of `path`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum ReceiveError {
-    /// Bytes beyond the window.
-    #[error("path {path} sent up to {offset}, beyond the window at {max_offset}")]
-    FlowControl {
-        /// Whose fault.
-        path: PathId,
-        /// First offset after the frame's bytes.
-        offset: Offset,
-        /// First offset that may not be sent.
-        max_offset: Offset,
-    },
-    /// Bytes beyond the final size, or a final size that contradicts what is known (RFC 9000, 4.5).
-    #[error("path {path} contradicts the final size at {offset}")]
-    FinalSize {
-        /// Whose fault.
-        path: PathId,
-        /// The end of its bytes, or the final size that it named.
-        offset: Offset,
-    },
-    /// Bytes outside everything that was granted to the source.
-    #[error("path {path} sent {range} without a grant")]
-    NotGranted {
-        /// Whose fault.
-        path: PathId,
-        /// The frame's bytes.
-        range: ByteRange,
-    },
-    /// Bytes that differ from the primary's.
-    #[error("path {path} sent other bytes than the primary in {range}", path = conflict.rival, range = conflict.range)]
-    Conflict {
-        /// What differed.
-        conflict: Conflict,
-    },
-    /// More pieces than the half keeps track of; this path holds the most.
-    #[error("path {path} cut the stream into too many pieces at {offset}")]
-    Fragmented {
-        /// Whose fault.
-        path: PathId,
-        /// Offset of the frame's first byte.
-        offset: Offset,
-    },
-}
-
-/// Why a stream ended early, after its last contiguous byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Failure {
-    /// Nobody delivered these bytes in time.
-    Missing {
-        /// First missing byte.
-        offset: Offset,
-        /// Number of missing bytes.
-        len: u64,
-    },
-    /// Bytes that the reader already had were wrong.
-    DataConflict {
-        /// First byte that differs.
-        offset: Offset,
-        /// Number of bytes from the first to the last that differ.
-        len: u64,
-    },
-    /// The session ended; the driver knows why.
-    SessionEnded,
-}
-
-/// What a read found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Read {
-    /// The next bytes; never empty.
-    Data(Bytes),
-    /// Every byte was read.
-    Finished,
-    /// Nothing to read yet.
-    Blocked,
-    /// The sender reset the stream.
+enum State {
+    Open,
+    /// The sender ended the half abruptly: what was not read is gone.
     Reset {
-        /// The sender's code.
         error_code: u64,
     },
-    /// The stream failed.
+    /// The application wants no more.
+    Stopped {
+        error_code: u64,
+    },
+    /// What is there can be read, then the failure.
     Failed(Failure),
 }
 
-/// What one carrier delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceStats {
-    /// The path that it is on.
-    pub path: PathId,
-    /// New bytes.
-    pub bytes: u64,
-    /// Bytes that were there before, or that nobody wanted any more.
-    pub duplicate_bytes: u64,
-    /// End of what it last delivered.
-    pub next: Offset,
-    /// When it last delivered.
-    pub last_arrival: Option<Instant>,
-}
-
-/// Sums over the life of a half.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Frames that were taken.
-    pub frames: u64,
-    /// Bytes that were not there before.
-    pub new_bytes: u64,
-    /// Bytes that were there before.
-    pub duplicate_bytes: u64,
-    /// Bytes that nobody wanted any more: after a stop, a reset, a failure, or from an isolated path.
-    pub unwanted_bytes: u64,
-    /// Bytes that were thrown away because their path was isolated, or replaced by the primary's.
-    pub discarded_bytes: u64,
-    /// Frames that were refused.
-    pub refused: u64,
-    /// Differences between sources.
-    pub conflicts: u64,
-    /// Bytes that were copied to free larger buffers.
-    pub copied_bytes: u64,
-}
-
-/// The receiving half of one KWIK stream.
+/// The receiving half of one KWIK stream: bytes from many carriers in, one ordered stream out.
+///
+/// Each carrier is a source ([`add_source`](Self::add_source)) whose frames go to [`insert`](Self::insert); an error there is
+/// the fault of the path that it names, changes nothing, and leaves all other sources alone. Within the window an
+/// insert is never refused or put off: every source can always be drained.
+///
+/// The final size comes from the primary alone and follows RFC 9000, 4.5. The reader calls [`read`](Self::read) until it is
+/// [`Blocked`](Read::Blocked) and is woken when an insert says [`readable`](Inserted::readable).
+///
+/// Bytes that a read returned, or could have returned had it asked for more, are *settled* and never change, so the
+/// result does not depend on how much is read at a time.
+///
+/// Memory: at most 1.5 times the [window](Self::open_window), plus about 64 bytes for each of at most 256 + W/512 pieces.
+/// Who cuts the stream smaller than that pays with [`ReceiveError::Fragmented`].
+///
+/// ```
+/// use bytes::Bytes;
+/// use kwik_core::stream::{Read, ReceiveConfig, ReceiveHalf};
+/// use kwik_core::time::Instant;
+/// use kwik_proto::{Offset, PathId};
+///
+/// let now = Instant::ZERO;
+/// let mut half = ReceiveHalf::new(ReceiveConfig::default());
+/// let primary = half.add_source(PathId::PRIMARY, None);
+/// let secondary = half.add_source(PathId::new(1), None);
+/// let far = half.insert(secondary, Offset::new(5).unwrap(), Bytes::from_static(b" world"), 6, now);
+/// assert!(!far.unwrap().readable);
+/// let near = half.insert(primary, Offset::ZERO, Bytes::from_static(b"hello"), 5, now);
+/// assert!(near.unwrap().readable);
+/// half.handle_fin(primary, Offset::new(11).unwrap()).unwrap();
+/// assert_eq!(half.read(100, now), Read::Data(Bytes::from_static(b"hello")));
+/// assert_eq!(half.read(100, now), Read::Data(Bytes::from_static(b" world")));
+/// assert_eq!(half.read(100, now), Read::Finished);
+/// ```
 #[derive(Debug)]
-pub struct ReceiveHalf;
+pub struct ReceiveHalf {
+    policy: ConflictPolicy,
+    state: State,
+    reassembler: Reassembler,
+    window: ReceiveWindow,
+    sources: Sources,
+    referee: Referee,
+    final_size: Option<Offset>,
+    /// End of the last byte that the primary itself sent.
+    primary_end: Offset,
+    /// Bytes below were read or could have been.
+    settled_end: Offset,
+    /// Since when the reader waits.
+    waiting: Option<Instant>,
+    /// Number of pieces at which small ones are joined.
+    join_at: usize,
+    counters: Counters,
+}
 
-#[allow(missing_docs, unused_variables, clippy::todo)]
 impl ReceiveHalf {
+    /// A half at the start of its stream.
     pub fn new(config: ReceiveConfig) -> Self {
-        todo!()
+        let mut half = Self {
+            policy: config.policy,
+            state: State::Open,
+            reassembler: Reassembler::new(),
+            window: ReceiveWindow::new(config.initial_window),
+            sources: Sources::default(),
+            referee: Referee::default(),
+            final_size: None,
+            primary_end: Offset::ZERO,
+            settled_end: Offset::ZERO,
+            waiting: None,
+            join_at: 0,
+            counters: Counters::default(),
+        };
+        half.window_moved();
+        half
     }
+
+    /// A carrier on `path` begins to feed the half. `allowed` is what was granted to it; `None`: no bound.
     pub fn add_source(&mut self, path: PathId, allowed: Option<ByteRange>) -> SourceKey {
-        todo!()
+        self.sources.add(path, allowed)
     }
+
+    /// A carrier ended. What it delivered stays.
     pub fn remove_source(&mut self, source: SourceKey) {
-        todo!()
+        self.sources.remove(source);
     }
+
+    /// Takes a frame's bytes. Bytes that are already there, or that nobody wants any more, are counted and dropped.
+    ///
+    /// `allocation` is the size in bytes of the buffer behind `payload`; consecutive payloads of one source that fit into
+    /// one buffer of that size together are taken to share it.
+    ///
+    /// # Errors
+    /// Every [`ReceiveError`]. Nothing of the frame was taken then.
     pub fn insert(
         &mut self,
         source: SourceKey,
@@ -193,103 +146,475 @@ impl ReceiveHalf {
         allocation: usize,
         now: Instant,
     ) -> Result<Inserted, ReceiveError> {
-        todo!()
+        let range = self.check(source, offset, &payload).inspect_err(|_| self.counters.refused += 1)?;
+        self.counters.frames += 1;
+        if self.state != State::Open || self.sources.is_isolated(source) {
+            self.counters.unwanted_bytes += range.len();
+            self.sources.arrived(source, 0, range.len(), range.end(), now);
+            return Ok(Inserted { duplicate_bytes: range.len(), ..Inserted::default() });
+        }
+        let was_readable = self.is_readable();
+        let conflict = self.judge(source.path(), range, &payload)?;
+        if self.state != State::Open {
+            self.counters.unwanted_bytes += range.len();
+            let readable = self.wakes_reader(was_readable);
+            let duplicate_bytes = range.len();
+            return Ok(Inserted { duplicate_bytes, readable, conflict, ..Inserted::default() });
+        }
+        self.keep_pieces_few(source.path(), offset)?;
+        let new_bytes = self.place(source, range, payload, allocation);
+        let duplicate_bytes = range.len() - new_bytes;
+        self.counters.new_bytes += new_bytes;
+        self.counters.duplicate_bytes += duplicate_bytes;
+        self.sources.arrived(source, new_bytes, duplicate_bytes, range.end(), now);
+        if source.path().is_primary() {
+            self.primary_end = self.primary_end.max(range.end());
+        }
+        let readable = self.wakes_reader(was_readable);
+        Ok(Inserted { new_bytes, duplicate_bytes, readable, conflict })
     }
+
+    /// The frame's range, if the source may send it.
+    fn check(
+        &self,
+        key: SourceKey,
+        offset: Offset,
+        payload: &Bytes,
+    ) -> Result<ByteRange, ReceiveError> {
+        let (path, max_offset) = (key.path(), self.window.max_offset());
+        let Some(range) = ByteRange::with_length(offset, payload.len() as u64) else {
+            return Err(ReceiveError::FlowControl { path, offset: Offset::MAX, max_offset });
+        };
+        let Some(source) = self.sources.find(key) else {
+            return Err(ReceiveError::NotGranted { path, range });
+        };
+        if range.end() > max_offset {
+            return Err(ReceiveError::FlowControl { path, offset: range.end(), max_offset });
+        }
+        if self.final_size.is_some_and(|final_size| range.end() > final_size) {
+            return Err(ReceiveError::FinalSize { path, offset: range.end() });
+        }
+        if source.allowed.is_some_and(|allowed| !allowed.covers(range)) {
+            return Err(ReceiveError::NotGranted { path, range });
+        }
+        Ok(range)
+    }
+
+    /// Gives the reassembler what may be filled: from a secondary everything but disputed ranges.
+    fn place(&mut self, key: SourceKey, range: ByteRange, payload: Bytes, allocation: usize) -> u64 {
+        let Some(source) = self.sources.find_mut(key) else { return 0 };
+        let (path, hint) = (key.path(), &mut source.hint);
+        if path.is_primary() || !self.referee.disputed().overlaps(range) {
+            return self.reassembler.insert(hint, path, range.start(), payload, allocation);
+        }
+        let mut new = 0;
+        for part in self.referee.disputed().missing_in(range) {
+            let from = usize::try_from(part.start().since(range.start())).unwrap_or(payload.len());
+            let to = usize::try_from(part.end().since(range.start())).unwrap_or(payload.len());
+            let piece = payload.slice(from..to);
+            new += self.reassembler.insert(hint, path, part.start(), piece, allocation);
+        }
+        new
+    }
+
+    /// Joins small pieces when there are too many, and refuses the path with the most if that does not help.
+    fn keep_pieces_few(&mut self, path: PathId, offset: Offset) -> Result<(), ReceiveError> {
+        if self.reassembler.fragments() < self.join_at {
+            return Ok(());
+        }
+        self.reassembler.join_small();
+        let (left, most) = (self.reassembler.fragments(), self.most_pieces());
+        self.join_at = most.max(left + left / 8);
+        if left > most - most / 8 && self.is_worst(path) {
+            self.counters.refused += 1;
+            self.join_at = left;
+            return Err(ReceiveError::Fragmented { path, offset });
+        }
+        Ok(())
+    }
+
+    /// Whether no path holds more pieces.
+    fn is_worst(&self, path: PathId) -> bool {
+        let own = self.reassembler.fragments_of(path);
+        self.sources.path_bytes().all(|(other, _)| self.reassembler.fragments_of(other) <= own)
+    }
+
+    fn most_pieces(&self) -> usize {
+        usize::try_from(256 + self.window.size() / 512).unwrap_or(usize::MAX)
+    }
+
+    /// The primary told the final size.
+    ///
+    /// Bytes of secondaries beyond it are thrown away, and [`next_conflict`](Self::next_conflict) names their paths.
+    ///
+    /// # Errors
+    /// [`ReceiveError::FinalSize`] if another size is known, if the primary itself sent bytes beyond it, or if the source is
+    /// not the primary; [`ReceiveError::FlowControl`] beyond the window.
     pub fn handle_fin(
         &mut self,
         source: SourceKey,
         final_size: Offset,
     ) -> Result<Inserted, ReceiveError> {
-        todo!()
+        let path = source.path();
+        if !path.is_primary() {
+            self.counters.refused += 1;
+            return Err(ReceiveError::FinalSize { path, offset: final_size });
+        }
+        let was_readable = self.is_readable();
+        self.fix_final_size(final_size)?;
+        if self.state == State::Open {
+            self.discard_beyond(final_size);
+        }
+        Ok(Inserted { readable: self.wakes_reader(was_readable), ..Inserted::default() })
     }
+
+    /// The primary ended the half abruptly: what was not read is thrown away, unless every byte is already here.
+    ///
+    /// # Errors
+    /// As [`handle_fin`](Self::handle_fin).
     pub fn handle_reset(
         &mut self,
         error_code: u64,
         final_size: Offset,
     ) -> Result<(), ReceiveError> {
-        todo!()
+        self.fix_final_size(final_size)?;
+        if self.state == State::Open && !self.is_complete() {
+            self.close(State::Reset { error_code });
+        }
+        Ok(())
     }
+
+    /// Fixes the final size, by the rules of RFC 9000, 4.5.
+    fn fix_final_size(&mut self, final_size: Offset) -> Result<(), ReceiveError> {
+        let (path, max_offset) = (PathId::PRIMARY, self.window.max_offset());
+        let contradicts = self.final_size.is_some_and(|known| known != final_size);
+        if contradicts || final_size < self.primary_end {
+            self.counters.refused += 1;
+            return Err(ReceiveError::FinalSize { path, offset: final_size });
+        }
+        if final_size > max_offset {
+            self.counters.refused += 1;
+            return Err(ReceiveError::FlowControl { path, offset: final_size, max_offset });
+        }
+        self.final_size = Some(final_size);
+        Ok(())
+    }
+
+    /// Throws away what secondaries sent beyond the final size.
+    fn discard_beyond(&mut self, final_size: Offset) {
+        let beyond = rest_of_stream(final_size);
+        let senders: Vec<_> =
+            self.sources.path_bytes().map(|(path, _)| path).filter(|path| !path.is_primary()).collect();
+        for path in senders {
+            let sent: Vec<_> = self.reassembler.sent_by(path).collect();
+            let range = sent.iter().find_map(|range| range.intersection(beyond));
+            let Some(range) = range else { continue };
+            let verdict = Verdict::Wrong(path);
+            self.announce(Conflict { range, holder: path, rival: PathId::PRIMARY, verdict });
+            for range in sent.into_iter().filter_map(|range| range.intersection(beyond)) {
+                self.discard(path, range);
+            }
+        }
+        let read = self.reassembler.read_offset();
+        if read > final_size {
+            self.fail(Failure::DataConflict { offset: final_size, len: read.since(final_size) });
+        }
+    }
+
+    /// The next bytes, at most `max`, without a copy. (With a `max` of 0 the data is empty.)
+    ///
+    /// After a failure the bytes before it can still be read; after a reset nothing can.
     pub fn read(&mut self, max: usize, now: Instant) -> Read {
-        todo!()
+        let end = match self.state {
+            State::Reset { error_code } | State::Stopped { error_code } => {
+                return Read::Reset { error_code };
+            }
+            State::Failed(Failure::DataConflict { offset, .. }) => offset,
+            State::Open | State::Failed(_) => Offset::MAX,
+        };
+        let offset = self.reassembler.read_offset();
+        let room = usize::try_from(end.since(offset)).unwrap_or(usize::MAX);
+        if room > 0 && self.reassembler.contiguous_end() > offset {
+            return Read::Data(self.take(max.min(room), offset));
+        }
+        if let State::Failed(failure) = self.state {
+            return Read::Failed(failure);
+        }
+        if self.final_size == Some(offset) {
+            return Read::Finished;
+        }
+        self.waiting.get_or_insert(now);
+        Read::Blocked
     }
+
+    fn take(&mut self, max: usize, offset: Offset) -> Bytes {
+        self.settled_end = self.settled_end.max(self.reassembler.contiguous_end());
+        self.waiting = None;
+        let path = self.reassembler.next_path();
+        let bytes = self.reassembler.read(max).unwrap_or_default();
+        self.window.consumed(bytes.len() as u64);
+        if let (ConflictPolicy::Reject, Some(path)) = (self.policy, path) {
+            self.referee.remember(offset, path, &bytes, self.memory_start());
+        }
+        bytes
+    }
+
+    /// Whether the reader finds anything but [`Read::Blocked`].
+    fn is_readable(&self) -> bool {
+        let offset = self.reassembler.read_offset();
+        self.state != State::Open
+            || self.reassembler.contiguous_end() > offset
+            || self.final_size == Some(offset)
+    }
+
+    fn wakes_reader(&mut self, was_readable: bool) -> bool {
+        let wakes = !was_readable && self.is_readable();
+        if wakes {
+            self.waiting = None;
+        }
+        wakes
+    }
+
+    /// Ends the half with a failure, which the reader finds after the last contiguous byte. The first failure stays; a half
+    /// that has every byte does not fail, except with [`Failure::DataConflict`].
     pub fn fail(&mut self, failure: Failure) {
-        todo!()
+        let is_conflict = matches!(failure, Failure::DataConflict { .. });
+        if self.state != State::Open || (self.is_complete() && !is_conflict) {
+            return;
+        }
+        self.state = State::Failed(failure);
+        self.waiting = None;
+        self.referee.clear();
+        let rest = rest_of_stream(self.reassembler.contiguous_end());
+        self.counters.discarded_bytes += self.reassembler.discard(rest);
     }
+
+    /// The application wants no more: what is there is thrown away, what comes is counted and dropped.
     pub fn stop(&mut self, error_code: u64) {
-        todo!()
+        if matches!(self.state, State::Open | State::Failed(_)) {
+            self.close(State::Stopped { error_code });
+        }
     }
+
+    fn close(&mut self, state: State) {
+        self.state = state;
+        self.waiting = None;
+        self.referee.clear();
+        self.counters.discarded_bytes += self.reassembler.buffered();
+        self.reassembler.clear();
+    }
+
+    /// The application's code, once it wanted no more.
     pub fn stopped(&self) -> Option<u64> {
-        todo!()
+        match self.state {
+            State::Stopped { error_code } => Some(error_code),
+            _ => None,
+        }
     }
+
+    /// The failure, once there is one.
+    pub fn failure(&self) -> Option<Failure> {
+        match self.state {
+            State::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// The final size, once it is known.
     pub fn final_size(&self) -> Option<Offset> {
-        todo!()
+        self.final_size
     }
+
+    /// First offset that was not read.
     pub fn read_offset(&self) -> Offset {
-        todo!()
+        self.reassembler.read_offset()
     }
+
+    /// End of the bytes that arrived without a hole.
     pub fn contiguous_end(&self) -> Offset {
-        todo!()
+        self.reassembler.contiguous_end()
     }
+
+    /// End of the last byte that arrived and was kept.
     pub fn received_end(&self) -> Offset {
-        todo!()
+        self.reassembler.held_end()
     }
+
+    /// First offset that may not be sent. Never falls.
     pub fn max_offset(&self) -> Offset {
-        todo!()
+        self.window.max_offset()
     }
+
+    /// Whether every byte up to the final size arrived.
     pub fn is_complete(&self) -> bool {
-        todo!()
+        self.final_size.is_some_and(|final_size| final_size <= self.reassembler.contiguous_end())
     }
+
+    /// Whether nothing is left to do: every byte was read, or the half was reset, stopped or failed.
     pub fn is_finished(&self) -> bool {
-        todo!()
+        self.state != State::Open || self.final_size == Some(self.reassembler.read_offset())
     }
+
+    /// Since when the reader waits at [`read_offset`](Self::read_offset) with nothing to read.
     pub fn waiting_since(&self) -> Option<Instant> {
-        todo!()
+        self.waiting
     }
+
+    /// The parts of `range` that did not arrive, in order.
     pub fn missing_in(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + '_ {
-        std::iter::empty()
+        self.reassembler.missing_in(range)
     }
+
+    /// What arrived beyond [`contiguous_end`](Self::contiguous_end), nearest first, with the path that sent it; at most
+    /// `limit` ranges.
     pub fn held(&self, limit: usize) -> Vec<HeldRange> {
-        todo!()
+        let mut held: Vec<HeldRange> = Vec::with_capacity(limit.min(32));
+        for next in self.reassembler.held_beyond() {
+            if let Some(last) = held.last_mut()
+                && last.path == next.path
+                && let Some(both) = joined(last.range, next.range)
+            {
+                last.range = both;
+            } else if held.len() < limit {
+                held.push(next);
+            } else {
+                break;
+            }
+        }
+        held
     }
+
+    /// Asks for a window of at least `bytes` bytes: what the paths deliver in two of the longest control loops, plus what
+    /// is outstanding.
     pub fn demand_window(&mut self, bytes: u64) {
-        todo!()
+        self.window.demand(bytes);
     }
+
+    /// Whether [`update_window`](Self::update_window) may have something to announce.
     pub fn wants_window(&self) -> bool {
-        todo!()
+        self.needs_window() && self.window.wants_extension()
     }
+
+    fn needs_window(&self) -> bool {
+        self.state == State::Open && self.final_size.is_none()
+    }
+
+    /// Books the half in the session's account and takes the window that a new stream starts with; returns the offset to
+    /// announce if that is more than the peers were told. Call it when the stream opens.
     pub fn open_window(&mut self, budget: &mut Budget) -> Option<Offset> {
-        todo!()
+        if !self.window.admit(budget) {
+            return None;
+        }
+        self.window.demand(budget.initial_window());
+        self.update_window(Instant::ZERO, Duration::ZERO, budget)
     }
+
+    /// The new offset to announce, if the reader moved far enough; tunes the window from what is free in the session's
+    /// account. `loop_time` is the longest control loop of the live paths.
     pub fn update_window(
         &mut self,
         now: Instant,
         loop_time: Duration,
         budget: &mut Budget,
     ) -> Option<Offset> {
-        todo!()
+        if !self.needs_window() {
+            return None;
+        }
+        let announced = self.window.extended(now, loop_time, budget);
+        self.window_moved();
+        announced
     }
+
+    /// Gives the half's share of the session's account back. Call it when the half is done with.
     pub fn close_window(&mut self, budget: &mut Budget) {
-        todo!()
+        self.window.close(budget);
     }
+
+    /// Sets the bounds that follow from the window. What the referee remembers is part of them.
+    fn window_moved(&mut self) {
+        let size = self.window.size();
+        let remembered = match self.policy {
+            ConflictPolicy::Reject => Referee::reach(size),
+            ConflictPolicy::FirstWins | ConflictPolicy::PrimaryWins => 0,
+        };
+        self.reassembler.set_bound(memory(size) - remembered);
+        self.join_at = self.join_at.max(self.most_pieces());
+    }
+
+    /// Throws away the unread bytes of a path and takes nothing more from it; returns what is missing again. Does nothing
+    /// to the primary.
     pub fn isolate(&mut self, path: PathId) -> RangeSet {
-        todo!()
+        if path.is_primary() {
+            return RangeSet::new();
+        }
+        self.sources.isolate(path);
+        self.referee.withdraw(path);
+        let sent: RangeSet = self.reassembler.sent_by(path).collect();
+        for range in sent.iter() {
+            self.discard(path, range);
+        }
+        self.settled_end = self.settled_end.min(self.reassembler.contiguous_end());
+        sent
     }
+
+    fn discard(&mut self, path: PathId, range: ByteRange) {
+        let bytes = self.reassembler.discard(range);
+        self.counters.discarded_bytes += bytes;
+        self.sources.discarded(path, bytes);
+    }
+
+    /// The ranges that only the primary may fill, since two secondaries differ there.
     pub fn disputed(&self) -> &RangeSet {
-        todo!()
+        self.referee.disputed()
     }
+
+    /// The oldest conflict that the session has not heard of: ask the primary for the range of an
+    /// [`Undecided`](Verdict::Undecided) one, isolate the path of a [`Wrong`](Verdict::Wrong) one.
+    pub fn next_conflict(&mut self) -> Option<Conflict> {
+        self.referee.next_verdict()
+    }
+
+    fn announce(&mut self, conflict: Conflict) {
+        self.counters.conflicts += 1;
+        self.referee.announce(conflict);
+    }
+
+    /// What a carrier delivered so far; `None` once it was removed.
     pub fn source(&self, source: SourceKey) -> Option<SourceStats> {
-        todo!()
+        self.sources.find(source).map(|source| source.stats)
     }
+
+    /// Number of carriers that feed the half.
+    pub fn source_count(&self) -> usize {
+        self.sources.count()
+    }
+
+    /// For each path that ever fed the half, the bytes it delivered first. They add up to the bytes held and read.
     pub fn path_bytes(&self) -> impl Iterator<Item = (PathId, u64)> + '_ {
-        std::iter::empty()
+        self.sources.path_bytes()
     }
+
+    /// Bytes of memory that the half keeps alive.
     pub fn pinned(&self) -> u64 {
-        todo!()
+        self.reassembler.pinned() + self.referee.memory()
     }
+
+    /// The most that the reassembler ever kept alive.
     pub fn peak_pinned(&self) -> u64 {
-        todo!()
+        self.reassembler.peak_pinned()
     }
+
+    /// Sums over the life of the half.
     pub fn counters(&self) -> Counters {
-        todo!()
+        Counters { copied_bytes: self.reassembler.copied(), ..self.counters }
     }
+}
+
+fn rest_of_stream(start: Offset) -> ByteRange {
+    ByteRange::new(start, Offset::MAX).unwrap_or_default()
+}
+
+/// Both ranges as one, if they touch.
+fn joined(first: ByteRange, second: ByteRange) -> Option<ByteRange> {
+    (first.end() == second.start()).then(|| ByteRange::new(first.start(), second.end()))?
 }
