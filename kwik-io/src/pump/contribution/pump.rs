@@ -1,0 +1,144 @@
+//! Sends a contribution's bytes.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use kwik_proto::data::{self, DataHeader, MAX_CONTRIBUTION_PAYLOAD};
+use kwik_proto::frame::{ErrorCode, StreamHeader};
+use s2n_quic::stream::{Error as QuicError, SendStream};
+
+use super::queue::{Next, Queue};
+use super::{ContributionError, Frame};
+use crate::pump::CarrierId;
+use crate::pump::outbox::Outbox;
+use crate::stream::application;
+
+/// Most frames that are encoded before QUIC is asked to take them: 512 KiB.
+const FRAMES_PER_BATCH: usize = 8;
+
+/// Frames a contribution's bytes and hands them to QUIC. Run it on the worker of its endpoint.
+///
+/// The header goes out with the first bytes or with the end.
+#[derive(Debug)]
+pub struct ContributionPump {
+    carrier: SendStream,
+    header: StreamHeader,
+    header_sent: bool,
+    queue: Arc<Queue>,
+    outbox: Outbox,
+    frame: Frame,
+}
+
+impl ContributionPump {
+    pub(super) fn new(carrier: SendStream, header: StreamHeader, queue: Arc<Queue>) -> Self {
+        Self {
+            carrier,
+            header,
+            header_sent: false,
+            queue,
+            outbox: Outbox::default(),
+            frame: Frame::default(),
+        }
+    }
+
+    /// Id of the QUIC stream.
+    pub fn carrier(&self) -> CarrierId {
+        CarrierId(self.carrier.id())
+    }
+
+    /// Runs until the contribution was delivered or stopped, and returns what the writer was told.
+    ///
+    /// # Errors
+    ///
+    /// Why not every byte was delivered.
+    pub async fn run(mut self) -> Result<(), ContributionError> {
+        let end = poll_fn(|cx| self.poll_run(cx)).await;
+        if end.is_err() {
+            // Frees the client's stream at once. That the carrier may be gone already is no matter.
+            let _ = self.carrier.reset(reset_code(end));
+        }
+        self.queue.end(end);
+        end
+    }
+
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ContributionError>> {
+        loop {
+            if let Poll::Ready(error) = self.queue.poll_stopped(cx) {
+                return Poll::Ready(Err(error));
+            }
+            ready!(self.outbox.poll_send(&mut self.carrier, cx)).map_err(end_of)?;
+            match ready!(self.poll_fill(cx)) {
+                Next::Frame => {}
+                Next::Stop(error) => return Poll::Ready(Err(error)),
+                Next::Finish if !self.outbox.is_empty() => {}
+                Next::Finish => return self.carrier.poll_close(cx).map_err(end_of),
+            }
+        }
+    }
+
+    /// Encodes a batch. Pending with an empty outbox only.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        for _ in 0..FRAMES_PER_BATCH {
+            match self.queue.poll_next(MAX_CONTRIBUTION_PAYLOAD, &mut self.frame, cx) {
+                Poll::Ready(Next::Frame) => self.encode(),
+                Poll::Ready(Next::Finish) => {
+                    self.encode_header();
+                    return Poll::Ready(Next::Finish);
+                }
+                Poll::Ready(stop) => return Poll::Ready(stop),
+                Poll::Pending if self.outbox.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Next::Frame)
+    }
+
+    fn encode_header(&mut self) {
+        if !self.header_sent {
+            self.outbox.push_stream_header(&self.header);
+            self.header_sent = true;
+        }
+    }
+
+    fn encode(&mut self) {
+        self.encode_header();
+        let Frame { offset, length, chunks } = std::mem::take(&mut self.frame);
+        let stream = self.header.stream;
+        let pieces = chunks.iter().map(|chunk| &chunk[..]);
+        let crc32c = Some(data::checksum(stream, offset, false, length, pieces));
+        self.outbox.push_header(&DataHeader { stream, offset, fin: false, length, crc32c });
+        chunks.into_iter().for_each(|chunk| self.outbox.push(chunk));
+    }
+}
+
+impl Drop for ContributionPump {
+    fn drop(&mut self) {
+        self.queue.end(Err(ContributionError::SessionClosed));
+    }
+}
+
+fn reset_code(end: Result<(), ContributionError>) -> s2n_quic::application::Error {
+    let code = match end {
+        Err(ContributionError::Stopped { code }) => return code.to_quic(),
+        Err(ContributionError::Revoked) => ErrorCode::NotGranted,
+        Err(ContributionError::SessionClosed) => ErrorCode::SessionClosed,
+        _ => ErrorCode::StreamClosed,
+    };
+    application::Error::of_kwik(code).to_quic()
+}
+
+fn end_of(error: QuicError) -> ContributionError {
+    match error {
+        QuicError::StreamReset { error, .. } => stopped(error.into()),
+        QuicError::ConnectionError { error, .. } => ContributionError::Connection(error.into()),
+        _ => ContributionError::SessionClosed,
+    }
+}
+
+fn stopped(code: application::Error) -> ContributionError {
+    match code.kwik_code() {
+        Some(ErrorCode::StreamClosed) => ContributionError::StreamClosed,
+        _ => ContributionError::Stopped { code },
+    }
+}

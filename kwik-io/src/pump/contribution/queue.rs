@@ -1,0 +1,226 @@
+//! What a contribution's writer has written and its pump has not sent.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use kwik_proto::{ByteRange, Offset};
+
+use super::{ContributionError, Frame, QUEUE_BYTES};
+
+/// Shared between writer, pump and control; the lock is held for a few operations on the queue, never across a poll
+/// of QUIC.
+#[derive(Debug)]
+pub(super) struct Queue(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    /// By offset, then by arrival: a far write never blocks the head.
+    chunks: BTreeMap<(Offset, u64), Bytes>,
+    bytes: usize,
+    arrivals: u64,
+    allowed: ByteRange,
+    finished: bool,
+    end: Option<Result<(), ContributionError>>,
+    writer: Option<Waker>,
+    pump: Option<Waker>,
+}
+
+/// What the pump is to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Send the frame.
+    Frame,
+    /// Everything was sent: end the carrier.
+    Finish,
+    /// Stop at once.
+    Stop(ContributionError),
+}
+
+impl Queue {
+    pub(super) fn new(allowed: ByteRange) -> Self {
+        Self(Mutex::new(State {
+            chunks: BTreeMap::new(),
+            bytes: 0,
+            arrivals: 0,
+            allowed,
+            finished: false,
+            end: None,
+            writer: None,
+            pump: None,
+        }))
+    }
+
+    /// Takes `data` once the queue is below its cap.
+    pub(super) fn poll_write(
+        &self,
+        offset: Offset,
+        data: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ContributionError>> {
+        let mut state = self.lock();
+        if let Some(end) = state.end {
+            return Poll::Ready(Err(end.err().unwrap_or(ContributionError::Finished)));
+        }
+        if state.finished {
+            return Poll::Ready(Err(ContributionError::Finished));
+        }
+        state.check(offset, data.len())?;
+        if state.bytes >= QUEUE_BYTES {
+            state.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let pump = state.insert(offset, std::mem::take(data));
+        drop(state);
+        wake(pump);
+        Poll::Ready(Ok(()))
+    }
+
+    /// No more writes.
+    pub(super) fn finish(&self) {
+        let mut state = self.lock();
+        state.finished = true;
+        let pump = state.pump.take();
+        drop(state);
+        wake(pump);
+    }
+
+    /// Waits for the end that [`Queue::end`] sets.
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Result<(), ContributionError>> {
+        let mut state = self.lock();
+        match state.end {
+            Some(end) => Poll::Ready(end),
+            None => {
+                state.writer = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The next frame of at most `max` bytes goes into `frame`, which must be empty.
+    pub(super) fn poll_next(
+        &self,
+        max: usize,
+        frame: &mut Frame,
+        cx: &mut Context<'_>,
+    ) -> Poll<Next> {
+        let mut state = self.lock();
+        if let Some(Err(error)) = state.end {
+            return Poll::Ready(Next::Stop(error));
+        }
+        if state.fill(max, frame) {
+            let writer = if state.bytes < QUEUE_BYTES { state.writer.take() } else { None };
+            drop(state);
+            wake(writer);
+            return Poll::Ready(Next::Frame);
+        }
+        if state.finished {
+            state.pump = Some(cx.waker().clone());
+            return Poll::Ready(Next::Finish);
+        }
+        state.pump = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// Whether the contribution was stopped; the pump asks while QUIC keeps it waiting.
+    pub(super) fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<ContributionError> {
+        let mut state = self.lock();
+        match state.end {
+            Some(Err(error)) => Poll::Ready(error),
+            _ => {
+                state.pump = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// The contribution is over. The first end stays.
+    pub(super) fn end(&self, end: Result<(), ContributionError>) {
+        let mut state = self.lock();
+        if state.end.is_some() {
+            return;
+        }
+        state.end = Some(end);
+        state.chunks.clear();
+        state.bytes = 0;
+        let wakers = (state.writer.take(), state.pump.take());
+        drop(state);
+        wake(wakers.0);
+        wake(wakers.1);
+    }
+
+    /// Bytes may go up to `end`, if that is further than before.
+    pub(super) fn extend(&self, end: Offset) {
+        let mut state = self.lock();
+        let start = state.allowed.start();
+        if end > state.allowed.end()
+            && let Some(allowed) = ByteRange::new(start, end)
+        {
+            state.allowed = allowed;
+        }
+    }
+
+    pub(super) fn allowed(&self) -> ByteRange {
+        self.lock().allowed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn check(&self, offset: Offset, length: usize) -> Result<(), ContributionError> {
+        let end = offset.saturating_add(length as u64);
+        let range = ByteRange::new(offset, end).expect("an offset plus a length is not before it");
+        let fits = self.allowed.covers(range) && range.len() == length as u64;
+        if fits {
+            return Ok(());
+        }
+        Err(ContributionError::OutsideGrant { range, allowed: self.allowed })
+    }
+
+    fn insert(&mut self, offset: Offset, data: Bytes) -> Option<Waker> {
+        if data.is_empty() {
+            return None;
+        }
+        self.bytes += data.len();
+        self.arrivals += 1;
+        self.chunks.insert((offset, self.arrivals), data);
+        self.pump.take()
+    }
+
+    /// Moves chunks that follow each other into one frame. Whether there was any.
+    fn fill(&mut self, max: usize, frame: &mut Frame) -> bool {
+        while let Some(mut entry) = self.chunks.first_entry() {
+            let offset = entry.key().0;
+            let end = frame.offset.saturating_add(frame.length as u64);
+            let room = max - frame.length;
+            if room == 0 || (frame.length > 0 && offset != end) {
+                break;
+            }
+            if frame.length == 0 {
+                frame.offset = offset;
+            }
+            let take = room.min(entry.get().len());
+            let chunk = entry.get_mut().split_to(take);
+            let rest = entry.remove();
+            self.bytes -= take;
+            frame.length += take;
+            frame.chunks.push(chunk);
+            if !rest.is_empty() {
+                let arrival = self.arrivals + 1;
+                self.arrivals = arrival;
+                self.chunks.insert((offset.saturating_add(take as u64), arrival), rest);
+            }
+        }
+        frame.length > 0
+    }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

@@ -1,0 +1,98 @@
+//! The application's and the session's ends of a contribution.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use kwik_proto::{ByteRange, Offset};
+
+use super::ContributionError;
+use super::queue::Queue;
+
+/// Writes bytes of a stream at their offsets. What a secondary's application holds.
+///
+/// Chunks may come in any order; those that are queued go out by offset. Each write waits while the queue is full
+/// (512 KiB). Dropping the writer finishes the contribution: what was taken is still sent.
+#[derive(Debug)]
+pub struct ContributionWriter {
+    queue: Arc<Queue>,
+}
+
+impl ContributionWriter {
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue }
+    }
+
+    /// Queues `data` for `offset` of the stream, without a copy. Cancel safe: taken whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`ContributionError::OutsideGrant`] leaves the contribution as it was; after any other error it is over.
+    pub async fn write_at(
+        &mut self,
+        offset: Offset,
+        mut data: Bytes,
+    ) -> Result<(), ContributionError> {
+        poll_fn(|cx| self.poll_write_at(offset, &mut data, cx)).await
+    }
+
+    /// As [`write_at`](Self::write_at); `data` is left empty once it was taken.
+    pub fn poll_write_at(
+        &mut self,
+        offset: Offset,
+        data: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ContributionError>> {
+        self.queue.poll_write(offset, data, cx)
+    }
+
+    /// Ends the contribution and waits until the client's QUIC has acknowledged every byte.
+    ///
+    /// # Errors
+    ///
+    /// Why not every byte was delivered.
+    pub async fn finish(&mut self) -> Result<(), ContributionError> {
+        self.queue.finish();
+        poll_fn(|cx| self.queue.poll_end(cx)).await
+    }
+
+    /// Waits until the contribution is over, without ending it: a writer that waits for its data source learns here
+    /// that nobody wants the bytes any more.
+    pub async fn closed(&mut self) -> Result<(), ContributionError> {
+        poll_fn(|cx| self.queue.poll_end(cx)).await
+    }
+
+    /// Where bytes may go now.
+    pub fn allowed(&self) -> ByteRange {
+        self.queue.allowed()
+    }
+}
+
+impl Drop for ContributionWriter {
+    fn drop(&mut self) {
+        self.queue.finish();
+    }
+}
+
+/// The session's hold on a contribution: ends it, or moves what it may write.
+#[derive(Clone, Debug)]
+pub struct ContributionControl {
+    queue: Arc<Queue>,
+}
+
+impl ContributionControl {
+    pub(super) fn new(queue: Arc<Queue>) -> Self {
+        Self { queue }
+    }
+
+    /// Ends the contribution at once: the writer gets `error`, what is queued is dropped, the carrier is reset.
+    pub fn stop(&self, error: ContributionError) {
+        self.queue.end(Err(error));
+    }
+
+    /// Lets bytes go up to `end`. A lower end than before changes nothing.
+    pub fn extend(&self, end: Offset) {
+        self.queue.extend(end);
+    }
+}

@@ -1,0 +1,163 @@
+//! What pumps tell the session's task.
+
+use std::fmt;
+
+use kwik_core::conflict::Conflict;
+use kwik_core::stream::{ReceiveError, SourceKey};
+use kwik_proto::frame::{ErrorCode, StreamHeader};
+use kwik_proto::{DecodeError, Epoch, PathId};
+use s2n_quic::stream::SendStream;
+use tokio::sync::oneshot;
+
+use super::CarrierControl;
+use crate::stream::{SharedReceive, application, connection};
+
+/// Id of the QUIC stream that a carrier is, on its path's connection. Never the id of a KWIK stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CarrierId(pub u64);
+
+impl fmt::Display for CarrierId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Which carrier an event is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Carrier {
+    /// The path that it is on.
+    pub path: PathId,
+    /// Which connection of that path.
+    pub epoch: Epoch,
+    /// The QUIC stream.
+    pub id: CarrierId,
+    /// What its header said: stream, delegation, promise. `None` before it came.
+    pub header: Option<StreamHeader>,
+    /// The key under which its bytes were put in. `None` if they were not.
+    pub source: Option<SourceKey>,
+}
+
+/// Something that the session's task has to decide or to know. It owns the one receiver of a bounded channel; pumps wait
+/// while that is full, and so does what feeds them.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum CarrierEvent {
+    /// A carrier's header came: whose bytes are these?
+    Route(RouteRequest),
+    /// Bytes were dropped, or differ from others; the carrier goes on.
+    Fault {
+        /// The carrier.
+        carrier: Carrier,
+        /// What was wrong.
+        fault: CarrierFault,
+    },
+    /// A carrier brings nothing more.
+    Ended {
+        /// The carrier.
+        carrier: Carrier,
+        /// How it ended.
+        end: CarrierEnd,
+        /// The other direction of a bidirectional carrier whose header never came.
+        back: Option<SendStream>,
+    },
+    /// A carrier that this end sends on is over.
+    SendEnded {
+        /// The carrier; its header is this end's own.
+        carrier: Carrier,
+        /// How it ended.
+        end: SendEnd,
+    },
+}
+
+/// A carrier's header came. The pump waits for [`reply`](Self::reply); dropping it ends the carrier as refused.
+#[derive(Debug)]
+pub struct RouteRequest {
+    /// The carrier, with its header.
+    pub carrier: Carrier,
+    /// The header.
+    pub header: StreamHeader,
+    /// The other direction, if the peer opened a bidirectional carrier.
+    pub back: Option<SendStream>,
+    /// The session's hold on the pump.
+    pub control: CarrierControl,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Route>,
+}
+
+/// Where a carrier's bytes go.
+#[derive(Clone, Debug)]
+pub enum Route {
+    /// Into that half, as that source.
+    Receive {
+        /// The half. Frames must name its stream.
+        receive: SharedReceive,
+        /// What `add_source` gave for this carrier.
+        source: SourceKey,
+    },
+    /// Nowhere for now: they are drained and dropped, until [`CarrierControl::reroute`] or [`CarrierControl::stop`].
+    Drain,
+    /// Nowhere: STOP_SENDING with that code.
+    Refused(ErrorCode),
+}
+
+/// What was wrong with some bytes of a carrier that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CarrierFault {
+    /// A frame was dropped: wrong checksum, or another stream than the header's. The error says where.
+    Frame(DecodeError),
+    /// Bytes differ from another source's.
+    Conflict(Conflict),
+}
+
+/// How a carrier ended that this end reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CarrierEnd {
+    /// QUIC's FIN, at the end of a frame; on a public stream after the frame that told the final size.
+    Finished,
+    /// QUIC's FIN on a public stream that never told its final size.
+    NoFinalSize,
+    /// The peer reset it.
+    Reset {
+        /// The code that came with it.
+        code: application::Error,
+    },
+    /// Its header did not come in time; it was stopped.
+    HeaderTimeout,
+    /// It is not what the protocol allows; it was stopped.
+    Decode(DecodeError),
+    /// Its bytes were refused; it was stopped.
+    Insert(ReceiveError),
+    /// The session refused it; it was stopped.
+    Refused(ErrorCode),
+    /// The session stopped it.
+    Stopped {
+        /// The code that the peer was told.
+        code: application::Error,
+    },
+    /// The connection is over.
+    Lost(connection::Error),
+}
+
+/// How a carrier ended that this end writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendEnd {
+    /// The peer's QUIC has acknowledged everything, the end included.
+    Delivered,
+    /// Reset by this end: by the application, or because the receiver stopped the stream.
+    Reset {
+        /// The code that the peer was told.
+        code: application::Error,
+    },
+    /// The peer stopped the carrier.
+    Stopped {
+        /// The code that came with it.
+        code: application::Error,
+    },
+    /// The session is over on this end.
+    SessionOver,
+    /// The connection is over.
+    Lost(connection::Error),
+}

@@ -1,0 +1,87 @@
+//! What a pump has encoded and QUIC has not taken yet.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use kwik_proto::data::{self, DataHeader};
+use kwik_proto::frame::StreamHeader;
+use s2n_quic::stream::{Result, SendStream};
+
+/// Headers are written one after the other into blocks of this many bytes, so that a frame costs no allocation of its
+/// own: about a hundred fit.
+const HEADER_BLOCK: usize = 4096;
+
+/// Where a frame's header goes.
+#[derive(Debug)]
+pub(super) struct HeaderPlace(usize);
+
+/// Chunks on their way to one carrier: headers and payloads in turn, none of them copied.
+///
+/// Holds one batch: a pump fills it only when it is empty.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    chunks: Vec<Bytes>,
+    taken: usize,
+    headers: BytesMut,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.taken == self.chunks.len()
+    }
+
+    pub(super) fn push_stream_header(&mut self, header: &StreamHeader) {
+        data::encode_stream_header(header, &mut self.headers);
+        let encoded = self.take_encoded();
+        self.push(encoded);
+    }
+
+    /// A frame's header; its payload must be pushed next.
+    pub(super) fn push_header(&mut self, header: &DataHeader) {
+        let place = self.reserve();
+        self.fill(place, header);
+    }
+
+    /// A place for a frame's header that is known only once the payload was pushed.
+    pub(super) fn reserve(&mut self) -> HeaderPlace {
+        self.push(Bytes::new());
+        HeaderPlace(self.chunks.len() - 1)
+    }
+
+    pub(super) fn fill(&mut self, place: HeaderPlace, header: &DataHeader) {
+        header.encode(&mut self.headers);
+        self.chunks[place.0] = self.take_encoded();
+    }
+
+    pub(super) fn push(&mut self, payload: Bytes) {
+        self.chunks.push(payload);
+    }
+
+    fn take_encoded(&mut self) -> Bytes {
+        let encoded = self.headers.split().freeze();
+        if self.headers.capacity() < data::MAX_STREAM_HEADER {
+            self.headers = BytesMut::with_capacity(HEADER_BLOCK);
+        }
+        encoded
+    }
+
+    /// Hands everything to QUIC; pending while QUIC's own send buffer is full.
+    pub(super) fn poll_send(
+        &mut self,
+        carrier: &mut SendStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<()>> {
+        while !self.is_empty() {
+            let sent = ready!(carrier.poll_send_vectored(&mut self.chunks[self.taken..], cx))?;
+            self.taken += sent;
+        }
+        self.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Drops what QUIC has not taken.
+    pub(super) fn clear(&mut self) {
+        self.chunks.clear();
+        self.taken = 0;
+    }
+}

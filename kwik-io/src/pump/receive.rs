@@ -1,0 +1,341 @@
+//! Reads a carrier.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kwik_core::stream::{ReceiveError, SourceKey};
+use kwik_proto::data::{DataDecoder, DataEvent};
+use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
+use kwik_proto::{DecodeError, Epoch, PathId};
+use s2n_quic::stream::{Error as QuicError, ReceiveStream, SendStream};
+use tokio::sync::{mpsc, oneshot};
+
+use super::CarrierControl;
+use super::allocation::allocation_behind;
+use super::event::{
+    Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, Route, RouteRequest,
+};
+use crate::stream::{Arrivals, Piece, SharedReceive, application, connection};
+
+/// Most chunks that are taken from QUIC at once: with chunks of 64 KiB more than the whole of QUIC's window.
+const CHUNKS_PER_BATCH: usize = 64;
+
+/// Most pieces that go into a half under one lock. Many tiny frames are cut into several deliveries, so that a peer that
+/// sends them makes neither this list long nor the reader wait.
+const PIECES_PER_DELIVERY: usize = 1024;
+
+/// Most faults that are kept before they are reported; the peer that causes more waits for the session's task.
+const FAULTS_PER_DELIVERY: usize = 16;
+
+/// How long a carrier's header may take from the carrier's first sign of life. Shorter cuts off peers on lossy links,
+/// longer lets a peer hold streams open that mean nothing.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads one carrier: first its header, then frames into the half that the session routes it to.
+///
+/// Always drains: what has arrived is taken from QUIC whether or not the application reads, so that QUIC's windows never
+/// bind before KWIK's. Waits for nobody but the session's task, at the header and when that task's channel is full. Run
+/// it on the worker of its endpoint.
+///
+/// ```no_run
+/// # async fn example(carrier: s2n_quic::stream::ReceiveStream,
+/// #     events: tokio::sync::mpsc::Sender<kwik_io::pump::CarrierEvent>) {
+/// use kwik_io::pump::ReceivePump;
+/// use kwik_proto::{Epoch, PathId};
+///
+/// tokio::spawn(ReceivePump::new(PathId::new(1), Epoch::FIRST, carrier, events).run());
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ReceivePump {
+    quic: ReceiveStream,
+    back: Option<SendStream>,
+    carrier: Carrier,
+    events: mpsc::Sender<CarrierEvent>,
+    header_timeout: Duration,
+    control: CarrierControl,
+    decoder: DataDecoder,
+    /// Where the next chunk starts in the QUIC stream.
+    position: u64,
+    chunks: Vec<Bytes>,
+    arrivals: Arrivals,
+    faults: Vec<CarrierFault>,
+    destination: Option<(SharedReceive, SourceKey)>,
+    /// The batch in `chunks`: `fed` of `filled` went to the decoder.
+    fed: usize,
+    filled: usize,
+    /// Bytes of the allocation behind the chunk that was fed last.
+    allocation: usize,
+    /// QUIC's FIN follows the batch.
+    at_fin: bool,
+    /// A frame told the final size.
+    saw_fin: bool,
+}
+
+impl ReceivePump {
+    /// A pump for a carrier that the peer opened, or the incoming direction of one that this end opened.
+    pub fn new(
+        path: PathId,
+        epoch: Epoch,
+        carrier: ReceiveStream,
+        events: mpsc::Sender<CarrierEvent>,
+    ) -> Self {
+        let id = CarrierId(carrier.id());
+        Self {
+            quic: carrier,
+            back: None,
+            carrier: Carrier { path, epoch, id, header: None, source: None },
+            events,
+            header_timeout: HEADER_TIMEOUT,
+            control: CarrierControl::default(),
+            decoder: DataDecoder::new(),
+            position: 0,
+            chunks: vec![Bytes::new(); CHUNKS_PER_BATCH],
+            arrivals: Arrivals::default(),
+            faults: Vec::new(),
+            destination: None,
+            fed: 0,
+            filled: 0,
+            allocation: 0,
+            at_fin: false,
+            saw_fin: false,
+        }
+    }
+
+    /// Hands the outgoing direction of a bidirectional carrier to the session along with the header.
+    #[must_use]
+    pub fn with_back(mut self, back: SendStream) -> Self {
+        self.back = Some(back);
+        self
+    }
+
+    /// Lets the header take that long instead of [`HEADER_TIMEOUT`].
+    #[must_use]
+    pub fn with_header_timeout(mut self, timeout: Duration) -> Self {
+        self.header_timeout = timeout;
+        self
+    }
+
+    /// The session's hold on this pump; it also comes with the [`RouteRequest`].
+    pub fn control(&self) -> CarrierControl {
+        self.control.clone()
+    }
+
+    /// Runs until the carrier ends, and reports how.
+    pub async fn run(mut self) {
+        let Err(end) = self.pump().await;
+        if let Some(code) = stop_code(&end) {
+            // The carrier may be over already: then there is nobody to stop.
+            let _ = self.quic.stop_sending(code.to_quic());
+        }
+        let (carrier, back) = (self.carrier, self.back);
+        // Fails only if the session is gone, and then nobody wants to know.
+        let _ = self.events.send(CarrierEvent::Ended { carrier, end, back }).await;
+    }
+
+    async fn pump(&mut self) -> Result<Infallible, CarrierEnd> {
+        let limit = self.header_timeout;
+        let header = match tokio::time::timeout(limit, self.read_header()).await {
+            Ok(header) => header?,
+            Err(_) => return Err(CarrierEnd::HeaderTimeout),
+        };
+        self.route(header).await?;
+        loop {
+            let decoded = self.decode();
+            self.deliver().await?;
+            match decoded {
+                Decoded::Full => {}
+                Decoded::All if self.at_fin => return Err(self.end_at_fin()),
+                Decoded::All => self.receive_or_obey().await?,
+                Decoded::Broken(end) => return Err(end),
+            }
+        }
+    }
+
+    async fn read_header(&mut self) -> Result<StreamHeader, CarrierEnd> {
+        loop {
+            match self.decoder.poll().map_err(CarrierEnd::Decode)? {
+                Some(DataEvent::Header(header)) => return Ok(header),
+                Some(_) => {}
+                None if self.feed() => {}
+                None if self.at_fin => return Err(self.end_at_fin()),
+                None => self.receive_or_obey().await?,
+            }
+        }
+    }
+
+    /// Asks the session where the carrier's bytes go.
+    async fn route(&mut self, header: StreamHeader) -> Result<(), CarrierEnd> {
+        self.carrier.header = Some(header);
+        let (reply, answer) = oneshot::channel();
+        let request = RouteRequest {
+            carrier: self.carrier,
+            header,
+            back: self.back.take(),
+            control: self.control.clone(),
+            reply,
+        };
+        let refused = CarrierEnd::Refused(ErrorCode::SessionClosed);
+        self.events.send(CarrierEvent::Route(request)).await.map_err(|_| refused.clone())?;
+        self.follow(answer.await.map_err(|_| refused)?)
+    }
+
+    fn follow(&mut self, route: Route) -> Result<(), CarrierEnd> {
+        self.destination = match route {
+            Route::Receive { receive, source } => {
+                self.decoder.remap(receive.id());
+                Some((receive, source))
+            }
+            Route::Drain => None,
+            Route::Refused(code) => return Err(CarrierEnd::Refused(code)),
+        };
+        self.carrier.source = self.destination.as_ref().map(|(_, source)| *source);
+        Ok(())
+    }
+
+    /// Waits for the next batch from QUIC, or for an order of the session.
+    async fn receive_or_obey(&mut self) -> Result<(), CarrierEnd> {
+        let Self { quic, chunks, control, .. } = self;
+        let received = tokio::select! {
+            biased;
+            () = control.ordered() => None,
+            received = poll_fn(|cx| quic.poll_receive_vectored(chunks, cx)) => Some(received),
+        };
+        let Some(received) = received else { return self.obey() };
+        let (count, is_open) = received.map_err(end_of)?;
+        self.fed = 0;
+        self.filled = count;
+        self.at_fin = !is_open;
+        let bytes = self.chunks[..count].iter().map(|chunk| chunk.len() as u64).sum();
+        self.control.add_received(bytes);
+        Ok(())
+    }
+
+    fn obey(&mut self) -> Result<(), CarrierEnd> {
+        let orders = self.control.take();
+        if let Some(code) = orders.stop {
+            return Err(CarrierEnd::Stopped { code });
+        }
+        orders.route.map_or(Ok(()), |route| self.follow(route))
+    }
+
+    /// Gives the decoder the next chunk of the batch. One at a time, so that what comes out is known to lie in it.
+    fn feed(&mut self) -> bool {
+        if self.fed == self.filled {
+            return false;
+        }
+        let chunk = std::mem::take(&mut self.chunks[self.fed]);
+        self.fed += 1;
+        self.allocation = allocation_behind(self.position);
+        self.position += chunk.len() as u64;
+        self.decoder.push(chunk);
+        true
+    }
+
+    /// Decodes what there is, up to the caps of one delivery.
+    fn decode(&mut self) -> Decoded {
+        while self.arrivals.pieces.len() < PIECES_PER_DELIVERY
+            && self.faults.len() < FAULTS_PER_DELIVERY
+        {
+            match self.decoder.poll() {
+                Ok(Some(DataEvent::Chunk { offset, payload })) => {
+                    let allocation = self.allocation;
+                    self.arrivals.pieces.push(Piece { offset, payload, allocation });
+                }
+                Ok(Some(DataEvent::Fin { final_size })) => {
+                    self.arrivals.fin = Some(final_size);
+                    self.saw_fin = true;
+                }
+                Ok(Some(DataEvent::Header(_))) => {}
+                Ok(None) if self.feed() => {}
+                Ok(None) => return Decoded::All,
+                Err(error) if error.is_fatal() => {
+                    return Decoded::Broken(CarrierEnd::Decode(error));
+                }
+                Err(error) => self.faults.push(CarrierFault::Frame(error)),
+            }
+        }
+        Decoded::Full
+    }
+
+    /// Puts what was decoded into the half, in one go, and reports what was wrong with it.
+    async fn deliver(&mut self) -> Result<(), CarrierEnd> {
+        let refused = match &self.destination {
+            Some((receive, source)) if !self.arrivals.is_empty() => {
+                match receive.insert(*source, &mut self.arrivals) {
+                    Ok(conflicts) => {
+                        self.faults.extend(conflicts.into_iter().map(CarrierFault::Conflict));
+                        None
+                    }
+                    Err(error) => Some(CarrierEnd::Insert(error)),
+                }
+            }
+            _ => None,
+        };
+        self.arrivals.clear();
+        let carrier = self.carrier;
+        for fault in self.faults.drain(..) {
+            // Fails only if the session is gone; QUIC then ends the carrier.
+            let _ = self.events.send(CarrierEvent::Fault { carrier, fault }).await;
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    fn end_at_fin(&self) -> CarrierEnd {
+        let public = self.carrier.header.is_some_and(|header| header.kind == CarrierKind::Public);
+        match self.decoder.finish() {
+            Err(error) => CarrierEnd::Decode(error),
+            Ok(()) if public && !self.saw_fin => CarrierEnd::NoFinalSize,
+            Ok(()) => CarrierEnd::Finished,
+        }
+    }
+}
+
+/// How far [`ReceivePump::decode`] came.
+enum Decoded {
+    /// There may be more, beyond the caps.
+    Full,
+    /// Nothing is left.
+    All,
+    /// The rest cannot be decoded.
+    Broken(CarrierEnd),
+}
+
+/// What the peer is told when this end has had enough; `None`: it knows.
+fn stop_code(end: &CarrierEnd) -> Option<application::Error> {
+    let code = match end {
+        CarrierEnd::Finished
+        | CarrierEnd::NoFinalSize
+        | CarrierEnd::Reset { .. }
+        | CarrierEnd::Lost(_) => return None,
+        CarrierEnd::Stopped { code } => return Some(*code),
+        CarrierEnd::HeaderTimeout | CarrierEnd::Decode(DecodeError::HeaderMissing { .. }) => {
+            ErrorCode::HeaderMissing
+        }
+        CarrierEnd::Decode(_) => ErrorCode::FrameEncoding,
+        CarrierEnd::Insert(error) => insert_code(error),
+        CarrierEnd::Refused(code) => *code,
+    };
+    Some(application::Error::of_kwik(code))
+}
+
+fn insert_code(error: &ReceiveError) -> ErrorCode {
+    match error {
+        ReceiveError::FlowControl { .. } => ErrorCode::FlowControl,
+        ReceiveError::FinalSize { .. } => ErrorCode::FinalSize,
+        ReceiveError::NotGranted { .. } => ErrorCode::NotGranted,
+        ReceiveError::Conflict { .. } => ErrorCode::DataConflict,
+        ReceiveError::Fragmented { .. } => ErrorCode::LimitExceeded,
+        _ => ErrorCode::ProtocolViolation,
+    }
+}
+
+fn end_of(error: QuicError) -> CarrierEnd {
+    match error {
+        QuicError::StreamReset { error, .. } => CarrierEnd::Reset { code: error.into() },
+        QuicError::ConnectionError { error, .. } => CarrierEnd::Lost(error.into()),
+        _ => CarrierEnd::Lost(connection::Error::Unspecified),
+    }
+}

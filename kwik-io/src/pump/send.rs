@@ -1,0 +1,169 @@
+//! Sends a public stream.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use kwik_core::stream::OutFrame;
+use kwik_proto::data::{DataHeader, MAX_PUBLIC_PAYLOAD};
+use kwik_proto::frame::{CarrierKind, StreamHeader};
+use kwik_proto::{Epoch, PathId, StreamId};
+use s2n_quic::stream::{Error as QuicError, SendStream};
+use tokio::sync::mpsc;
+
+use super::event::{Carrier, CarrierEvent, CarrierId, SendEnd};
+use super::outbox::Outbox;
+use crate::stream::{SendStep, SharedSend, application, connection};
+
+/// Most bytes that are taken out of the half before QUIC is asked to take them: a frame of the largest size.
+const BYTES_PER_BATCH: usize = MAX_PUBLIC_PAYLOAD;
+
+/// Frames one public stream's bytes and hands them to QUIC. Run it on the worker of its endpoint.
+///
+/// Frames are as large as what is there, up to 1 MiB; payloads are not copied. The stream's header goes out with the
+/// first byte, the end or a reset, not before. Waits for bytes, for the window, and for QUIC.
+///
+/// ```no_run
+/// # async fn example(send: kwik_io::stream::SharedSend, carrier: s2n_quic::stream::SendStream,
+/// #     events: tokio::sync::mpsc::Sender<kwik_io::pump::CarrierEvent>) {
+/// tokio::spawn(kwik_io::pump::SendPump::new(send, carrier, events).run());
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SendPump {
+    quic: SendStream,
+    send: SharedSend,
+    carrier: Carrier,
+    events: mpsc::Sender<CarrierEvent>,
+    outbox: Outbox,
+    frames: Vec<OutFrame>,
+    header: Header,
+}
+
+/// Whether the peer can know which stream the carrier is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Header {
+    Unsent,
+    /// Sent by itself, for a reset; QUIC has not delivered it yet.
+    Announcing,
+    Sent,
+}
+
+impl SendPump {
+    /// A pump from `send` to a carrier on the primary path.
+    pub fn new(send: SharedSend, carrier: SendStream, events: mpsc::Sender<CarrierEvent>) -> Self {
+        let header = header_of(send.id());
+        let carrier_id = CarrierId(carrier.id());
+        Self {
+            quic: carrier,
+            send,
+            carrier: Carrier {
+                path: PathId::PRIMARY,
+                epoch: Epoch::FIRST,
+                id: carrier_id,
+                header: Some(header),
+                source: None,
+            },
+            events,
+            outbox: Outbox::default(),
+            frames: Vec::new(),
+            header: Header::Unsent,
+        }
+    }
+
+    /// Runs until everything was delivered or the stream ended otherwise, and reports it.
+    pub async fn run(mut self) {
+        let end = poll_fn(|cx| self.poll_run(cx)).await;
+        let carrier = self.carrier;
+        // Fails only if the session is gone, and then nobody wants to know.
+        let _ = self.events.send(CarrierEvent::SendEnded { carrier, end }).await;
+    }
+
+    fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<SendEnd> {
+        loop {
+            let step = match self.outbox.poll_send(&mut self.quic, cx) {
+                Poll::Ready(Ok(())) => {
+                    let frames = &mut self.frames;
+                    ready!(self.send.poll_frames(BYTES_PER_BATCH, MAX_PUBLIC_PAYLOAD, frames, cx))
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(end_of(error)),
+                // QUIC is full. A reset does not wait for it.
+                Poll::Pending => ready!(self.send.poll_abrupt_end(cx)),
+            };
+            let delivered = match step {
+                SendStep::Frames => {
+                    self.encode();
+                    continue;
+                }
+                SendStep::Reset(code) => return self.poll_reset(code, cx),
+                SendStep::Over => return Poll::Ready(SendEnd::SessionOver),
+                SendStep::Flush => ready!(self.quic.poll_flush(cx)),
+                SendStep::Finish => ready!(self.quic.poll_close(cx)),
+            };
+            if let Err(error) = delivered {
+                return Poll::Ready(end_of(error));
+            }
+            self.send.delivered();
+            if step == SendStep::Finish {
+                return Poll::Ready(SendEnd::Delivered);
+            }
+        }
+    }
+
+    /// Resets the carrier. A peer that never saw the header sees it first, so that it knows what the other direction of
+    /// the carrier belongs to: QUIC throws away what was not delivered.
+    fn poll_reset(&mut self, code: application::Error, cx: &mut Context<'_>) -> Poll<SendEnd> {
+        if self.header == Header::Unsent {
+            self.outbox.clear();
+            self.outbox.push_stream_header(&header_of(self.send.id()));
+            self.header = Header::Announcing;
+        }
+        if self.header == Header::Announcing {
+            let announced = match ready!(self.outbox.poll_send(&mut self.quic, cx)) {
+                Ok(()) => ready!(self.quic.poll_flush(cx)),
+                error => error,
+            };
+            if let Err(error) = announced {
+                return Poll::Ready(end_of(error));
+            }
+        }
+        // Fails only if the carrier is over already.
+        let _ = self.quic.reset(code.to_quic());
+        Poll::Ready(SendEnd::Reset { code })
+    }
+
+    /// Encodes the batch; frames that follow each other become one.
+    fn encode(&mut self) {
+        if self.header == Header::Unsent {
+            self.outbox.push_stream_header(&header_of(self.send.id()));
+            self.header = Header::Sent;
+        }
+        let stream = self.send.id();
+        let mut frames = self.frames.drain(..).peekable();
+        while let Some(first) = frames.next() {
+            let (offset, mut length, mut fin) = (first.offset, first.payload.len(), first.fin);
+            let place = self.outbox.reserve();
+            self.outbox.push(first.payload);
+            while let Some(next) = frames.next_if(|next| {
+                next.offset == offset.saturating_add(length as u64)
+                    && length + next.payload.len() <= MAX_PUBLIC_PAYLOAD
+            }) {
+                length += next.payload.len();
+                fin |= next.fin;
+                self.outbox.push(next.payload);
+            }
+            self.outbox.fill(place, &DataHeader { stream, offset, fin, length, crc32c: None });
+        }
+    }
+}
+
+const fn header_of(stream: StreamId) -> StreamHeader {
+    StreamHeader { stream, kind: CarrierKind::Public, delegation: None, promised: None }
+}
+
+fn end_of(error: QuicError) -> SendEnd {
+    match error {
+        QuicError::StreamReset { error, .. } => SendEnd::Stopped { code: error.into() },
+        QuicError::ConnectionError { error, .. } => SendEnd::Lost(error.into()),
+        _ => SendEnd::Lost(connection::Error::Unspecified),
+    }
+}

@@ -1,0 +1,330 @@
+//! The receive half of a stream, as application, pumps and session share it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use kwik_core::conflict::Conflict;
+use kwik_core::stream::{Failure, Inserted, Read, ReceiveError, ReceiveHalf, SourceKey};
+use kwik_proto::{Offset, StreamId};
+
+use super::send_state::Waiting;
+use super::service::{ServiceBell, ServiceList, StreamHalf};
+use super::{Error, Result, application, connection};
+use crate::env::Env;
+
+/// One stream half that this end receives: the core's [`ReceiveHalf`] behind a short lock.
+///
+/// Pumps put in what carriers bring, the application reads through [`ReceiveStream`](super::ReceiveStream), and the
+/// session's task moves the window and ends the half. Clones are the same half. The lock is held for bookkeeping only,
+/// never across a poll of QUIC; a batch of chunks wakes the reader once.
+///
+/// ```
+/// use kwik_core::stream::{ReceiveConfig, ReceiveHalf};
+/// use kwik_io::env::Env;
+/// use kwik_io::stream::{ServiceList, SharedReceive};
+/// use kwik_proto::StreamId;
+///
+/// let half = ReceiveHalf::new(ReceiveConfig::default());
+/// let id = StreamId::from_wire(0).unwrap();
+/// let receive = SharedReceive::new(id, half, &ServiceList::default(), Env::system());
+/// assert_eq!(receive.inspect(|half| half.final_size()), None);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SharedReceive(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    id: StreamId,
+    state: Mutex<State>,
+    bell: ServiceBell,
+    env: Env,
+}
+
+#[derive(Debug)]
+struct State {
+    half: ReceiveHalf,
+    reader: Waiting,
+    failed: Option<connection::Error>,
+    stop: Stop,
+    watch: Watch,
+}
+
+/// Whether the application still reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    No,
+    /// It stopped after everything had arrived: there is nothing to stop.
+    AfterEnd,
+    Sent(application::Error),
+}
+
+/// When a half asks for service beyond what always does: a window to move, a final size, a conflict, the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Watch {
+    /// Not otherwise: nobody but the primary sends on the stream, and QUIC tells it what arrived.
+    #[default]
+    Ends,
+    /// At every batch that arrives and whenever the reader begins to wait: others send, and the session reports
+    /// progress and watches for gaps.
+    Progress,
+}
+
+/// What came in one batch, for one half, from one carrier.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    pub(crate) pieces: Vec<Piece>,
+    pub(crate) fin: Option<Offset>,
+}
+
+/// Bytes at their offset.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) offset: Offset,
+    pub(crate) payload: Bytes,
+    /// Bytes of the allocation behind `payload`.
+    pub(crate) allocation: usize,
+}
+
+impl Arrivals {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.fin.is_none()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.pieces.clear();
+        self.fin = None;
+    }
+}
+
+/// What a batch leads to, apart from bytes to read.
+#[derive(Debug, Default)]
+struct Outcome {
+    readable: bool,
+    conflicts: Vec<Conflict>,
+}
+
+impl Outcome {
+    fn add(&mut self, inserted: Inserted) {
+        self.readable |= inserted.readable;
+        self.conflicts.extend(inserted.conflict);
+    }
+}
+
+impl SharedReceive {
+    /// Shares `half` of stream `id`, and enters it in `services` when the session's task is needed.
+    pub fn new(id: StreamId, half: ReceiveHalf, services: &ServiceList, env: Env) -> Self {
+        let state = State {
+            half,
+            reader: Waiting::default(),
+            failed: None,
+            stop: Stop::No,
+            watch: Watch::default(),
+        };
+        let bell = services.bell(StreamHalf::Receive(id));
+        Self(Arc::new(Shared { id, state: Mutex::new(state), bell, env }))
+    }
+
+    /// Id of the stream.
+    pub fn id(&self) -> StreamId {
+        self.0.id
+    }
+
+    /// Service by the session's task, when the half was found in the [`ServiceList`]: as [`update`](Self::update), and
+    /// changes from here on ring again.
+    pub fn service<T>(&self, look: impl FnOnce(&mut ReceiveHalf) -> T) -> T {
+        self.0.bell.answer();
+        self.update(look)
+    }
+
+    /// Changes the half, and lets a waiting reader look again.
+    pub fn update<T>(&self, change: impl FnOnce(&mut ReceiveHalf) -> T) -> T {
+        let mut state = self.lock();
+        let result = change(&mut state.half);
+        let reader = state.reader.take();
+        drop(state);
+        reader.wake();
+        result
+    }
+
+    /// Looks at the half.
+    pub fn inspect<T>(&self, look: impl FnOnce(&ReceiveHalf) -> T) -> T {
+        look(&self.lock().half)
+    }
+
+    /// The code that the application stopped the half with before everything had arrived: to be told to the sender.
+    pub fn stop_code(&self) -> Option<application::Error> {
+        match self.lock().stop {
+            Stop::Sent(code) => Some(code),
+            Stop::No | Stop::AfterEnd => None,
+        }
+    }
+
+    /// Says when the half asks for service.
+    pub fn watch(&self, watch: Watch) {
+        self.lock().watch = watch;
+    }
+
+    /// The session is over: the reader gets `error` after the last contiguous byte.
+    pub fn fail(&self, error: connection::Error) {
+        let mut state = self.lock();
+        state.failed.get_or_insert(error);
+        state.half.fail(Failure::SessionEnded);
+        let reader = state.reader.take();
+        drop(state);
+        reader.wake();
+    }
+
+    /// Puts a batch in, in one go. Returns the differences that were found.
+    pub(crate) fn insert(
+        &self,
+        source: SourceKey,
+        arrivals: &mut Arrivals,
+    ) -> Result<Vec<Conflict>, ReceiveError> {
+        let now = self.0.env.now();
+        let mut outcome = Outcome::default();
+        let mut state = self.lock();
+        let inserted = state.insert(source, arrivals, now, &mut outcome);
+        let ring = inserted.is_err()
+            || !outcome.conflicts.is_empty()
+            || arrivals.fin.is_some()
+            || state.watch == Watch::Progress
+            || state.wants_service();
+        let reader = if outcome.readable { state.reader.take() } else { Waiting::default() };
+        drop(state);
+        reader.wake();
+        if ring {
+            self.0.bell.ring();
+        }
+        inserted.map(|()| outcome.conflicts)
+    }
+
+    /// The next chunk; `None` at the end.
+    pub(super) fn poll_receive(
+        &self,
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>>> {
+        let mut chunk = [Bytes::new()];
+        match self.poll_receive_vectored(&mut chunk, max, cx) {
+            Poll::Ready(Ok((0, _))) => Poll::Ready(Ok(None)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(Some(std::mem::take(&mut chunk[0])))),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// As many chunks as there are and fit, `max` bytes at most; and whether more may come.
+    pub(super) fn poll_receive_vectored(
+        &self,
+        chunks: &mut [Bytes],
+        max: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(usize, bool)>> {
+        if chunks.iter().any(|chunk| !chunk.is_empty()) {
+            return Poll::Ready(Err(Error::NonEmptyOutput));
+        }
+        let now = self.0.env.now();
+        let mut state = self.lock();
+        match state.stop {
+            Stop::No => {}
+            Stop::AfterEnd => return Poll::Ready(Ok((0, false))),
+            Stop::Sent(code) => return Poll::Ready(Err(Error::stream_reset(code))),
+        }
+        let (mut count, mut left) = (0, max);
+        let read = loop {
+            if count == chunks.len() || left == 0 {
+                break None;
+            }
+            match state.half.read(left, now) {
+                Read::Data(data) => {
+                    left = left.saturating_sub(data.len());
+                    chunks[count] = data;
+                    count += 1;
+                }
+                end => break Some(end),
+            }
+        };
+        let result = self.read_result(&mut state, count, read, cx);
+        let ring = state.wants_service() || (result.is_pending() && state.watch == Watch::Progress);
+        drop(state);
+        if ring {
+            self.0.bell.ring();
+        }
+        result
+    }
+
+    /// What a read of `count` chunks returns, where `read` came after them.
+    fn read_result(
+        &self,
+        state: &mut State,
+        count: usize,
+        read: Option<Read>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(usize, bool)>> {
+        let is_open = !state.half.is_finished();
+        match read {
+            Some(Read::Finished) => Poll::Ready(Ok((count, false))),
+            _ if count > 0 => Poll::Ready(Ok((count, is_open))),
+            None | Some(Read::Data(_)) => Poll::Ready(Ok((count, is_open))),
+            Some(Read::Blocked) => {
+                state.reader.set(cx);
+                Poll::Pending
+            }
+            Some(Read::Reset { error_code }) => {
+                let code = application::Error::from_wire(error_code);
+                Poll::Ready(Err(Error::stream_reset(code)))
+            }
+            Some(Read::Failed(failure)) => Poll::Ready(Err(self.failure(state, failure))),
+        }
+    }
+
+    fn failure(&self, state: &State, failure: Failure) -> Error {
+        let id = self.0.id.value();
+        match failure {
+            Failure::Missing { offset, len } => Error::missing(id, offset.value(), len),
+            Failure::DataConflict { offset, len } => Error::data_conflict(id, offset.value(), len),
+            _ => state.failed.unwrap_or(connection::Error::Unspecified).into(),
+        }
+    }
+
+    /// The application wants no more. Nothing is told to anybody if everything had arrived, or the half is over.
+    pub(super) fn stop(&self, code: application::Error) {
+        let mut state = self.lock();
+        if state.stop != Stop::No {
+            return;
+        }
+        state.stop = if state.half.is_complete() { Stop::AfterEnd } else { Stop::Sent(code) };
+        state.half.stop(code.into());
+        let reader = state.reader.take();
+        drop(state);
+        reader.wake();
+        self.0.bell.ring();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn insert(
+        &mut self,
+        source: SourceKey,
+        arrivals: &mut Arrivals,
+        now: kwik_core::time::Instant,
+        outcome: &mut Outcome,
+    ) -> Result<(), ReceiveError> {
+        for Piece { offset, payload, allocation } in arrivals.pieces.drain(..) {
+            outcome.add(self.half.insert(source, offset, payload, allocation, now)?);
+        }
+        if let Some(final_size) = arrivals.fin {
+            outcome.add(self.half.handle_fin(source, final_size)?);
+        }
+        Ok(())
+    }
+
+    fn wants_service(&self) -> bool {
+        self.half.wants_window() || self.half.is_complete()
+    }
+}
