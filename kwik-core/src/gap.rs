@@ -1,11 +1,31 @@
 //! Who promised which bytes to the client, whether they keep their word, and what to say when they do not.
+//!
+//! Three things make a promise late, and each becomes one Gap frame to the primary, which decides what to do:
+//! - the *head clock*: the reader waits for it, and for `1.25 * (srtt + 4 * rttvar)` (20 to 500 ms) no byte of it came;
+//! - the *comparison*: the reader waits for it, and a fresh copy from another path would take less than half as long;
+//! - the *range clock*: not one byte of it came for a second beyond the time it should have taken.
+//!
+//! A byte for which all promises are late, or that nobody promised, has [`GapConfig::gap_timeout`] to arrive.
 
+mod judge;
+mod promise;
+mod wait;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwik_proto::frame::{DelegationState, Gap, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use crate::time::Instant;
+use judge::Judge;
+use promise::{Promise, State};
+use wait::Wait;
+use work::Work;
 
 /// The client's limits on waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,23 +94,61 @@ pub struct PathWork {
 }
 
 /// Who promised what, since when, and whether bytes come; one per client session, for all its streams.
+///
+/// Tell it what passes through the client; then, for each stream that anything happened to and for the one that
+/// [`poll_timeout`](Self::poll_timeout) names, drain [`poll`](Self::poll). A StreamProgress has to reach the primary
+/// before a Gap does, so that both speak of the same head.
+///
+/// ```
+/// use std::time::Duration;
+/// use kwik_core::gap::{GapAction, GapConfig, PathTiming, Promises, StreamView};
+/// use kwik_core::time::Instant;
+/// use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+///
+/// let (path, stream) = (PathId::new(1), StreamId::from_wire(0).unwrap());
+/// let range = ByteRange::with_length(Offset::ZERO, 1000).unwrap();
+/// let mut promises = Promises::new(GapConfig::default());
+/// let timing = PathTiming { srtt: Some(Duration::from_millis(20)), rttvar: Duration::ZERO };
+/// promises.set_path(path, timing, Instant::ZERO);
+/// promises.record(path, DelegationId(7), stream, range, Instant::ZERO);
+///
+/// let view = StreamView {
+///     read_offset: Offset::ZERO,
+///     contiguous_end: Offset::ZERO,
+///     missing: &[range],
+///     waiting: true,
+/// };
+/// assert_eq!(promises.poll(stream, &view, Instant::ZERO), None);
+/// let (due, _) = promises.poll_timeout().unwrap();
+/// let Some(GapAction::Report(gap)) = promises.poll(stream, &view, due) else { panic!() };
+/// assert_eq!((gap.path, gap.range), (Some(path), range));
+/// ```
 #[derive(Debug)]
 pub struct Promises {
     config: GapConfig,
+    paths: BTreeMap<PathId, Work>,
+    waits: BTreeMap<StreamId, Wait>,
+    /// The stream of every promise.
+    streams: BTreeMap<DelegationId, StreamId>,
 }
 
 impl Promises {
     /// Nothing promised yet.
     pub fn new(config: GapConfig) -> Self {
-        Self { config }
+        Self { config, paths: BTreeMap::new(), waits: BTreeMap::new(), streams: BTreeMap::new() }
     }
 
-    /// Tells the round trips of a path; also marks it as healthy again after [`path_suspect`](Self::path_suspect).
+    fn path(&mut self, path: PathId) -> &mut Work {
+        self.paths.entry(path).or_insert_with(Work::new)
+    }
+
+    /// Tells the round trips of a path. The time before the first call counts as dialling, not as work.
     pub fn set_path(&mut self, path: PathId, timing: PathTiming, now: Instant) {
-        let _ = (path, timing, now);
+        self.path(path).set_timing(timing, now);
     }
 
-    /// Takes down that `path` was asked for `range`; called when the delegation passes through the client.
+    /// Takes down that `path` was asked for `range`; called when the delegation passes through the client, or when a
+    /// contribution of the primary names its range. A number that is known already changes nothing.
     pub fn record(
         &mut self,
         path: PathId,
@@ -99,7 +157,20 @@ impl Promises {
         range: ByteRange,
         now: Instant,
     ) {
-        let _ = (path, id, stream, range, now, &self.config);
+        if self.streams.contains_key(&id) || range.is_empty() {
+            return;
+        }
+        if self.streams.len() >= self.config.promises
+            && let Some((oldest, _)) = self.streams.first_key_value()
+        {
+            self.end(*oldest, now);
+        }
+        let work = self.path(path);
+        let promise = Promise::new(path, id, range, work, now);
+        work.promised(range.len(), now);
+        self.streams.insert(id, stream);
+        let wait = self.waits.entry(stream).or_insert_with(|| Wait::new(stream, now));
+        wait.promises.insert(id, promise);
     }
 
     /// Takes a secondary's answer; Refused and Failed need no [`handle_end`](Self::handle_end).
@@ -110,12 +181,33 @@ impl Promises {
         state: DelegationState,
         now: Instant,
     ) {
-        let _ = (path, id, state, now);
+        let Some((promise, work)) = self.promise(path, id) else { return };
+        match state {
+            DelegationState::Accepted if promise.state == State::Pending => {
+                work.promised(promise.rest(), now);
+                promise.restart(work, now);
+            }
+            DelegationState::Pending if promise.state != State::Pending => {
+                promise.state = State::Pending;
+                work.ended(promise.rest(), now);
+            }
+            DelegationState::Refused(_) | DelegationState::Failed(_) => self.end(id, now),
+            DelegationState::Accepted | DelegationState::Pending | DelegationState::Sent => {}
+        }
     }
 
-    /// Takes down that bytes of a promise arrived, new or duplicate.
+    /// Takes down that bytes of a promise arrived, new or duplicate. Bytes of a delegation that was taken back count for
+    /// the path all the same.
     pub fn handle_bytes(&mut self, path: PathId, id: DelegationId, range: ByteRange, now: Instant) {
-        let _ = (path, id, range, now);
+        let Some((promise, work)) = self.promise(path, id) else {
+            self.path(path).received(range.len(), 0, now);
+            return;
+        };
+        let owed = promise.received(range.len(), now);
+        work.received(range.len(), owed, now);
+        if promise.rest() == 0 {
+            self.end(id, now);
+        }
     }
 
     /// A contribution ended, with `missing` of its promise not delivered: each becomes a Gap frame at once. None
@@ -128,66 +220,146 @@ impl Promises {
         reason: GapReason,
         now: Instant,
     ) {
-        let _ = (path, id, missing, reason, now);
+        if self.promise(path, id).is_none() {
+            return;
+        }
+        let stream = self.streams.get(&id).copied();
+        self.end(id, now);
+        let Some(wait) = stream.and_then(|stream| self.waits.get_mut(&stream)) else { return };
+        for &range in missing {
+            let (path, delegation) = (Some(path), Some(id));
+            wait.reports.push_back(Gap { stream: wait.stream, range, reason, path, delegation });
+        }
+        wait.arm(now);
     }
 
     /// The primary took a delegation back; nothing is owed for it.
     pub fn revoke(&mut self, path: PathId, id: DelegationId, now: Instant) {
-        let _ = (path, id, now);
+        if self.promise(path, id).is_some() {
+            self.end(id, now);
+        }
+    }
+
+    /// The promise with that number, if that path gave it, and the path.
+    fn promise(&mut self, path: PathId, id: DelegationId) -> Option<(&mut Promise, &mut Work)> {
+        let wait = self.waits.get_mut(self.streams.get(&id)?)?;
+        let promise = wait.promises.get_mut(&id).filter(|promise| promise.path == path)?;
+        Some((promise, self.paths.get_mut(&path)?))
+    }
+
+    fn end(&mut self, id: DelegationId, now: Instant) {
+        let Some(stream) = self.streams.remove(&id) else { return };
+        let Some(wait) = self.waits.get_mut(&stream) else { return };
+        let Some(promise) = wait.promises.remove(&id) else { return };
+        if promise.state != State::Pending
+            && let Some(work) = self.paths.get_mut(&promise.path)
+        {
+            work.ended(promise.rest(), now);
+        }
     }
 
     /// The path owes bytes and is silent: its promises do not count until it is heard of again.
     pub fn path_suspect(&mut self, path: PathId, now: Instant) {
-        let _ = (path, now);
+        self.path(path).suspect = true;
+        self.arm_all(now);
     }
 
     /// A suspect path delivered again: its promises count again, with new deadlines.
     pub fn path_healed(&mut self, path: PathId, now: Instant) {
-        let _ = (path, now);
+        let work = self.path(path);
+        work.suspect = false;
+        let work = work.clone();
+        for promise in self.waits.values_mut().flat_map(|wait| wait.promises.values_mut()) {
+            if promise.path == path && promise.state != State::Pending {
+                promise.restart(&work, now);
+            }
+        }
+        self.arm_all(now);
     }
 
     /// The path is over, and with it all its promises.
     pub fn path_gone(&mut self, path: PathId, now: Instant) {
-        let _ = (path, now);
+        let ids: Vec<_> = self
+            .waits
+            .values()
+            .flat_map(|wait| wait.promises.values())
+            .filter(|promise| promise.path == path)
+            .map(|promise| promise.id)
+            .collect();
+        ids.into_iter().for_each(|id| self.end(id, now));
+        self.path(path).suspect = false;
+        self.arm_all(now);
+    }
+
+    fn arm_all(&mut self, now: Instant) {
+        self.waits.values_mut().for_each(|wait| wait.arm(now));
     }
 
     /// The stream is complete, reset or given up.
     pub fn forget_stream(&mut self, stream: StreamId, now: Instant) {
-        let _ = (stream, now);
+        let ids: Vec<_> = self
+            .waits
+            .get(&stream)
+            .map(|wait| wait.promises.keys().copied().collect())
+            .unwrap_or_default();
+        ids.into_iter().for_each(|id| self.end(id, now));
+        self.waits.remove(&stream);
     }
 
     /// The next thing to do about a stream; call until `None`, after inputs and at
-    /// [`poll_timeout`](Self::poll_timeout).
+    /// [`poll_timeout`](Self::poll_timeout). A stream whose reader waits is known from the first call on, until
+    /// [`forget_stream`](Self::forget_stream).
     pub fn poll(
         &mut self,
         stream: StreamId,
         view: &StreamView<'_>,
         now: Instant,
     ) -> Option<GapAction> {
-        let _ = (stream, view, now);
-        None
+        let wait = self.waits.entry(stream).or_insert_with(|| Wait::new(stream, now));
+        wait.follow(view, now);
+        wait.timer = None;
+        if let Some(report) = wait.reports.pop_front() {
+            wait.arm(now);
+            return Some(GapAction::Report(report));
+        }
+        let judge = Judge { paths: &self.paths, view, now };
+        let action = judge
+            .late_range(wait)
+            .or_else(|| judge.late_head(wait))
+            .map(GapAction::Report)
+            .or_else(|| judge.hopeless(wait, self.config.gap_timeout));
+        if action.is_some() {
+            wait.arm(now);
+        }
+        action
     }
 
     /// When to poll again without an input, and which stream.
     pub fn poll_timeout(&self) -> Option<(Instant, StreamId)> {
-        None
+        self.waits.values().filter_map(|wait| Some((wait.timer?, wait.stream))).min()
     }
 
-    /// Who has promised the byte at `offset` and is expected to deliver it.
+    /// Who has promised the byte at `offset`; one that is not late before one that is.
     pub fn owner_of(&self, stream: StreamId, offset: Offset) -> Option<(PathId, DelegationId)> {
-        let _ = (stream, offset);
-        None
+        let wait = self.waits.get(&stream)?;
+        wait.owners(offset)
+            .filter(|promise| self.paths.get(&promise.path).is_some_and(|work| !work.suspect))
+            .min_by_key(|promise| promise.state == State::Late)
+            .map(|promise| (promise.path, promise.id))
     }
 
     /// Whether the path owes bytes to any stream: what its path clock needs to know.
     pub fn owes(&self, path: PathId) -> bool {
-        let _ = path;
-        false
+        self.paths.get(&path).is_some_and(Work::owes)
     }
 
     /// The counters of a path's next PathStatus.
     pub fn work(&self, path: PathId, now: Instant) -> PathWork {
-        let _ = (path, now);
-        PathWork::default()
+        self.paths.get(&path).map(|work| work.counters(now)).unwrap_or_default()
+    }
+
+    /// Promises that are neither kept nor ended.
+    pub fn count(&self) -> usize {
+        self.streams.len()
     }
 }

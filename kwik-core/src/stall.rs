@@ -1,10 +1,17 @@
 //! Pauses of the reader: what it waited for, whose fault it was, and what ended the wait.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 
 use crate::time::Instant;
+
+/// Pauses up to this long are not recorded: a reader does not notice them.
+const NOTICED: Duration = Duration::from_millis(50);
+
+/// Pauses kept.
+const KEPT: usize = 64;
 
 /// One pause of the reader of more than 50 ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +30,37 @@ pub struct Stall {
     pub ended_by: Option<PathId>,
 }
 
+/// A wait that has not ended.
+#[derive(Clone, Copy, Debug)]
+struct Wait {
+    since: Instant,
+    range: ByteRange,
+    path: Option<PathId>,
+}
+
 /// Records the reader's pauses of one session; keeps the 64 longest, a shorter one makes room.
+///
+/// ```
+/// use std::time::Duration;
+/// use kwik_core::stall::Stalls;
+/// use kwik_core::time::Instant;
+/// use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+///
+/// let mut stalls = Stalls::default();
+/// let stream = StreamId::from_wire(0).unwrap();
+/// let range = ByteRange::with_length(Offset::ZERO, 1000).unwrap();
+/// stalls.waiting(stream, range, Some(PathId::new(1)), Instant::ZERO);
+/// let later = Instant::from_start(Duration::from_millis(80));
+/// stalls.resumed(stream, Offset::ZERO, Some(PathId::new(2)), later);
+/// assert_eq!(stalls.kept()[0].duration, Duration::from_millis(80));
+/// assert_eq!(stalls.kept()[0].ended_by, Some(PathId::new(2)));
+/// ```
 #[derive(Debug, Default)]
 pub struct Stalls {
+    /// One per stream whose reader waits.
+    open: BTreeMap<StreamId, Wait>,
     kept: Vec<Stall>,
+    longest: Duration,
 }
 
 impl Stalls {
@@ -38,12 +72,43 @@ impl Stalls {
         owner: Option<PathId>,
         now: Instant,
     ) {
-        let _ = (stream, range, owner, now);
+        let wait = self.open.entry(stream).or_insert(Wait { since: now, range, path: owner });
+        if wait.range.start() != range.start() {
+            *wait = Wait { since: now, range, path: owner };
+        }
     }
 
-    /// Bytes at the reader's offset arrived from `path`, or the stream ended.
+    /// Bytes at the reader's offset arrived from `path`, or the stream ended. A wait further on is not ended by bytes
+    /// before it.
     pub fn resumed(&mut self, stream: StreamId, at: Offset, path: Option<PathId>, now: Instant) {
-        let _ = (stream, at, path, now);
+        let Some(wait) = self.open.get(&stream).copied().filter(|wait| at >= wait.range.start())
+        else {
+            return;
+        };
+        self.open.remove(&stream);
+        let duration = now.since(wait.since);
+        self.longest = self.longest.max(duration);
+        if duration > NOTICED {
+            let Wait { since, range, path: owner } = wait;
+            self.keep(Stall { stream, since, duration, range, path: owner, ended_by: path });
+        }
+    }
+
+    fn keep(&mut self, stall: Stall) {
+        if self.kept.len() == KEPT {
+            let shortest = (0..KEPT).min_by_key(|&at| self.kept[at].duration).unwrap_or_default();
+            if self.kept[shortest].duration >= stall.duration {
+                return;
+            }
+            self.kept.remove(shortest);
+        }
+        let at = self.kept.partition_point(|kept| kept.since <= stall.since);
+        self.kept.insert(at, stall);
+    }
+
+    /// The stream is over; a wait that is still open is dropped.
+    pub fn forget_stream(&mut self, stream: StreamId) {
+        self.open.remove(&stream);
     }
 
     /// Pauses in the order in which they began.
@@ -51,8 +116,8 @@ impl Stalls {
         &self.kept
     }
 
-    /// The longest pause so far.
+    /// The longest wait that has ended, recorded or not.
     pub fn longest(&self) -> Duration {
-        Duration::ZERO
+        self.longest
     }
 }

@@ -1,75 +1,195 @@
 //! Who sends what: the primary's delegation scheduler.
+//!
+//! The application delegates a range of a stream and names who may be asked. The scheduler cuts it into small ranges,
+//! hands them to whoever frees up, near the head first, and takes them back from whoever fails. Bytes that nobody was
+//! asked for wait in the plan's *pool*; the *ledger* knows who was asked for what; *pick* chooses. What the client holds
+//! counts, whoever sent it.
+//!
+//! `docs/delegation.md` argues the rules and states the measurements.
 
+mod assign;
 mod config;
+mod half;
+mod hedge;
+mod ledger;
 mod outcome;
+mod pick;
+mod plan;
+pub(crate) mod rate;
+mod repair;
+mod source;
 
-use std::collections::VecDeque;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwik_proto::frame::{DelegationStatus, Gap, PathStatus, StreamProgress};
-use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+use kwik_proto::frame::{GapReason, PathState, PathStatus, StreamProgress};
+use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use crate::time::Instant;
+use half::Half;
+use hedge::Bucket;
+use ledger::{Ledger, Standing};
+use plan::Plan;
+use source::Source;
 
 pub use config::{DelegationConfig, Switches};
 pub use outcome::{
     Candidates, Decision, DelegateError, Event, Local, PathShare, PathView, PlanId, SchedulerStats,
 };
 
+/// Longest resource that a Delegation frame carries, in bytes.
+const RESOURCE_LIMIT: usize = 4096;
+
+/// Events kept for an application that does not ask for them; the oldest goes.
+const EVENTS: usize = 1024;
+
+/// Resources of which refusals are remembered. When full the first in order is forgotten: a path that lacks it is asked
+/// once more.
+const BARRED: usize = 1024;
+
 /// The primary's delegation scheduler: one per session, for all its streams.
 ///
 /// Tell it what happens (`handle_*`, [`set_path`](Self::set_path)), order ranges with
 /// [`delegate`](Self::delegate), and after every batch of inputs, and when
 /// [`poll_timeout`](Self::poll_timeout) has come, drain [`poll`](Self::poll) and [`poll_event`](Self::poll_event).
+///
+/// Memory is bounded by [`DelegationConfig::plans`] and [`DelegationConfig::delegations`], and by one small record per
+/// path and per stream with a window.
+///
+/// ```
+/// use std::time::Duration;
+/// use bytes::Bytes;
+/// use kwik_core::delegation::{
+///     Candidates, Decision, DelegationConfig, Local, PathView, Scheduler,
+/// };
+/// use kwik_core::time::Instant;
+/// use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+///
+/// let now = Instant::ZERO;
+/// let mut scheduler = Scheduler::new(DelegationConfig::default(), 7);
+/// scheduler.set_primary_rtt(Duration::from_millis(20));
+/// scheduler.set_path(PathId::new(1), PathView::DIALING, now);
+///
+/// let stream = StreamId::from_wire(0).unwrap();
+/// let range = ByteRange::with_length(Offset::ZERO, 1 << 20).unwrap();
+/// scheduler.handle_window(stream, Offset::new(4 << 20).unwrap(), now);
+/// scheduler
+///     .delegate(stream, range, Bytes::from("film.mp4"), Candidates::All, Local::None, now)
+///     .unwrap();
+///
+/// // The first ranges travel together with the order to dial.
+/// let Some(Decision::Delegate { path, delegation }) = scheduler.poll(now) else { panic!() };
+/// assert_eq!(path, PathId::new(1));
+/// assert_eq!(delegation.range.start(), Offset::ZERO);
+/// ```
 #[derive(Debug)]
 pub struct Scheduler {
     config: DelegationConfig,
     seed: u64,
+    sources: BTreeMap<PathId, Source>,
+    halves: BTreeMap<StreamId, Half>,
+    ledger: Ledger,
+    bucket: Bucket,
+    /// Who refused which resource for good.
+    barred: BTreeMap<Bytes, BTreeMap<PathId, GapReason>>,
+    primary_rtt: Duration,
+    next_plan: u64,
+    plans: usize,
+    /// The stream that was served last; the next one comes first now.
+    served: Option<StreamId>,
+    /// Something changed since decisions were last made.
+    dirty: bool,
+    now: Instant,
     decisions: VecDeque<Decision>,
     events: VecDeque<Event>,
     stats: SchedulerStats,
 }
 
 impl Scheduler {
-    /// A scheduler without streams and paths. `seed` decides between equals.
+    /// A scheduler without streams, and with the primary's own connection as its only path. `seed` decides between
+    /// equals, so that not every session asks the same server first.
     pub fn new(config: DelegationConfig, seed: u64) -> Self {
+        let view = PathView { state: PathState::Live, srtt: None, rttvar: Duration::ZERO };
+        let primary = Source::new(PathId::PRIMARY, view, &config);
         Self {
-            config,
+            bucket: Bucket::new(&config),
             seed,
+            sources: BTreeMap::from([(PathId::PRIMARY, primary)]),
+            halves: BTreeMap::new(),
+            ledger: Ledger::default(),
+            barred: BTreeMap::new(),
+            primary_rtt: Duration::ZERO,
+            next_plan: 0,
+            plans: 0,
+            served: None,
+            dirty: false,
+            now: Instant::ZERO,
             decisions: VecDeque::new(),
             events: VecDeque::new(),
             stats: SchedulerStats::default(),
+            config,
         }
     }
 
     /// Adds a path, or tells its state. [`PathId::PRIMARY`] is the primary's own connection and exists from the start.
     pub fn set_path(&mut self, path: PathId, view: PathView, now: Instant) {
-        let _ = (path, view, now);
+        self.touch(now);
+        match self.sources.get_mut(&path) {
+            Some(source) => source.set_view(view),
+            None => {
+                self.sources.insert(path, Source::new(path, view, &self.config));
+            }
+        }
+        self.follow_state(path, view.state, now);
     }
 
-    /// Takes the client's report about a path: state, RTT, and the two counters that its rate comes from.
+    /// Takes the client's report about a path: state, RTT, and the two counters that its rate comes from. A report about
+    /// a path that was never added is ignored.
     pub fn handle_path_status(&mut self, status: &PathStatus, now: Instant) {
-        let _ = (status, now);
+        self.touch(now);
+        let complete = self.halves.values().all(|half| !half.truncated);
+        let Some(source) = self.sources.get_mut(&status.path) else { return };
+        source.handle_status(status, complete);
+        self.follow_state(status.path, status.state, now);
     }
 
-    /// Forgets a path; what it still owes goes back to the pool.
+    /// What a path owes when it stops delivering is asked of others.
+    fn follow_state(&mut self, path: PathId, state: PathState, now: Instant) {
+        match state {
+            PathState::Suspect => self.path_lost(path, GapReason::PathSuspect, now),
+            PathState::Gone => self.path_lost(path, GapReason::PathGone, now),
+            PathState::Dialing | PathState::Proving | PathState::Live | PathState::Draining => {}
+        }
+    }
+
+    /// Forgets a path; what it still owes goes back to the pool. The primary's own path stays.
     pub fn remove_path(&mut self, path: PathId, now: Instant) {
-        let _ = (path, now);
+        self.touch(now);
+        self.path_lost(path, GapReason::PathGone, now);
+        if !path.is_primary() {
+            self.sources.remove(&path);
+        }
     }
 
     /// Tells the RTT between client and primary, a term of every path's control loop.
     pub fn set_primary_rtt(&mut self, rtt: Duration) {
-        let _ = rtt;
+        self.primary_rtt = rtt;
+        if let Some(primary) = self.sources.get_mut(&PathId::PRIMARY) {
+            primary.set_rtt(rtt);
+        }
     }
 
     /// Orders a range of a stream from `candidates`, and from the primary itself as `local` says.
     ///
-    /// The range may reach beyond the window; it is handed out as the window moves.
+    /// The range may reach beyond the window; it is handed out as the window moves. A stream whose window was never told
+    /// ([`handle_window`](Self::handle_window)) has none.
     ///
     /// # Errors
     /// See [`DelegateError`]; then nothing was taken.
-    #[allow(clippy::too_many_arguments)]
     pub fn delegate(
         &mut self,
         stream: StreamId,
@@ -79,59 +199,211 @@ impl Scheduler {
         local: Local,
         now: Instant,
     ) -> Result<PlanId, DelegateError> {
-        let _ = (stream, range, resource, candidates, local, now);
-        Err(DelegateError::Full)
+        self.check(range, &resource, &candidates, local)?;
+        let id = PlanId(self.next_plan);
+        let barred = self.barred.get(&resource).cloned().unwrap_or_default();
+        let mut plan = Plan::new(id, range, resource, candidates, local);
+        for (path, reason) in barred {
+            plan.refuse(path, reason);
+        }
+        if !self.halves.entry(stream).or_default().add_plan(plan) {
+            return Err(DelegateError::Overlap);
+        }
+        self.next_plan += 1;
+        self.plans += 1;
+        self.touch(now);
+        Ok(id)
     }
 
-    /// Tells the last StreamWindow that the primary received; nothing is handed out at or beyond it. Never falls.
+    fn check(
+        &self,
+        range: ByteRange,
+        resource: &Bytes,
+        candidates: &Candidates,
+        local: Local,
+    ) -> Result<(), DelegateError> {
+        if range.is_empty() {
+            return Err(DelegateError::Empty);
+        }
+        if resource.len() > RESOURCE_LIMIT {
+            return Err(DelegateError::ResourceTooLong);
+        }
+        let nobody = match candidates {
+            Candidates::All => false,
+            Candidates::List(paths) => paths.iter().all(|path| path.is_primary()),
+        };
+        if nobody && local == Local::None {
+            return Err(DelegateError::NoCandidates);
+        }
+        if self.plans >= self.config.plans {
+            return Err(DelegateError::Full);
+        }
+        Ok(())
+    }
+
+    /// Tells the last StreamWindow that the primary received; nothing is handed out at or beyond it. Never falls. Not to
+    /// be called for a stream that was closed.
     pub fn handle_window(&mut self, stream: StreamId, max_offset: Offset, now: Instant) {
-        let _ = (stream, max_offset, now);
+        self.touch(now);
+        let half = self.halves.entry(stream).or_default();
+        half.window = half.window.max(max_offset);
     }
 
     /// Takes what the client holds of a stream.
     pub fn handle_progress(&mut self, progress: &StreamProgress, now: Instant) {
-        let _ = (progress, now);
+        self.touch(now);
+        let stream = progress.stream;
+        let Some(half) = self.halves.get_mut(&stream) else { return };
+        let news = half.handle_progress(progress);
+        for (piece, path) in news {
+            self.arrived(stream, piece, path, now);
+        }
+        self.finish_plans(stream);
     }
 
-    /// Takes a secondary's answer to a delegation.
-    pub fn handle_status(&mut self, status: &DelegationStatus, now: Instant) {
-        let _ = (status, now);
+    /// Bytes that the client did not hold before: nobody needs to be asked for them, and who owed them owes less.
+    fn arrived(&mut self, stream: StreamId, piece: ByteRange, from: Option<PathId>, now: Instant) {
+        let Some(half) = self.halves.get_mut(&stream) else { return };
+        for plan in half.plans_in(piece) {
+            if let Some(part) = plan.range.intersection(piece) {
+                plan.arrived(part);
+                self.stats.delivered_bytes += part.len();
+            }
+        }
+        let owners = self.ledger.overlapping(stream, piece);
+        // With two owners and no name in the report nobody can say who it was.
+        let from = match (from, owners.as_slice()) {
+            (None, &[only]) => self.ledger.entry(only).map(|entry| entry.path),
+            (from, _) => from,
+        };
+        for id in owners {
+            self.credit(id, piece, from, now);
+        }
     }
 
-    /// Takes the client's word that bytes are due and nobody delivers them.
-    pub fn handle_gap(&mut self, gap: &Gap, now: Instant) {
-        let _ = (gap, now);
+    fn credit(&mut self, id: DelegationId, piece: ByteRange, from: Option<PathId>, now: Instant) {
+        let Some(entry) = self.ledger.entry_mut(id) else { return };
+        let len = entry.range.intersection(piece).map_or(0, ByteRange::len);
+        entry.missing = entry.missing.saturating_sub(len);
+        let own = from == Some(entry.path);
+        if own {
+            entry.delivered += len;
+            entry.wants_copy = false;
+            entry.copied = false;
+        }
+        let (done, owed) = (entry.missing == 0, entry.standing == Standing::Owed);
+        if let Some(source) = self.sources.get_mut(&entry.path) {
+            source.outstanding = source.outstanding.saturating_sub(if owed { len } else { 0 });
+            source.delivered += if own { len } else { 0 };
+        }
+        if done && owed {
+            self.settle(id, now);
+        }
     }
 
-    /// Forgets a stream that was completed, reset or stopped; what is under way for it is revoked.
+    /// The client holds all bytes of a delegation. Whoever still sends some of them is told to stop.
+    fn settle(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.ledger.remove(id) else { return };
+        if entry.delivered < entry.range.len() {
+            self.revoke(&entry);
+            return;
+        }
+        if let Some(source) = self.sources.get_mut(&entry.path) {
+            let turn = source.turn(self.primary_rtt, &self.config);
+            source.range_done(turn, now);
+        }
+        let half = self.halves.get_mut(&entry.stream);
+        if let Some(plan) = half.and_then(|half| half.plan_at(entry.range.start())) {
+            plan.kept_word(entry.path);
+        }
+    }
+
+    fn finish_plans(&mut self, stream: StreamId) {
+        let Some(half) = self.halves.get_mut(&stream) else { return };
+        let mut done = Vec::new();
+        while let Some(plan) = half.take_done() {
+            done.push(plan);
+        }
+        for plan in done {
+            self.plans -= 1;
+            // What is left are answers of Pending for bytes that others delivered.
+            for id in self.ledger.overlapping(stream, plan.range) {
+                self.withdraw(id);
+            }
+            self.tell(Event::Done { stream, plan: plan.id });
+        }
+    }
+
+    /// Forgets a stream that was completed, reset or stopped. The client tells the secondaries; what the local provider
+    /// still sends is cancelled.
     pub fn handle_stream_closed(&mut self, stream: StreamId, now: Instant) {
-        let _ = (stream, now);
+        self.touch(now);
+        for id in self.ledger.of_stream(stream) {
+            let Some(entry) = self.ledger.remove(id) else { continue };
+            self.owes_less(&entry);
+            if entry.path.is_primary() {
+                self.decisions.push_back(Decision::CancelLocal { id });
+            }
+        }
+        if let Some(half) = self.halves.remove(&stream) {
+            self.plans -= half.plans.len();
+        }
     }
 
     /// The next thing to do; `None`: nothing until the next input or [`poll_timeout`](Self::poll_timeout).
     pub fn poll(&mut self, now: Instant) -> Option<Decision> {
-        let _ = (now, &self.config, self.seed);
+        if self.decisions.is_empty() && (self.dirty || self.timer_due(now)) {
+            self.now = self.now.max(now);
+            self.dirty = false;
+            self.take_from_silent(now);
+            self.retry_copies(now);
+            self.assign(now);
+            self.end_game(now);
+            self.give_up(now);
+        }
         self.decisions.pop_front()
     }
 
-    /// The next thing that the application may want to know.
+    fn timer_due(&self, now: Instant) -> bool {
+        self.poll_timeout().is_some_and(|due| due <= now)
+    }
+
+    /// The next thing that the application may want to know. The 1,024 latest are kept.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
     /// When to call [`poll`](Self::poll) again without any input; `None`: no need.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.sources
+            .values()
+            .flat_map(|source| {
+                let silence = source.silence_due(self.primary_rtt, &self.config);
+                [source.pause_end(self.now), silence]
+            })
+            .flatten()
+            .min()
     }
 
     /// Counters over all streams.
     pub fn stats(&self) -> SchedulerStats {
-        self.stats
+        SchedulerStats { redundancy_charged: self.bucket.spent(), ..self.stats }
     }
 
     /// Counters of one path; `None`: it was never added, or was removed.
     pub fn path_share(&self, path: PathId) -> Option<PathShare> {
-        let _ = path;
-        None
+        self.sources.get(&path).map(Source::share)
+    }
+
+    fn touch(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.dirty = true;
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
     }
 }

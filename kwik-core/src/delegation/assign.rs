@@ -1,0 +1,223 @@
+//! Handing out: from the pool to whoever frees up, and at the end from the slow to the idle.
+
+use kwik_proto::frame::{Delegation, GapReason};
+use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+
+use super::Scheduler;
+use super::ledger::{Entry, Role, Standing};
+use super::outcome::{Decision, Event};
+use super::pick::{self, Room};
+use super::plan::Plan;
+use crate::time::Instant;
+
+/// Smallest copy at the end of a plan, in bytes: a few packets, so that carrier and order are worth it.
+const END_GAME_LEAST: u64 = 16 << 10;
+
+/// Seconds that a copy at the end must save at least.
+const END_GAME_WORTH: f64 = 0.01;
+
+/// What an order is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) path: PathId,
+    pub(super) stream: StreamId,
+    pub(super) range: ByteRange,
+    pub(super) role: Role,
+}
+
+impl Scheduler {
+    /// Hands out ranges while somebody has room for one.
+    pub(super) fn assign(&mut self, now: Instant) {
+        while self.ledger.len() < self.config.delegations {
+            let Some(choice) = self.next_choice(now) else { return };
+            self.served = Some(choice.stream);
+            self.order(choice, now);
+        }
+    }
+
+    /// The next range to hand out: streams take turns, and within a stream the lowest bytes come first.
+    fn next_choice(&self, now: Instant) -> Option<Choice> {
+        let after =
+            self.halves.keys().filter(|&&stream| self.served.is_none_or(|last| stream > last));
+        let before =
+            self.halves.keys().filter(|&&stream| self.served.is_some_and(|last| stream <= last));
+        after.chain(before).find_map(|&stream| self.choice_in(stream, now))
+    }
+
+    fn choice_in(&self, stream: StreamId, now: Instant) -> Option<Choice> {
+        let half = self.halves.get(&stream)?;
+        let mut ahead = 0;
+        for plan in half.plans.values() {
+            let ready = plan.ready_len(half.window);
+            if ready == 0 {
+                continue;
+            }
+            let room = Room { window: half.window_len(), remaining: plan.pool.total_len() };
+            let all = self.standings(plan, now);
+            for me in all.iter().filter(|source| source.has_room) {
+                let len = pick::length(me, &all, room, &self.config);
+                let skip = pick::leave_to_others(me, len, &all, &self.config);
+                let skip = skip.saturating_sub(ahead);
+                if let Some(range) = plan.place(half.window, skip, len, self.config.floor) {
+                    return Some(Choice { path: me.path, stream, range, role: Role::Original });
+                }
+            }
+            ahead += ready;
+        }
+        None
+    }
+
+    /// Who may be asked for bytes of a plan now, the soonest first. A local provider of last resort only if it is alone.
+    fn standings(&self, plan: &Plan, now: Instant) -> Vec<pick::Standing> {
+        let mut all = self.standings_of(plan, now);
+        if plan.local_is_last() && all.iter().any(|source| !source.path.is_primary()) {
+            all.retain(|source| !source.path.is_primary());
+        }
+        all
+    }
+
+    /// All who may be asked for bytes of a plan now, the soonest first.
+    pub(super) fn standings_of(&self, plan: &Plan, now: Instant) -> Vec<pick::Standing> {
+        let assumed = self.assumed_rate();
+        let mut all: Vec<_> = self
+            .sources
+            .values()
+            .filter(|source| source.able(now) && plan.may_ask_now(source.path))
+            .map(|source| source.standing(assumed, self.primary_rtt, &self.config))
+            .collect();
+        // The seed spreads the first ranges of many sessions over equal servers.
+        let turn = |path: PathId| {
+            (u64::from(path.value()) ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        };
+        all.sort_by(|a, b| {
+            let (fa, fb) = (a.finish(a.size), b.finish(b.size));
+            fa.total_cmp(&fb).then_with(|| turn(a.path).cmp(&turn(b.path)))
+        });
+        all
+    }
+
+    /// What a path that was never measured is taken to move: the mean of those that were.
+    fn assumed_rate(&self) -> u64 {
+        let rates: Vec<u64> =
+            self.sources.values().filter_map(|source| source.share().rate).collect();
+        match rates.len() as u64 {
+            0 => self.config.first_rate,
+            count => (rates.iter().sum::<u64>() / count).max(1),
+        }
+    }
+
+    /// Asks a path for a range.
+    pub(super) fn order(&mut self, choice: Choice, now: Instant) {
+        let Choice { path, stream, range, role } = choice;
+        let Some(half) = self.halves.get_mut(&stream) else { return };
+        let missing = range.len() - half.held.iter_in(range).map(ByteRange::len).sum::<u64>();
+        let Some(plan) = half.plan_at(range.start()) else { return };
+        plan.given_up = false;
+        let repaired = plan.take(range);
+        let resource = plan.resource.clone();
+        let Some(source) = self.sources.get_mut(&path) else { return };
+        source.outstanding += missing;
+        source.assigned += range.len();
+        let id = self.ledger.next_id();
+        self.ledger.insert(Entry {
+            id,
+            stream,
+            path,
+            range,
+            missing,
+            delivered: range.len() - missing,
+            role,
+            standing: Standing::Owed,
+            wants_copy: false,
+            copied: false,
+        });
+        if repaired > 0 {
+            self.stats.repairs += 1;
+            self.stats.repaired_bytes += repaired;
+            self.tell(Event::Repaired { stream, range, path });
+        }
+        self.decisions.push_back(if path.is_primary() {
+            Decision::SupplyLocally { stream, range, id }
+        } else {
+            let delegation = Delegation { id, stream, range, resource, blake3: None };
+            Decision::Delegate { path, delegation }
+        });
+    }
+
+    /// When a plan has no bytes left to hand out, idle sources copy the tail of what slower ones still owe.
+    pub(super) fn end_game(&mut self, now: Instant) {
+        if !self.config.switches.end_game {
+            return;
+        }
+        while let Some((choice, slow)) = self.end_game_choice(now) {
+            self.bucket.spend(choice.range.len());
+            self.stats.end_game_copies += 1;
+            if let Some(original) = self.ledger.entry_mut(slow) {
+                original.copied = true;
+            }
+            self.order(choice, now);
+        }
+    }
+
+    fn end_game_choice(&self, now: Instant) -> Option<(Choice, DelegationId)> {
+        let balance = self.bucket.balance(self.stats.delivered_bytes);
+        if balance < END_GAME_LEAST || self.ledger.len() >= self.config.delegations {
+            return None;
+        }
+        self.halves.iter().find_map(|(&stream, half)| {
+            half.plans
+                .values()
+                .filter(|plan| plan.pool.is_empty() && !half.held.covers(plan.range))
+                .find_map(|plan| self.tail_to_copy(stream, plan, balance, now))
+        })
+    }
+
+    fn tail_to_copy(
+        &self,
+        stream: StreamId,
+        plan: &Plan,
+        balance: u64,
+        now: Instant,
+    ) -> Option<(Choice, DelegationId)> {
+        let all = self.standings(plan, now);
+        let me = all.iter().find(|source| source.has_room)?;
+        // The last ordered range of a path is the last that it sends, so its tail is what is furthest away.
+        let mut last: Vec<&Entry> = self
+            .ledger
+            .overlapping(stream, plan.range)
+            .into_iter()
+            .filter_map(|id| self.ledger.entry(id))
+            .filter(|entry| entry.role == Role::Original && !entry.copied && entry.path != me.path)
+            .filter(|entry| entry.standing == Standing::Owed)
+            .collect();
+        last.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        last.into_iter().find_map(|entry| {
+            let slow = self.sources.get(&entry.path)?;
+            let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config);
+            let share = pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?;
+            let rest = self.halves.get(&stream)?.held.missing_in(entry.range).last()?;
+            let len = share.min(rest.len()).min(balance);
+            let start = rest.end().value().checked_sub(len).and_then(Offset::new)?;
+            let range = ByteRange::new(start, rest.end())?;
+            (len >= END_GAME_LEAST)
+                .then_some((Choice { path: me.path, stream, range, role: Role::Copy }, entry.id))
+        })
+    }
+
+    /// Says once that bytes are wanted which nobody is left to deliver.
+    pub(super) fn give_up(&mut self, _now: Instant) {
+        for (&stream, half) in &mut self.halves {
+            let window = half.window;
+            for plan in half.plans.values_mut().filter(|plan| !plan.given_up) {
+                let Some(reason) = plan.last_reason else { continue };
+                let hopeless = !self.sources.keys().any(|&path| plan.may_ask(path));
+                let Some(ready) = plan.ready(window).filter(|_| hopeless) else { continue };
+                let Some(range) = plan.pool.iter_in(ready).next() else { continue };
+                plan.given_up = true;
+                let reason =
+                    if reason == GapReason::Revoked { GapReason::Unassigned } else { reason };
+                self.decisions.push_back(Decision::GiveUp { stream, range, reason });
+            }
+        }
+    }
+}

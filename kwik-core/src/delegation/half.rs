@@ -1,0 +1,109 @@
+//! A stream as the scheduler sees it: what the client holds of it, and what was delegated.
+
+use std::collections::BTreeMap;
+
+use kwik_proto::frame::StreamProgress;
+use kwik_proto::{ByteRange, Offset, PathId};
+
+use super::plan::Plan;
+use crate::interval::RangeSet;
+
+/// Held ranges that one report can name; a report with as many may have left out others.
+const REPORTED_RANGES: usize = 32;
+
+/// Bytes that are new in a report, and who sent them where the report says so.
+pub(super) type News = Vec<(ByteRange, Option<PathId>)>;
+
+/// The half of a stream that the primary sends.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Half {
+    pub(super) window: Offset,
+    pub(super) read: Offset,
+    pub(super) contiguous: Offset,
+    pub(super) held: RangeSet,
+    /// Plans with missing bytes, by their first byte.
+    pub(super) plans: BTreeMap<Offset, Plan>,
+    /// Everything that was ever delegated.
+    delegated: RangeSet,
+    /// The last report may have left out held ranges.
+    pub(super) truncated: bool,
+}
+
+impl Half {
+    /// Takes a report in; returns what it adds to what was known.
+    pub(super) fn handle_progress(&mut self, progress: &StreamProgress) -> News {
+        self.read = self.read.max(progress.read_offset);
+        self.truncated = progress.held.len() >= REPORTED_RANGES;
+        let mut news = News::new();
+        // The ranges that name their sender come first: what is left of the contiguous part has none.
+        for held in &progress.held {
+            self.add(held.range, Some(held.path), &mut news);
+        }
+        if let Some(head) = ByteRange::new(Offset::ZERO, progress.contiguous_end) {
+            self.add(head, None, &mut news);
+        }
+        self.contiguous = progress.contiguous_end;
+        news
+    }
+
+    fn add(&mut self, range: ByteRange, path: Option<PathId>, news: &mut News) {
+        news.extend(self.held.missing_in(range).map(|piece| (piece, path)));
+        self.held.insert(range);
+    }
+
+    /// Adds a plan, unless it shares bytes with an earlier one.
+    pub(super) fn add_plan(&mut self, mut plan: Plan) -> bool {
+        if self.delegated.overlaps(plan.range) {
+            return false;
+        }
+        self.delegated.insert(plan.range);
+        for held in self.held.iter_in(plan.range) {
+            plan.arrived(held);
+        }
+        self.plans.insert(plan.range.start(), plan);
+        true
+    }
+
+    pub(super) fn overlaps_plan(&self, range: ByteRange) -> bool {
+        self.delegated.overlaps(range)
+    }
+
+    /// The plan that the byte at `offset` belongs to, if bytes of it are missing.
+    pub(super) fn plan_at(&mut self, offset: Offset) -> Option<&mut Plan> {
+        let (_, plan) = self.plans.range_mut(..=offset).next_back()?;
+        plan.range.contains(offset).then_some(plan)
+    }
+
+    /// The plans that share bytes with `range`.
+    pub(super) fn plans_in(&mut self, range: ByteRange) -> impl Iterator<Item = &mut Plan> {
+        let from = match self.plans.range(..=range.start()).next_back() {
+            Some((&start, _)) => start,
+            None => range.start(),
+        };
+        self.plans.range_mut(from..range.end().max(from)).map(|(_, plan)| plan)
+    }
+
+    /// The first plan, if its last byte was read: it is forgotten. Before that its bytes may become missing again, when
+    /// their source turns out to be wrong.
+    pub(super) fn take_done(&mut self) -> Option<Plan> {
+        let first = self.plans.first_entry()?;
+        (first.get().range.end() <= self.read).then(|| first.remove())
+    }
+
+    /// The client has to drop bytes that it reported as held, or never had them. What was read is final.
+    pub(super) fn dropped(&mut self, range: ByteRange) {
+        if let Some(unread) = ByteRange::new(range.start().max(self.read), range.end()) {
+            self.held.remove(unread);
+        }
+    }
+
+    /// Bytes from the reader's offset to the end of the window.
+    pub(super) fn window_len(&self) -> u64 {
+        self.window.since(self.read)
+    }
+
+    /// Whether bytes below the window wait for somebody to ask.
+    pub(super) fn has_ready(&self) -> bool {
+        self.plans.values().any(|plan| plan.ready(self.window).is_some())
+    }
+}

@@ -1,0 +1,134 @@
+//! Who was asked for what: the live delegations of all streams.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+
+use crate::interval::RangeSet;
+
+/// Why a delegation exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Its bytes were in the pool.
+    Original,
+    /// It races another one, which still owes the same bytes.
+    Copy,
+}
+
+/// Where a delegation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Ordered or accepted: the path owes the bytes.
+    Owed,
+    /// The path will say later whether it can; others may be asked meanwhile.
+    Pending,
+}
+
+/// One live delegation.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) id: DelegationId,
+    pub(super) stream: StreamId,
+    pub(super) path: PathId,
+    pub(super) range: ByteRange,
+    /// Bytes of the range that the client does not hold.
+    pub(super) missing: u64,
+    /// Bytes of the range that this path delivered, as far as is known.
+    pub(super) delivered: u64,
+    pub(super) role: Role,
+    pub(super) standing: Standing,
+    /// The client calls it late, and nobody was asked for a copy yet.
+    pub(super) wants_copy: bool,
+    /// It has been copied at least once since its last byte.
+    pub(super) copied: bool,
+}
+
+/// All live delegations, found by number and by place.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ledger {
+    entries: BTreeMap<DelegationId, Entry>,
+    /// Every live delegation of a stream by its first byte.
+    by_start: BTreeMap<StreamId, BTreeSet<(Offset, DelegationId)>>,
+    /// Longest range ever entered: how far before a byte its delegation may begin.
+    longest: u64,
+    next: u64,
+}
+
+impl Ledger {
+    /// A number that was never used in this session.
+    pub(super) fn next_id(&mut self) -> DelegationId {
+        let id = DelegationId(self.next);
+        self.next += 1;
+        id
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) {
+        self.longest = self.longest.max(entry.range.len());
+        self.by_start.entry(entry.stream).or_default().insert((entry.range.start(), entry.id));
+        self.entries.insert(entry.id, entry);
+    }
+
+    pub(super) fn remove(&mut self, id: DelegationId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        if let Some(starts) = self.by_start.get_mut(&entry.stream) {
+            starts.remove(&(entry.range.start(), id));
+            if starts.is_empty() {
+                self.by_start.remove(&entry.stream);
+            }
+        }
+        Some(entry)
+    }
+
+    pub(super) fn entry(&self, id: DelegationId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub(super) fn entry_mut(&mut self, id: DelegationId) -> Option<&mut Entry> {
+        self.entries.get_mut(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The delegations that share bytes with `range`, in the order of their first byte.
+    pub(super) fn overlapping(&self, stream: StreamId, range: ByteRange) -> Vec<DelegationId> {
+        let Some(starts) = self.by_start.get(&stream) else { return Vec::new() };
+        let reach = range.start().value().saturating_sub(self.longest);
+        let from = Offset::new(reach).unwrap_or_default();
+        starts
+            .range((from, DelegationId(0))..(range.end(), DelegationId(0)))
+            .map(|&(_, id)| id)
+            .filter(|id| {
+                self.entries.get(id).is_some_and(|entry| entry.range.intersection(range).is_some())
+            })
+            .collect()
+    }
+
+    /// Bytes of `range` that are owed by somebody.
+    pub(super) fn owed_in(&self, stream: StreamId, range: ByteRange) -> RangeSet {
+        self.overlapping(stream, range)
+            .into_iter()
+            .filter_map(|id| self.entries.get(&id))
+            .filter(|entry| entry.standing == Standing::Owed)
+            .filter_map(|entry| entry.range.intersection(range))
+            .collect()
+    }
+
+    /// The delegations of a path, in the order of their numbers.
+    pub(super) fn of_path(&self, path: PathId) -> Vec<DelegationId> {
+        self.entries.values().filter(|entry| entry.path == path).map(|entry| entry.id).collect()
+    }
+
+    /// The delegations of a stream, in the order of their first byte.
+    pub(super) fn of_stream(&self, stream: StreamId) -> Vec<DelegationId> {
+        self.by_start
+            .get(&stream)
+            .map(|starts| starts.iter().map(|&(_, id)| id).collect())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+}

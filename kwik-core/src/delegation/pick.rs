@@ -1,0 +1,130 @@
+//! The choice itself: who gets a range, how long it is, and where it lies.
+//!
+//! Plain functions of numbers, so that each rule can be checked against a table.
+
+use kwik_proto::{ByteRange, Offset, PathId};
+
+use super::config::DelegationConfig;
+
+/// How a source compares with the others at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Standing {
+    pub(super) path: PathId,
+    /// Bytes per second.
+    pub(super) rate: f64,
+    /// Seconds until it could begin to deliver something new: its queue, or the order's way if that is longer.
+    pub(super) free_in: f64,
+    /// Length of its next range, before the plan's and the window's share limit it, in bytes.
+    pub(super) size: u64,
+    /// Whether it has less outstanding than it should have.
+    pub(super) has_room: bool,
+}
+
+impl Standing {
+    /// Seconds until it would have delivered `len` new bytes.
+    pub(super) fn finish(&self, len: u64) -> f64 {
+        self.free_in + len as f64 / self.rate
+    }
+}
+
+/// What limits the length of ranges.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Bytes of the window: from the reader's offset to its end.
+    pub(super) window: u64,
+    /// Bytes of the plan that nobody was asked for.
+    pub(super) remaining: u64,
+}
+
+/// Length of the next range for `me`: half of what it keeps outstanding, at most its part of a quarter of the window, and
+/// at most half of its share of what is left, so that ranges shrink as the end comes near. Never under the floor: then
+/// fewer sources share the rest.
+pub(super) fn length(
+    me: &Standing,
+    all: &[Standing],
+    room: Room,
+    config: &DelegationConfig,
+) -> u64 {
+    let sources = all.len().max(1) as u64;
+    let mut len = me.size.min(room.window / (4 * sources));
+    if config.switches.end_game {
+        let rates: f64 = all.iter().map(|source| source.rate).sum();
+        let share = me.rate / rates.max(1.0);
+        len = len.min((room.remaining as f64 * share / 2.0) as u64);
+    }
+    len.clamp(config.floor, config.ceiling)
+}
+
+/// Bytes at the front of the pool that `me` leaves to faster sources, when its next range has `len` bytes.
+///
+/// A source that finishes later than the others could finish theirs takes what the reader reaches only then (ECF,
+/// BLEST): everything that the others can deliver in the difference is left to them. Equals leave nothing to each other.
+pub(super) fn leave_to_others(
+    me: &Standing,
+    len: u64,
+    all: &[Standing],
+    config: &DelegationConfig,
+) -> u64 {
+    if !config.switches.admission {
+        return 0;
+    }
+    let mine = me.finish(len);
+    let left: f64 = all
+        .iter()
+        .filter(|other| other.path != me.path)
+        .map(|other| {
+            (mine - other.finish(other.size.min(len.max(config.floor)))).max(0.0) * other.rate
+        })
+        .sum();
+    // Less than one range is within the error of the estimates; obeying it would only cut the pool into splinters.
+    if left < len.max(config.floor) as f64 { 0 } else { left as u64 }
+}
+
+/// The first `len` bytes of the pool after leaving `skip` bytes of it; `None`: nothing is left there.
+///
+/// `pieces` are the pool's ranges in order, `floor` is the smallest piece worth leaving behind.
+pub(super) fn place(
+    pieces: impl Iterator<Item = ByteRange>,
+    skip: u64,
+    len: u64,
+    floor: u64,
+) -> Option<ByteRange> {
+    let mut skip = skip;
+    for piece in pieces {
+        if piece.len() <= skip {
+            skip -= piece.len();
+            continue;
+        }
+        let start = aligned(piece, skip, floor);
+        let rest = ByteRange::new(start, piece.end())?;
+        // A splinter behind the range would become an order of its own.
+        let len = if rest.len() < len.saturating_add(floor / 2) { rest.len() } else { len };
+        return ByteRange::with_length(start, len);
+    }
+    None
+}
+
+/// The point `skip` bytes into the piece, moved up to a multiple of `floor` if the piece reaches beyond it.
+fn aligned(piece: ByteRange, skip: u64, floor: u64) -> Offset {
+    let exact = piece.start().saturating_add(skip);
+    if skip == 0 {
+        return exact;
+    }
+    match Offset::new(exact.value().next_multiple_of(floor.max(1))) {
+        Some(round) if round < piece.end() => round,
+        _ => exact,
+    }
+}
+
+/// The source that would deliver `len` new bytes first.
+pub(super) fn soonest(all: &[Standing], len: u64) -> Option<&Standing> {
+    all.iter().min_by(|a, b| a.finish(len).total_cmp(&b.finish(len)))
+}
+
+/// How many of the last `owed` bytes of `slow` the idle source `me` should copy so that both end at the same time;
+/// `None`: it would not save at least `worth` seconds.
+pub(super) fn end_game_share(me: &Standing, slow: &Standing, owed: u64, worth: f64) -> Option<u64> {
+    let late = owed as f64 - me.free_in * slow.rate;
+    let share = late / (1.0 + slow.rate / me.rate);
+    (share > 0.0 && share / slow.rate >= worth).then_some(share as u64)
+}

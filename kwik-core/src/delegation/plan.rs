@@ -1,0 +1,165 @@
+//! A range that the application delegated, while bytes of it are missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use kwik_proto::frame::GapReason;
+use kwik_proto::{ByteRange, Offset, PathId};
+
+use super::outcome::{Candidates, Local, PlanId};
+use super::pick;
+use crate::interval::RangeSet;
+
+/// Ranges in a row that a source may break off before it is not asked again for the resource.
+const PATIENCE: u32 = 3;
+
+/// One delegated range: who may be asked, who refused, and which bytes nobody was asked for yet.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) id: PlanId,
+    pub(super) range: ByteRange,
+    pub(super) resource: Bytes,
+    candidates: Candidates,
+    local: Local,
+    /// Missing bytes that no live delegation covers.
+    pub(super) pool: RangeSet,
+    /// Bytes of the pool that somebody was asked for before.
+    pub(super) lost: RangeSet,
+    /// Who is not asked again, and why.
+    refused: BTreeMap<PathId, GapReason>,
+    /// Who said Pending and has not said Accepted yet.
+    pending: BTreeSet<PathId>,
+    /// Ranges in a row that a path broke off.
+    failures: BTreeMap<PathId, u32>,
+    pub(super) last_reason: Option<GapReason>,
+    pub(super) given_up: bool,
+}
+
+impl Plan {
+    pub(super) fn new(
+        id: PlanId,
+        range: ByteRange,
+        resource: Bytes,
+        candidates: Candidates,
+        local: Local,
+    ) -> Self {
+        Self {
+            id,
+            range,
+            resource,
+            candidates,
+            local,
+            pool: RangeSet::from_iter([range]),
+            lost: RangeSet::new(),
+            refused: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            failures: BTreeMap::new(),
+            last_reason: None,
+            given_up: false,
+        }
+    }
+
+    /// Whether the path was named as a source. The primary is one where the local provider exists.
+    fn names(&self, path: PathId) -> bool {
+        if path.is_primary() {
+            return self.local != Local::None;
+        }
+        match &self.candidates {
+            Candidates::All => true,
+            Candidates::List(paths) => paths.contains(&path),
+        }
+    }
+
+    /// Whether the path may be asked, now or after a pause.
+    pub(super) fn may_ask(&self, path: PathId) -> bool {
+        self.names(path) && !self.refused.contains_key(&path)
+    }
+
+    /// Whether the path may be asked now: it is not one that will say later when it can.
+    pub(super) fn may_ask_now(&self, path: PathId) -> bool {
+        self.may_ask(path) && !self.pending.contains(&path)
+    }
+
+    /// Whether the local provider waits until nobody else can.
+    pub(super) fn local_is_last(&self) -> bool {
+        self.local == Local::Fallback
+    }
+
+    /// The path will not be asked again; `true` the first time.
+    pub(super) fn refuse(&mut self, path: PathId, reason: GapReason) -> bool {
+        self.last_reason = Some(reason);
+        self.pending.remove(&path);
+        self.refused.insert(path, reason).is_none()
+    }
+
+    pub(super) fn set_pending(&mut self, path: PathId) {
+        self.pending.insert(path);
+    }
+
+    pub(super) fn clear_pending(&mut self, path: PathId) {
+        self.pending.remove(&path);
+    }
+
+    /// A path broke a range off; `true`: once too often.
+    pub(super) fn broke_off(&mut self, path: PathId, reason: GapReason) -> bool {
+        self.last_reason = Some(reason);
+        let failures = self.failures.entry(path).or_insert(0);
+        *failures += 1;
+        *failures >= PATIENCE
+    }
+
+    /// A path kept a promise: what it broke off before is forgiven.
+    pub(super) fn kept_word(&mut self, path: PathId) {
+        self.failures.remove(&path);
+    }
+
+    /// Forgets what a path announced: its connection is over.
+    pub(super) fn forget_path(&mut self, path: PathId) {
+        self.pending.remove(&path);
+    }
+
+    /// Puts missing bytes back: somebody was asked for them and will not deliver.
+    pub(super) fn give_back(&mut self, piece: ByteRange) {
+        self.pool.insert(piece);
+        self.lost.insert(piece);
+    }
+
+    /// Bytes arrived: nobody needs to be asked for them.
+    pub(super) fn arrived(&mut self, piece: ByteRange) {
+        self.pool.remove(piece);
+        self.lost.remove(piece);
+    }
+
+    /// Takes a range out of the pool, for somebody who is asked now; returns how many of its bytes were lost before.
+    pub(super) fn take(&mut self, range: ByteRange) -> u64 {
+        self.pool.remove(range);
+        self.lost.remove(range)
+    }
+
+    /// Bytes that may be handed out below `window`.
+    pub(super) fn ready(&self, window: Offset) -> Option<ByteRange> {
+        let first = self.pool.first()?;
+        ByteRange::new(first.start(), window.min(self.range.end()))
+            .filter(|range| !range.is_empty())
+    }
+
+    /// Where `len` bytes for a source lie that leaves `skip` bytes to others.
+    pub(super) fn place(
+        &self,
+        window: Offset,
+        skip: u64,
+        len: u64,
+        floor: u64,
+    ) -> Option<ByteRange> {
+        let ready = self.ready(window)?;
+        pick::place(self.pool.iter_in(ready), skip, len, floor)
+    }
+
+    /// Bytes of the pool below `window`.
+    pub(super) fn ready_len(&self, window: Offset) -> u64 {
+        match self.ready(window) {
+            Some(ready) => self.pool.iter_in(ready).map(ByteRange::len).sum(),
+            None => 0,
+        }
+    }
+}

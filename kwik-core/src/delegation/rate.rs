@@ -1,0 +1,136 @@
+//! How fast a path is, and how much to keep outstanding on it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::time::Instant;
+
+/// Reports remembered per path; the oldest goes. At one report in 5 ms this is more than the longest horizon.
+const SAMPLES: usize = 64;
+
+/// Turns of the control loop without growth after which growth is over (as in BBR's start-up: one flat turn may be
+/// noise, three are not).
+const FLAT_TURNS: u32 = 3;
+
+/// What the client said: so many bytes in so much time with work outstanding.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    busy: Duration,
+    received: u64,
+}
+
+/// The rate of one path, from the client's counters.
+///
+/// Time without work does not count, so a path that is asked for little is not taken to be slow.
+#[derive(Clone, Debug)]
+pub(crate) struct PathRate {
+    samples: VecDeque<Sample>,
+    estimate: Option<u64>,
+}
+
+impl PathRate {
+    /// Nothing measured; both counters start from zero.
+    pub(crate) fn new() -> Self {
+        let start = Sample { busy: Duration::ZERO, received: 0 };
+        Self { samples: VecDeque::from([start]), estimate: None }
+    }
+
+    /// Takes a report. The estimate covers the last `horizon` of busy time, or two reports if they are further apart.
+    pub(crate) fn update(&mut self, received: u64, busy: Duration, horizon: Duration) {
+        let Some(&last) = self.samples.back() else { return };
+        if busy <= last.busy || received < last.received {
+            return;
+        }
+        if self.samples.len() == SAMPLES {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(Sample { busy, received });
+        while self.samples.len() > 2 && busy.saturating_sub(self.samples[1].busy) >= horizon {
+            self.samples.pop_front();
+        }
+        self.measure();
+    }
+
+    fn measure(&mut self) {
+        let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return };
+        let bytes = last.received - first.received;
+        // Nothing ever received: the handshake and the first request count as busy, which says nothing about the rate.
+        if last.received == 0 {
+            return;
+        }
+        let seconds = (last.busy - first.busy).as_secs_f64();
+        self.estimate = Some((bytes as f64 / seconds) as u64);
+    }
+
+    /// Busy time of the last report.
+    pub(crate) fn reported(&self) -> Duration {
+        self.samples.back().map_or(Duration::ZERO, |sample| sample.busy)
+    }
+
+    /// Bytes per second; `None`: nothing was received yet.
+    pub(crate) fn estimate(&self) -> Option<u64> {
+        self.estimate
+    }
+}
+
+/// How many bytes a path may have outstanding.
+///
+/// A path must first be given enough to show its rate: the allowance doubles once per turn of the control loop while the
+/// measured rate still grows by a quarter. After that `gain * rate * L` keeps it busy. A late range halves what the path
+/// gets until it delivers again.
+#[derive(Clone, Debug)]
+pub(super) struct Allowance {
+    growing: bool,
+    bytes: u64,
+    rate_before: u64,
+    flat_turns: u32,
+    judged: Option<Instant>,
+    /// Bound after a late range, doubling with each delivered one.
+    ceiling: Option<u64>,
+}
+
+impl Allowance {
+    /// Two first ranges.
+    pub(super) fn new(first_range: u64) -> Self {
+        Self {
+            growing: true,
+            bytes: first_range.saturating_mul(2),
+            rate_before: 0,
+            flat_turns: 0,
+            judged: None,
+            ceiling: None,
+        }
+    }
+
+    /// A range was delivered in full while the path had work all the time.
+    pub(super) fn range_done(&mut self, rate: Option<u64>, turn: Duration, now: Instant) {
+        self.ceiling = self.ceiling.map(|ceiling| ceiling.saturating_mul(2));
+        let early = self.judged.is_some_and(|judged| now.since(judged) < turn);
+        let Some(rate) = rate.filter(|_| self.growing && !early) else { return };
+        self.judged = Some(now);
+        if rate as f64 >= self.rate_before as f64 * 1.25 {
+            self.bytes = self.bytes.saturating_mul(2);
+            self.rate_before = rate;
+            self.flat_turns = 0;
+        } else {
+            self.flat_turns += 1;
+            self.growing = self.flat_turns < FLAT_TURNS;
+        }
+    }
+
+    /// A range was late: halves `current`, and growth is over.
+    pub(super) fn range_late(&mut self, current: u64) {
+        self.growing = false;
+        self.ceiling = Some(current / 2);
+    }
+
+    /// Bytes to keep outstanding, at least `least`.
+    pub(super) fn target(&self, steady: Option<u64>, least: u64) -> u64 {
+        let wanted = match steady {
+            Some(steady) if self.growing => steady.max(self.bytes),
+            Some(steady) => steady,
+            None => self.bytes,
+        };
+        wanted.min(self.ceiling.unwrap_or(u64::MAX)).max(least)
+    }
+}

@@ -1,0 +1,414 @@
+//! Taking back: what a source will not deliver goes to others, and what is late is copied.
+
+use kwik_proto::frame::{DelegationState, DelegationStatus, Gap, GapReason, PathState};
+use kwik_proto::{ByteRange, DelegationId, PathId, StreamId};
+
+use super::assign::Choice;
+use super::ledger::{Entry, Role, Standing};
+use super::outcome::{Decision, Event};
+use super::{BARRED, Scheduler, pick};
+use crate::time::Instant;
+
+/// What a failure says about the source's next answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It will say the same of this resource again.
+    ForGood,
+    /// It may be able later.
+    Later,
+    /// It broke off what it had begun; that is forgiven a few times.
+    BrokeOff,
+    /// Nothing: the path's state says it all.
+    Nothing,
+}
+
+impl Verdict {
+    fn of(reason: GapReason) -> Self {
+        match reason {
+            GapReason::Refused | GapReason::Stale | GapReason::NotFound | GapReason::Conflict => {
+                Self::ForGood
+            }
+            GapReason::Busy => Self::Later,
+            GapReason::Reset | GapReason::Corrupt | GapReason::SourceFailed => Self::BrokeOff,
+            GapReason::Late
+            | GapReason::PathGone
+            | GapReason::PathSuspect
+            | GapReason::Revoked
+            | GapReason::Unassigned => Self::Nothing,
+        }
+    }
+}
+
+impl Scheduler {
+    /// Takes a secondary's answer to a delegation. An answer about a delegation that is not live any more, or from
+    /// another path than was asked, changes nothing.
+    pub fn handle_status(&mut self, status: &DelegationStatus, now: Instant) {
+        self.touch(now);
+        let id = status.delegation;
+        if self.ledger.entry(id).is_none_or(|entry| entry.path != status.path) {
+            return;
+        }
+        match status.state {
+            DelegationState::Accepted => self.accepted(id),
+            DelegationState::Pending => self.pending(id, now),
+            DelegationState::Refused(reason) | DelegationState::Failed(reason) => {
+                self.failed(id, reason, now);
+            }
+            DelegationState::Sent => {}
+        }
+    }
+
+    /// A source that could not yet now can: it is asked like any other, and its range counts again if nobody else was
+    /// asked for it.
+    fn accepted(&mut self, id: DelegationId) {
+        let Some(entry) = self.ledger.entry_mut(id) else { return };
+        if entry.standing == Standing::Owed {
+            return;
+        }
+        entry.standing = Standing::Owed;
+        let (stream, range, path, missing) = (entry.stream, entry.range, entry.path, entry.missing);
+        if let Some(source) = self.sources.get_mut(&path) {
+            source.outstanding += missing;
+        }
+        let half = self.halves.get_mut(&stream);
+        let Some(plan) = half.and_then(|half| half.plan_at(range.start())) else { return };
+        plan.clear_pending(path);
+        if missing > 0 && plan.pool.covers(range) {
+            plan.take(range);
+        } else {
+            self.withdraw(id);
+        }
+    }
+
+    /// A source will say later whether it can. Its range is open to others; it keeps the delegation as its ticket.
+    fn pending(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.ledger.entry_mut(id) else { return };
+        if entry.standing == Standing::Pending {
+            return;
+        }
+        entry.standing = Standing::Pending;
+        let entry = entry.clone();
+        self.owes_less(&Entry { standing: Standing::Owed, ..entry.clone() });
+        let half = self.halves.get_mut(&entry.stream);
+        if let Some(plan) = half.and_then(|half| half.plan_at(entry.range.start())) {
+            plan.set_pending(entry.path);
+        }
+        self.reopen(entry.stream, entry.range, now);
+        // One ticket is enough, and a second range would wait as long.
+        for other in self.ledger.of_path(entry.path) {
+            let same = self.ledger.entry(other).is_some_and(|other| {
+                other.id > id && other.stream == entry.stream && other.standing == Standing::Owed
+            });
+            if same && self.same_plan(other, &entry) {
+                self.give_back(other, GapReason::Busy, Tell::Path, now);
+            }
+        }
+    }
+
+    fn same_plan(&mut self, other: DelegationId, entry: &Entry) -> bool {
+        let Some(start) = self.ledger.entry(other).map(|other| other.range.start()) else {
+            return false;
+        };
+        let half = self.halves.get_mut(&entry.stream);
+        half.and_then(|half| half.plan_at(entry.range.start()))
+            .is_some_and(|plan| plan.range.contains(start))
+    }
+
+    /// Takes the client's word that bytes are due and nobody delivers them.
+    pub fn handle_gap(&mut self, gap: &Gap, now: Instant) {
+        self.touch(now);
+        let Some(half) = self.halves.get_mut(&gap.stream) else { return };
+        half.dropped(gap.range);
+        let live = gap.delegation.filter(|&id| {
+            self.ledger
+                .entry(id)
+                .is_some_and(|entry| entry.stream == gap.stream && gap.path == Some(entry.path))
+        });
+        match (live, gap.reason) {
+            (Some(id), GapReason::Late) => self.late(id, gap.range, now),
+            (Some(id), reason) => self.failed(id, reason, now),
+            (None, GapReason::Conflict) => {
+                if let Some(path) = gap.path {
+                    self.bar(gap.stream, gap.range, path, GapReason::Conflict);
+                }
+            }
+            (None, _) => {}
+        }
+        self.reopen(gap.stream, gap.range, now);
+    }
+
+    /// The source will not deliver the delegation's rest.
+    fn failed(&mut self, id: DelegationId, reason: GapReason, now: Instant) {
+        let Some(entry) = self.ledger.entry(id) else { return };
+        let (stream, range, path) = (entry.stream, entry.range, entry.path);
+        match Verdict::of(reason) {
+            Verdict::ForGood => self.bar(stream, range, path, reason),
+            Verdict::Later => self.pause(path, now),
+            Verdict::BrokeOff => {
+                self.pause(path, now);
+                let half = self.halves.get_mut(&stream);
+                let plan = half.and_then(|half| half.plan_at(range.start()));
+                if plan.is_some_and(|plan| plan.broke_off(path, reason)) {
+                    self.bar(stream, range, path, reason);
+                }
+            }
+            Verdict::Nothing => {}
+        }
+        self.give_back(id, reason, Tell::Nobody, now);
+    }
+
+    fn pause(&mut self, path: PathId, now: Instant) {
+        if let Some(source) = self.sources.get_mut(&path) {
+            source.pause(&self.config, now);
+        }
+    }
+
+    /// Does not ask the path again for the resource that `range` is part of.
+    fn bar(&mut self, stream: StreamId, range: ByteRange, path: PathId, reason: GapReason) {
+        let half = self.halves.get_mut(&stream);
+        let Some(plan) = half.and_then(|half| half.plan_at(range.start())) else { return };
+        let resource = plan.resource.clone();
+        let mut news = Vec::new();
+        for (&stream, half) in &mut self.halves {
+            for plan in half.plans.values_mut().filter(|plan| plan.resource == resource) {
+                if plan.refuse(path, reason) {
+                    news.push(Event::Excluded { stream, path, reason });
+                }
+            }
+        }
+        if self.barred.len() >= BARRED && !self.barred.contains_key(&resource) {
+            self.barred.pop_first();
+        }
+        self.barred.entry(resource).or_default().insert(path, reason);
+        news.into_iter().for_each(|event| self.tell(event));
+    }
+
+    /// Everything that a path owes is asked of others.
+    pub(super) fn path_lost(&mut self, path: PathId, reason: GapReason, now: Instant) {
+        // A suspect server may wake up: then it finds that it has nothing to send.
+        let tell = if reason == GapReason::PathSuspect { Tell::Path } else { Tell::Nobody };
+        for id in self.ledger.of_path(path) {
+            self.give_back(id, reason, tell, now);
+        }
+        for plan in self.halves.values_mut().flat_map(|half| half.plans.values_mut()) {
+            plan.forget_path(path);
+            if plan.may_ask(path) {
+                plan.last_reason = Some(reason);
+            }
+        }
+    }
+
+    /// Ends a delegation whose missing bytes are to come from others.
+    fn give_back(&mut self, id: DelegationId, reason: GapReason, tell: Tell, now: Instant) {
+        let Some(entry) = self.ledger.remove(id) else { return };
+        self.owes_less(&entry);
+        match tell {
+            Tell::Path => self.revoke(&entry),
+            Tell::Nobody => {}
+        }
+        if entry.role == Role::Copy {
+            self.bucket.refund(entry.missing);
+            self.want_copies(&entry);
+        }
+        if let Some(lost) = self.missing_span(&entry) {
+            let (stream, path) = (entry.stream, entry.path);
+            self.tell(Event::Lost { stream, range: lost, path, reason });
+        }
+        if self.config.switches.repair {
+            self.reopen(entry.stream, entry.range, now);
+        }
+    }
+
+    /// From the first to the last byte of the delegation that the client does not hold.
+    fn missing_span(&self, entry: &Entry) -> Option<ByteRange> {
+        let held = &self.halves.get(&entry.stream)?.held;
+        let first = held.missing_in(entry.range).next()?;
+        let last = held.missing_in(entry.range).last()?;
+        ByteRange::new(first.start(), last.end())
+    }
+
+    /// A copy failed: whoever was late before is late still.
+    fn want_copies(&mut self, copy: &Entry) {
+        for id in self.ledger.overlapping(copy.stream, copy.range) {
+            if let Some(original) = self.ledger.entry_mut(id).filter(|entry| entry.copied) {
+                original.copied = false;
+                original.wants_copy = true;
+            }
+        }
+    }
+
+    /// Puts the bytes of `range` that are neither held nor owed back into the pool.
+    fn reopen(&mut self, stream: StreamId, range: ByteRange, _now: Instant) {
+        if !self.config.switches.repair {
+            return;
+        }
+        let owed = self.ledger.owed_in(stream, range);
+        let Some(half) = self.halves.get_mut(&stream) else { return };
+        let missing: Vec<ByteRange> = half
+            .held
+            .missing_in(range)
+            .flat_map(|piece| owed.missing_in(piece).collect::<Vec<_>>())
+            .collect();
+        for piece in missing {
+            for plan in half.plans_in(piece) {
+                let Some(part) = plan.range.intersection(piece) else { continue };
+                let open: Vec<ByteRange> = plan.pool.missing_in(part).collect();
+                open.into_iter().for_each(|part| plan.give_back(part));
+            }
+        }
+    }
+
+    pub(super) fn owes_less(&mut self, entry: &Entry) {
+        let owed = if entry.standing == Standing::Owed { entry.missing } else { 0 };
+        if let Some(source) = self.sources.get_mut(&entry.path) {
+            source.outstanding = source.outstanding.saturating_sub(owed);
+        }
+    }
+
+    /// Ends a delegation whose bytes nobody needs from its path.
+    pub(super) fn withdraw(&mut self, id: DelegationId) {
+        let Some(entry) = self.ledger.remove(id) else { return };
+        self.owes_less(&entry);
+        self.revoke(&entry);
+    }
+
+    /// Tells a path to stop sending.
+    pub(super) fn revoke(&mut self, entry: &Entry) {
+        self.stats.revokes += 1;
+        self.decisions.push_back(if entry.path.is_primary() {
+            Decision::CancelLocal { id: entry.id }
+        } else {
+            Decision::Revoke { path: entry.path, stream: entry.stream, delegation: entry.id }
+        });
+    }
+
+    /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
+    /// byte of it came, it is taken away.
+    fn late(&mut self, id: DelegationId, range: ByteRange, now: Instant) {
+        let Some(entry) = self.ledger.entry(id) else { return };
+        let (path, untouched) = (entry.path, entry.delivered == 0);
+        if let Some(source) = self.sources.get_mut(&path) {
+            source.range_late(self.primary_rtt, &self.config, now);
+        }
+        let head =
+            self.halves.get(&entry.stream).is_some_and(|half| range.start() <= half.contiguous);
+        if !self.config.switches.hedging {
+            return;
+        }
+        if untouched && !head {
+            self.give_back(id, GapReason::Late, Tell::Path, now);
+            return;
+        }
+        self.copy(id, now);
+    }
+
+    /// Late heads that found no second source get one now, if there is one.
+    pub(super) fn retry_copies(&mut self, now: Instant) {
+        let waiting: Vec<DelegationId> =
+            self.ledger.iter().filter(|entry| entry.wants_copy).map(|entry| entry.id).collect();
+        for id in waiting {
+            self.copy(id, now);
+        }
+    }
+
+    /// Asks others for the rest of a late delegation. Beyond the bucket it is taken away from its owner instead, so that
+    /// the reader never depends on what may be wasted.
+    fn copy(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.ledger.entry(id).cloned() else { return };
+        let Some(half) = self.halves.get(&entry.stream) else { return };
+        let rest: Vec<ByteRange> = half.held.missing_in(entry.range).collect();
+        let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
+        if !self.has_second_source(&entry, now) {
+            if let Some(entry) = self.ledger.entry_mut(id) {
+                entry.wants_copy = true;
+            }
+            return;
+        }
+        if len > self.bucket.balance(self.stats.delivered_bytes) {
+            self.give_back(id, GapReason::Late, Tell::Path, now);
+            return;
+        }
+        if let Some(entry) = self.ledger.entry_mut(id) {
+            entry.wants_copy = false;
+            entry.copied = true;
+        }
+        for piece in rest {
+            self.copy_piece(&entry, piece, now);
+        }
+    }
+
+    fn has_second_source(&self, entry: &Entry, now: Instant) -> bool {
+        !self.second_sources(entry, entry.range, now).is_empty()
+    }
+
+    /// Who could copy `range` of a late delegation: nobody who owes bytes of it.
+    fn second_sources(&self, entry: &Entry, range: ByteRange, now: Instant) -> Vec<pick::Standing> {
+        let owners: Vec<PathId> = self
+            .ledger
+            .overlapping(entry.stream, range)
+            .into_iter()
+            .filter_map(|id| self.ledger.entry(id).map(|entry| entry.path))
+            .collect();
+        let half = self.halves.get(&entry.stream);
+        let plan = half.and_then(|half| half.plans.range(..=entry.range.start()).next_back());
+        let Some((_, plan)) = plan else { return Vec::new() };
+        let able = |path: PathId, now| {
+            self.sources.get(&path).is_some_and(|source| {
+                source.able(now) && source.state == PathState::Live && plan.may_ask_now(path)
+            })
+        };
+        let mut all = self.standings_of(plan, now);
+        all.retain(|source| !owners.contains(&source.path) && able(source.path, now));
+        if plan.local_is_last() && all.iter().any(|source| !source.path.is_primary()) {
+            all.retain(|source| !source.path.is_primary());
+        }
+        all
+    }
+
+    fn copy_piece(&mut self, entry: &Entry, piece: ByteRange, now: Instant) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let all = self.second_sources(entry, rest, now);
+            let Some(best) = pick::soonest(&all, rest.len().min(self.config.floor)) else { return };
+            let len = rest.len().min(best.size);
+            let Some(range) = ByteRange::with_length(rest.start(), len) else { return };
+            let path = best.path;
+            self.bucket.spend(len);
+            self.stats.hedges += 1;
+            self.tell(Event::Hedged { stream: entry.stream, range, late: entry.path, path });
+            self.order(Choice { path, stream: entry.stream, range, role: Role::Copy }, now);
+            rest = ByteRange::new(range.end(), rest.end()).unwrap_or_default();
+        }
+    }
+
+    /// A path that was late and has delivered nothing since is taken to hang: all that it owes goes to others, and it
+    /// is left alone for a while.
+    pub(super) fn take_from_silent(&mut self, now: Instant) {
+        let silent: Vec<PathId> = self
+            .sources
+            .values()
+            .filter(|source| {
+                source.silence_due(self.primary_rtt, &self.config).is_some_and(|due| due <= now)
+            })
+            .map(|source| source.path)
+            .collect();
+        for path in silent {
+            if let Some(source) = self.sources.get_mut(&path) {
+                source.forget_lateness();
+                source.pause(&self.config, now);
+            }
+            for id in self.ledger.of_path(path) {
+                self.give_back(id, GapReason::Late, Tell::Path, now);
+            }
+        }
+    }
+}
+
+/// Whether the path that loses a delegation has to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tell {
+    /// It may still be sending.
+    Path,
+    /// It knows, or cannot be reached.
+    Nobody,
+}

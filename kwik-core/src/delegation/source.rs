@@ -1,0 +1,212 @@
+//! A path as the scheduler sees it: somebody who may be asked for bytes.
+
+use std::time::Duration;
+
+use kwik_proto::PathId;
+use kwik_proto::frame::{PathState, PathStatus};
+
+use super::config::DelegationConfig;
+use super::outcome::{PathShare, PathView};
+use super::pick::Standing;
+use super::rate::{Allowance, PathRate};
+use crate::time::Instant;
+
+/// RTT assumed until one is measured.
+const UNKNOWN_RTT: Duration = Duration::from_millis(50);
+
+/// Round trips until the first byte from a path that is still being dialled: handshake, admission, request.
+const DIAL_TURNS: u32 = 3;
+
+/// Busy time over which a rate is averaged at least. Shorter: the bursts of one congestion window count as a rate;
+/// longer: a path that became slow is noticed later.
+const RATE_HORIZON: Duration = Duration::from_millis(60);
+
+/// After a late range, how long a path may deliver nothing at all before everything is taken from it. Shorter: one
+/// burst of loss costs a path all its ranges; longer: the reader meets each range of a hung disk one by one.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// A source of bytes: a secondary path, or the primary itself.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) path: PathId,
+    pub(super) state: PathState,
+    srtt: Option<Duration>,
+    rate: PathRate,
+    allowance: Allowance,
+    /// Missing bytes of its live delegations.
+    pub(super) outstanding: u64,
+    pub(super) assigned: u64,
+    /// Bytes that progress reports ascribe to it.
+    pub(super) delivered: u64,
+    /// The client's counter of bytes received from it, duplicates included.
+    pub(super) received: u64,
+    /// Part of `received` that is known to be duplicates.
+    duplicates: u64,
+    paused_until: Option<Instant>,
+    pause: Duration,
+    /// When a range of it was late, and what it had delivered in all by then: the beginning of a silence.
+    late: Option<(Instant, u64)>,
+}
+
+impl Source {
+    pub(super) fn new(path: PathId, view: PathView, config: &DelegationConfig) -> Self {
+        Self {
+            path,
+            state: view.state,
+            srtt: view.srtt,
+            rate: PathRate::new(),
+            allowance: Allowance::new(config.first_range),
+            outstanding: 0,
+            assigned: 0,
+            delivered: 0,
+            received: 0,
+            duplicates: 0,
+            paused_until: None,
+            pause: Duration::ZERO,
+            late: None,
+        }
+    }
+
+    pub(super) fn set_view(&mut self, view: PathView) {
+        self.state = view.state;
+        self.srtt = view.srtt.or(self.srtt);
+    }
+
+    /// Takes the client's report; `complete`: every progress report so far named all that the client holds.
+    pub(super) fn handle_status(&mut self, status: &PathStatus, complete: bool) {
+        self.state = status.state;
+        if status.smoothed_rtt_us > 0 {
+            self.srtt = Some(Duration::from_micros(status.smoothed_rtt_us));
+        }
+        self.received = self.received.max(status.received_bytes);
+        if complete {
+            self.duplicates = self.received.saturating_sub(self.delivered);
+        }
+        let horizon = RATE_HORIZON.max(self.rtt(UNKNOWN_RTT));
+        self.rate.update(status.received_bytes, Duration::from_micros(status.busy_us), horizon);
+    }
+
+    pub(super) fn set_rtt(&mut self, rtt: Duration) {
+        self.srtt = Some(rtt);
+    }
+
+    /// Whether new ranges may go to it at all.
+    pub(super) fn able(&self, now: Instant) -> bool {
+        let open = matches!(self.state, PathState::Dialing | PathState::Proving | PathState::Live);
+        open && self.paused_until.is_none_or(|until| until <= now)
+    }
+
+    /// When a pause ends, if one is running.
+    pub(super) fn pause_end(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|&until| until > now)
+    }
+
+    /// Asks it for nothing for a while, longer each time until it delivers again.
+    pub(super) fn pause(&mut self, config: &DelegationConfig, now: Instant) {
+        self.pause = (self.pause * 2).clamp(config.pause_first, config.pause_longest);
+        self.paused_until = Some(now + self.pause);
+    }
+
+    fn rtt(&self, unknown: Duration) -> Duration {
+        self.srtt.unwrap_or(unknown)
+    }
+
+    /// L: what is decided now shows its effect that much later.
+    pub(super) fn turn(&self, primary_rtt: Duration, config: &DelegationConfig) -> Duration {
+        let report = config.report_interval.max(primary_rtt / 8);
+        let own = if self.path.is_primary() { Duration::ZERO } else { self.rtt(primary_rtt) };
+        primary_rtt + own + report
+    }
+
+    /// Time until the first byte of an order given now reaches the client.
+    fn lag(&self, primary_rtt: Duration) -> Duration {
+        if self.path.is_primary() {
+            return primary_rtt / 2;
+        }
+        let unknown = if primary_rtt.is_zero() { UNKNOWN_RTT } else { primary_rtt };
+        let turns = if self.state == PathState::Live { 1 } else { DIAL_TURNS };
+        primary_rtt / 2 + self.rtt(unknown) * turns
+    }
+
+    /// Bytes per second, measured or assumed.
+    pub(super) fn rate_or(&self, assumed: u64) -> u64 {
+        self.rate.estimate().unwrap_or(assumed).max(1)
+    }
+
+    /// Bytes that are on the way, less such as arrived beyond the end of the last report.
+    pub(super) fn owed(&self) -> u64 {
+        let unseen = self.received.saturating_sub(self.delivered.saturating_add(self.duplicates));
+        self.outstanding.saturating_sub(unseen)
+    }
+
+    /// Bytes to keep outstanding.
+    pub(super) fn target(&self, primary_rtt: Duration, config: &DelegationConfig) -> u64 {
+        let turn = self.turn(primary_rtt, config).as_secs_f64();
+        let steady =
+            self.rate.estimate().map(|rate| (rate as f64 * turn * config.outstanding_gain) as u64);
+        self.allowance.target(steady, config.floor * 2)
+    }
+
+    /// How it compares with others for the next range.
+    pub(super) fn standing(
+        &self,
+        assumed_rate: u64,
+        primary_rtt: Duration,
+        config: &DelegationConfig,
+    ) -> Standing {
+        let rate = self.rate_or(assumed_rate) as f64;
+        let target = self.target(primary_rtt, config);
+        let queue = self.owed() as f64 / rate;
+        Standing {
+            path: self.path,
+            rate,
+            free_in: queue.max(self.lag(primary_rtt).as_secs_f64()),
+            size: (target / 2).clamp(config.floor, config.ceiling),
+            has_room: self.owed() < target,
+        }
+    }
+
+    /// A delegation of this path was delivered in full.
+    pub(super) fn range_done(&mut self, turn: Duration, now: Instant) {
+        self.pause = Duration::ZERO;
+        self.allowance.range_done(self.rate.estimate(), turn, now);
+    }
+
+    /// A delegation of this path was late.
+    pub(super) fn range_late(
+        &mut self,
+        primary_rtt: Duration,
+        config: &DelegationConfig,
+        now: Instant,
+    ) {
+        self.allowance.range_late(self.target(primary_rtt, config));
+        if self.late.is_none_or(|(_, received)| received != self.received) {
+            self.late = Some((now, self.received));
+        }
+    }
+
+    /// When its lateness becomes silence, unless a byte arrives before.
+    pub(super) fn silence_due(
+        &self,
+        primary_rtt: Duration,
+        config: &DelegationConfig,
+    ) -> Option<Instant> {
+        let (since, received) = self.late?;
+        let patience = SILENCE.max(self.turn(primary_rtt, config) * 3);
+        (received == self.received).then(|| since + patience)
+    }
+
+    /// Ends the watch that [`range_late`](Self::range_late) began.
+    pub(super) fn forget_lateness(&mut self) {
+        self.late = None;
+    }
+
+    pub(super) fn share(&self) -> PathShare {
+        PathShare {
+            assigned_bytes: self.assigned,
+            delivered_bytes: self.delivered,
+            outstanding_bytes: self.outstanding,
+            rate: self.rate.estimate(),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The rules: what is late, and when waiting has no point.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kwik_proto::frame::{Gap, GapReason};
+use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+
+use super::promise::{Promise, State};
+use super::wait::{Wait, missing_span};
+use super::work::Work;
+use super::{GapAction, StreamView};
+use crate::time::Instant;
+
+/// Time after which a head that nobody promised is reported, and between two such reports. Shorter: the primary hears
+/// of every range that it is about to order anyway.
+const UNASSIGNED: Duration = Duration::from_millis(500);
+
+/// The rules, applied to one stream at one moment.
+pub(super) struct Judge<'a> {
+    pub(super) paths: &'a BTreeMap<PathId, Work>,
+    pub(super) view: &'a StreamView<'a>,
+    pub(super) now: Instant,
+}
+
+impl Judge<'_> {
+    /// The range clock.
+    pub(super) fn late_range(&self, wait: &mut Wait) -> Option<Gap> {
+        let rearmed = wait.rearmed;
+        let mut timer = None;
+        let late = wait.promises.values_mut().find_map(|promise| {
+            let work = self.paths.get(&promise.path).filter(|work| !work.suspect)?;
+            let due = promise.late_anywhere(work, rearmed)?;
+            if promise.state != State::Owed || !work.connected() {
+                return None;
+            }
+            if due > self.now {
+                timer = Some(timer.map_or(due, |timer: Instant| timer.min(due)));
+                return None;
+            }
+            let range = missing_span(self.view, promise.range)?;
+            promise.state = State::Late;
+            Some((promise.path, promise.id, range))
+        });
+        if let Some(due) = timer {
+            wait.arm(due);
+        }
+        late.map(|(path, id, range)| late_gap(wait.stream, range, path, id))
+    }
+
+    /// The head clock, and the comparison with a fresh copy.
+    pub(super) fn late_head(&self, wait: &mut Wait) -> Option<Gap> {
+        let head = self.head()?;
+        let since = wait.head_since.max(wait.rearmed);
+        let mut timer = None;
+        let late = wait.promises.values_mut().find_map(|promise| {
+            let work = self.paths.get(&promise.path).filter(|work| !work.suspect)?;
+            if promise.state != State::Owed || !promise.range.contains(head) {
+                return None;
+            }
+            let range = missing_span(self.view, promise.range)?;
+            let due = promise.late_at_head(work, since);
+            if due > self.now && !self.slower_than_a_copy(promise, work, range.len(), since) {
+                timer = Some(timer.map_or(due, |timer: Instant| timer.min(due)));
+                return None;
+            }
+            promise.state = State::Late;
+            Some((promise.path, promise.id, range))
+        });
+        if let Some(due) = timer {
+            wait.arm(due);
+        }
+        late.map(|(path, id, range)| late_gap(wait.stream, range, path, id))
+    }
+
+    fn slower_than_a_copy(
+        &self,
+        promise: &Promise,
+        work: &Work,
+        rest: u64,
+        since: Instant,
+    ) -> bool {
+        // A head that has just become one is no evidence yet.
+        if self.now.since(since) < Duration::from_millis(20) {
+            return false;
+        }
+        let order = self.paths.get(&PathId::PRIMARY).map(Work::srtt).unwrap_or_default();
+        let fastest = self
+            .paths
+            .iter()
+            .filter(|(path, other)| **path != promise.path && !other.suspect && other.connected())
+            .filter_map(|(_, other)| Some(order + other.srtt() + other.time_for(rest)?))
+            .min();
+        fastest.is_some_and(|copy| promise.much_slower_than(copy, rest, work))
+    }
+
+    /// The missing byte that the reader waits for.
+    fn head(&self) -> Option<Offset> {
+        let first = self.view.missing.first()?;
+        let at_reader = first.start() == self.view.contiguous_end;
+        (self.view.waiting && at_reader).then(|| first.start())
+    }
+
+    /// The gap timeout, and the report of a head that nobody promised.
+    pub(super) fn hopeless(&self, wait: &mut Wait, timeout: Duration) -> Option<GapAction> {
+        let head = self.head()?;
+        let counts =
+            |promise: &&Promise| self.paths.get(&promise.path).is_some_and(|work| !work.suspect);
+        let promised = wait.owners(head).any(|promise| counts(&promise));
+        let hope =
+            wait.owners(head).any(|promise| counts(&promise) && promise.state == State::Owed);
+        if hope {
+            wait.hopeless_since = None;
+            wait.unassigned_since = None;
+            return None;
+        }
+        let since = *wait.hopeless_since.get_or_insert(self.now);
+        if !wait.gave_up {
+            if self.now >= since + timeout {
+                wait.gave_up = true;
+                let len = self.view.missing.first().map_or(0, |missing| missing.len());
+                return Some(GapAction::GiveUp { stream: wait.stream, offset: head, len });
+            }
+            wait.arm(since + timeout);
+        }
+        if promised { None } else { self.unassigned(wait, head) }
+    }
+
+    fn unassigned(&self, wait: &mut Wait, head: Offset) -> Option<GapAction> {
+        let since = *wait.unassigned_since.get_or_insert(self.now);
+        if self.now < since + UNASSIGNED {
+            wait.arm(since + UNASSIGNED);
+            return None;
+        }
+        wait.unassigned_since = Some(self.now);
+        let end = self.view.missing.first()?.end();
+        let next = wait.promises.values().map(|promise| promise.range.start());
+        let end = next.filter(|&start| start > head).min().map_or(end, |start| start.min(end));
+        Some(GapAction::Report(Gap {
+            stream: wait.stream,
+            range: ByteRange::new(head, end)?,
+            reason: GapReason::Unassigned,
+            path: None,
+            delegation: None,
+        }))
+    }
+}
+
+fn late_gap(stream: StreamId, range: ByteRange, path: PathId, id: DelegationId) -> Gap {
+    Gap { stream, range, reason: GapReason::Late, path: Some(path), delegation: Some(id) }
+}

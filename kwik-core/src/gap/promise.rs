@@ -1,0 +1,100 @@
+//! One promised range and its two clocks.
+
+use std::time::Duration;
+
+use kwik_proto::{ByteRange, DelegationId, PathId};
+
+use super::work::Work;
+use crate::time::Instant;
+
+/// Least time after which a range without a single byte is late wherever it lies.
+const RANGE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether a promise counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The path owes the bytes.
+    Owed,
+    /// The path said Pending: it owes nothing yet.
+    Pending,
+    /// It was reported late, and nothing came since.
+    Late,
+}
+
+/// A range that a path was asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Promise {
+    pub(super) path: PathId,
+    pub(super) id: DelegationId,
+    pub(super) range: ByteRange,
+    pub(super) arrived: u64,
+    /// When its first byte is to be expected, as things stood when it was asked for.
+    due: Instant,
+    /// Twice that long after it was asked for: when it is slow even with what lay before it.
+    due_at_half_speed: Instant,
+    last_byte: Option<Instant>,
+    pub(super) state: State,
+}
+
+impl Promise {
+    pub(super) fn new(
+        path: PathId,
+        id: DelegationId,
+        range: ByteRange,
+        work: &Work,
+        now: Instant,
+    ) -> Self {
+        let queue = work.time_for(work.owed_bytes).unwrap_or_default();
+        Self {
+            path,
+            id,
+            range,
+            arrived: 0,
+            due: now + work.srtt() + queue,
+            due_at_half_speed: now + (work.srtt() + queue) * 2,
+            last_byte: None,
+            state: State::Owed,
+        }
+    }
+
+    /// Both clocks start again.
+    pub(super) fn restart(&mut self, work: &Work, now: Instant) {
+        let fresh = Self::new(self.path, self.id, self.range, work, now);
+        self.due = fresh.due;
+        self.due_at_half_speed = fresh.due_at_half_speed;
+        self.last_byte = None;
+        self.state = State::Owed;
+    }
+
+    /// Bytes arrived; returns how many of them were still owed.
+    pub(super) fn received(&mut self, bytes: u64, now: Instant) -> u64 {
+        let owed = bytes.min(self.rest());
+        self.arrived += owed;
+        self.last_byte = Some(now);
+        if self.state == State::Late {
+            self.state = State::Owed;
+        }
+        owed
+    }
+
+    /// Bytes that its path has not sent.
+    pub(super) fn rest(&self) -> u64 {
+        self.range.len().saturating_sub(self.arrived)
+    }
+
+    /// The head clock: when the promise is late, if the reader waits for it since `head_since`.
+    pub(super) fn late_at_head(&self, work: &Work, head_since: Instant) -> Instant {
+        self.last_byte.unwrap_or(self.due).max(head_since) + work.patience()
+    }
+
+    /// The range clock: when the promise is late without a single byte; `None`: it has begun.
+    pub(super) fn late_anywhere(&self, work: &Work, rearmed: Instant) -> Option<Instant> {
+        let patience = RANGE_PATIENCE.max(work.patience() * 4);
+        (self.last_byte.is_none()).then(|| self.due_at_half_speed.max(rearmed) + patience)
+    }
+
+    /// Whether `rest` bytes at the head would arrive more than twice as late as a fresh copy in `copy`.
+    pub(super) fn much_slower_than(&self, copy: Duration, rest: u64, work: &Work) -> bool {
+        self.last_byte.is_some() && work.time_for(rest).is_some_and(|end| end > copy * 2)
+    }
+}

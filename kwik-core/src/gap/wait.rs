@@ -1,0 +1,98 @@
+//! One stream's promises, and how long its reader has waited for what.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use kwik_proto::frame::Gap;
+use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
+
+use super::StreamView;
+use super::promise::{Promise, State};
+use crate::time::Instant;
+
+/// A timer that fires later than this did not measure the network but a process that was stopped.
+const OVERSLEPT: Duration = Duration::from_millis(50);
+
+/// The reader's wait at one offset.
+#[derive(Clone, Debug)]
+pub(super) struct Wait {
+    pub(super) stream: StreamId,
+    pub(super) promises: BTreeMap<DelegationId, Promise>,
+    pub(super) reports: VecDeque<Gap>,
+    head: Offset,
+    /// Since when the head has been where it is, or since the process woke up.
+    pub(super) head_since: Instant,
+    /// Since when the reader has waited with nobody to wait for.
+    pub(super) hopeless_since: Option<Instant>,
+    /// Since when nobody has promised the head, or has been reported to.
+    pub(super) unassigned_since: Option<Instant>,
+    pub(super) gave_up: bool,
+    /// All clocks start here at the earliest.
+    pub(super) rearmed: Instant,
+    overslept: bool,
+    pub(super) timer: Option<Instant>,
+}
+
+impl Wait {
+    pub(super) fn new(stream: StreamId, now: Instant) -> Self {
+        Self {
+            stream,
+            promises: BTreeMap::new(),
+            reports: VecDeque::new(),
+            head: Offset::ZERO,
+            head_since: now,
+            hopeless_since: None,
+            unassigned_since: None,
+            gave_up: false,
+            rearmed: Instant::ZERO,
+            overslept: false,
+            timer: None,
+        }
+    }
+
+    /// Follows the reader; progress at the head starts its clocks again.
+    pub(super) fn follow(&mut self, view: &StreamView<'_>, now: Instant) {
+        if self.timer.is_some_and(|timer| timer <= now) {
+            self.wake(now);
+        }
+        if view.contiguous_end != self.head || !view.waiting {
+            self.head = view.contiguous_end;
+            self.head_since = now;
+            self.hopeless_since = None;
+            self.unassigned_since = None;
+            self.gave_up = false;
+        }
+    }
+
+    /// A timer fired. Far too late, once: nobody could be heard meanwhile, so nobody is blamed for it.
+    fn wake(&mut self, now: Instant) {
+        let late = self.timer.is_some_and(|timer| now.since(timer) > OVERSLEPT);
+        if late && !self.overslept {
+            self.rearmed = now;
+            self.head_since = now;
+            self.hopeless_since = self.hopeless_since.map(|_| now);
+            self.unassigned_since = self.unassigned_since.map(|_| now);
+        }
+        self.overslept = late && !self.overslept;
+    }
+
+    /// The promises that cover the byte at `offset` and are or were owed.
+    pub(super) fn owners(&self, offset: Offset) -> impl Iterator<Item = &Promise> {
+        self.promises.values().filter(move |promise| {
+            promise.state != State::Pending && promise.range.contains(offset)
+        })
+    }
+
+    /// Moves the stream's timer forward to `due`, if that is earlier.
+    pub(super) fn arm(&mut self, due: Instant) {
+        self.timer = Some(self.timer.map_or(due, |timer| timer.min(due)));
+    }
+}
+
+/// From the first to the last missing byte of `range`; `None`: nothing of it is missing.
+pub(super) fn missing_span(view: &StreamView<'_>, range: ByteRange) -> Option<ByteRange> {
+    let mut parts = view.missing.iter().filter_map(|missing| missing.intersection(range));
+    let first = parts.next()?;
+    let last = parts.next_back().unwrap_or(first);
+    ByteRange::new(first.start(), last.end())
+}
