@@ -202,12 +202,7 @@ impl ReplayCache {
 
     /// Remembers up to `capacity` tokens.
     pub const fn new(capacity: usize) -> Self {
-        Self {
-            capacity,
-            seen: BTreeMap::new(),
-            by_expiry: BTreeSet::new(),
-            forgotten: WallTime(0),
-        }
+        Self { capacity, seen: BTreeMap::new(), by_expiry: BTreeSet::new(), forgotten: WallTime(0) }
     }
 
     /// Takes note of a token that was judged and proven; fails if it was used before.

@@ -1,6 +1,6 @@
 //! What was ever granted, and to whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 
@@ -85,7 +85,7 @@ pub enum Recorded {
 pub struct Grants {
     streams: BTreeMap<StreamId, StreamGrants>,
     /// Paths that may send anything on any stream that takes contributions.
-    unbounded: std::collections::BTreeSet<PathId>,
+    unbounded: BTreeSet<PathId>,
     refused: u64,
 }
 
@@ -191,7 +191,7 @@ impl Grants {
     /// The paths that have any grant for the stream, by number.
     pub fn paths_for(&self, stream: StreamId) -> Vec<PathId> {
         let granted = self.streams.get(&stream).into_iter().flat_map(|grants| grants.paths.keys());
-        let all: std::collections::BTreeSet<_> = granted.chain(&self.unbounded).copied().collect();
+        let all: BTreeSet<_> = granted.chain(&self.unbounded).copied().collect();
         all.into_iter().collect()
     }
 

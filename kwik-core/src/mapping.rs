@@ -253,12 +253,7 @@ impl Mapping {
     }
 
     /// What a carrier carries, if a frame for `said` belongs on it.
-    pub fn check(
-        &self,
-        path: PathId,
-        carrier: u64,
-        said: StreamId,
-    ) -> Result<Route, MappingError> {
+    pub fn check(&self, path: PathId, carrier: u64, said: StreamId) -> Result<Route, MappingError> {
         let route = self.route(path, carrier).ok_or(MappingError::NotMapped { carrier })?;
         if route.stream != said {
             return Err(MappingError::Disagrees { carrier, mapped: route.stream, said });

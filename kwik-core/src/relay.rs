@@ -23,7 +23,7 @@ pub const INITIAL_CREDIT: u64 = 4 * MAX_MESSAGE as u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RelayError {
-    /// A message of 0 bytes or more than [`MAX_MESSAGE`].
+    /// A message of 0 bytes, more than [`MAX_MESSAGE`], or not what its first piece said.
     #[error("a message of {size} bytes")]
     MessageSize {
         /// Its size.
@@ -184,6 +184,8 @@ impl Outbox {
 #[derive(Clone, Debug, Default)]
 pub struct Inbox {
     partial: BytesMut,
+    /// Size of the message in `partial`.
+    size: u32,
     next_id: u64,
     /// Bytes of all messages that were begun.
     begun: u64,
@@ -224,6 +226,9 @@ impl Inbox {
             let (message, offset) = (piece.message_id, piece.piece_offset);
             return Err(RelayError::Order { message, offset, wanted: self.next_id, wanted_offset });
         }
+        if wanted_offset > 0 && size != self.size {
+            return Err(RelayError::MessageSize { size });
+        }
         let length = piece.piece.len();
         let rest = (size as usize).saturating_sub(self.partial.len());
         if length == 0 || length > MAX_PIECE || length > rest {
@@ -239,6 +244,7 @@ impl Inbox {
             return Err(RelayError::Credit { sent, allowed });
         }
         self.begun = sent;
+        self.size = piece.message_size;
         Ok(())
     }
 

@@ -124,12 +124,9 @@ const fn dialing(event: PathEvent) -> Next {
         V::Refused | V::Violated | V::Remove => REFUSED,
         V::Deferred | V::DialTimeout | V::Lost => FAILED,
         V::Replaced => (S::Dialing, &[E::Answer, E::HandBack, E::Close, E::Dial]),
-        V::Admitted
-        | V::Silent
-        | V::Heard
-        | V::TeardownTimeout
-        | V::Drained
-        | V::DrainTimeout => (S::Dialing, &[]),
+        V::Admitted | V::Silent | V::Heard | V::TeardownTimeout | V::Drained | V::DrainTimeout => {
+            (S::Dialing, &[])
+        }
     }
 }
 
@@ -140,12 +137,9 @@ const fn proving(event: PathEvent) -> Next {
         V::Deferred | V::DialTimeout | V::Lost => FAILED,
         V::Replaced => (S::Dialing, &[E::Answer, E::Report, E::HandBack, E::Close, E::Dial]),
         // Silence before Welcome is the dial time's business: the server owes nothing that was promised.
-        V::Connected
-        | V::Silent
-        | V::Heard
-        | V::TeardownTimeout
-        | V::Drained
-        | V::DrainTimeout => (S::Proving, &[]),
+        V::Connected | V::Silent | V::Heard | V::TeardownTimeout | V::Drained | V::DrainTimeout => {
+            (S::Proving, &[])
+        }
     }
 }
 
@@ -174,12 +168,9 @@ const fn suspect(event: PathEvent) -> Next {
         // Its ranges went to others when it fell silent: there is nothing worth waiting for.
         V::Remove | V::Violated | V::Refused | V::Deferred => ENDED,
         V::Replaced => (S::Dialing, &[E::Report, E::HandBack, E::Close, E::Dial]),
-        V::Connected
-        | V::Admitted
-        | V::DialTimeout
-        | V::Silent
-        | V::Drained
-        | V::DrainTimeout => (S::Suspect, &[]),
+        V::Connected | V::Admitted | V::DialTimeout | V::Silent | V::Drained | V::DrainTimeout => {
+            (S::Suspect, &[])
+        }
     }
 }
 

@@ -322,7 +322,8 @@ impl Path {
             return None;
         }
         self.state = to;
-        let told = Some(cause.code).filter(|&code| code != ErrorCode::None && to != PathState::Live);
+        let told =
+            Some(cause.code).filter(|&code| code != ErrorCode::None && to != PathState::Live);
         self.reason = told.or(self.reason).filter(|_| is_ending(to));
         if is_attached(from) && !is_attached(to) {
             self.detach(now);

@@ -25,10 +25,7 @@ pub struct PathLimits {
 
 impl Default for PathLimits {
     fn default() -> Self {
-        Self {
-            max_paths: PathPolicy::MAX_PATHS,
-            dial_time: Duration::from_secs(10),
-        }
+        Self { max_paths: PathPolicy::MAX_PATHS, dial_time: Duration::from_secs(10) }
     }
 }
 

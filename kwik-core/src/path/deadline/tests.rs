@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use super::*;
 
 fn at(ms: u64) -> Instant {

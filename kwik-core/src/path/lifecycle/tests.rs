@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::fmt::Write;
 
 use super::*;
@@ -64,7 +66,8 @@ fn whoever_leaves_with_debts_hands_them_back() {
 #[test]
 fn every_end_closes_the_connection_once() {
     for (from, event, to, effects) in every() {
-        let ended = from != PathState::Gone && (to == PathState::Gone || event == PathEvent::Replaced);
+        let ended =
+            from != PathState::Gone && (to == PathState::Gone || event == PathEvent::Replaced);
         assert_eq!(ended, effects.contains(&PathEffect::Close), "{from:?} + {event:?}");
     }
 }

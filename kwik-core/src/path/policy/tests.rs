@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use kwik_proto::{Epoch, PathId};
 
 use super::*;
@@ -103,7 +105,10 @@ fn narrower_scopes_are_allowed_only_where_the_client_says_so() {
     assert!(policy.check(primary, &add(&["192.168.1.1:1"])).is_ok());
     assert!(policy.check(primary, &add(&["169.254.169.254:80"])).is_err());
     let local = socket("127.0.0.1:1");
-    assert!(policy.check(local, &add(&["127.0.0.1:2"])).is_ok(), "it never narrows what is allowed");
+    assert!(
+        policy.check(local, &add(&["127.0.0.1:2"])).is_ok(),
+        "it never narrows what is allowed"
+    );
 }
 
 #[test]
@@ -137,8 +142,16 @@ fn a_name_is_a_dns_name_or_an_ip_literal() {
     let label = "a".repeat(63);
     let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
     let valid = [
-        "localhost", "edge.example", "EDGE-1.example", "_dns.example", "1.example", "xn--mnchen-3ya.de",
-        "10.0.0.1", "::1", "2001:db8::1", &longest,
+        "localhost",
+        "edge.example",
+        "EDGE-1.example",
+        "_dns.example",
+        "1.example",
+        "xn--mnchen-3ya.de",
+        "10.0.0.1",
+        "::1",
+        "2001:db8::1",
+        &longest,
     ];
     for name in valid {
         assert!(server_name_is_valid(name), "{name}");
@@ -146,8 +159,26 @@ fn a_name_is_a_dns_name_or_an_ip_literal() {
     let too_long = format!("{longest}a");
     let long_label = format!("{label}a.example");
     let invalid = [
-        "", ".", "a..b", ".a", "a.", "-a.example", "a-.example", "a b", "a\0b", "a/b", "a:443", "é.example",
-        "[::1]", "fe80::1%eth0", "256.1.1.1", "1.2.3", "12", "a\n", &too_long, &long_label,
+        "",
+        ".",
+        "a..b",
+        ".a",
+        "a.",
+        "-a.example",
+        "a-.example",
+        "a b",
+        "a\0b",
+        "a/b",
+        "a:443",
+        "é.example",
+        "[::1]",
+        "fe80::1%eth0",
+        "256.1.1.1",
+        "1.2.3",
+        "12",
+        "a\n",
+        &too_long,
+        &long_label,
     ];
     for name in invalid {
         assert!(!server_name_is_valid(name), "{name:?}");
@@ -169,10 +200,9 @@ fn a_token_is_short_and_plain() {
 #[test]
 fn numbers_start_at_one() {
     let good = add(&["8.8.8.8:1"]);
-    for bad in [
-        AddPath { path: PathId::PRIMARY, ..good.clone() },
-        AddPath { epoch: Epoch(0), ..good },
-    ] {
+    for bad in
+        [AddPath { path: PathId::PRIMARY, ..good.clone() }, AddPath { epoch: Epoch(0), ..good }]
+    {
         assert_eq!(PathPolicy::default().check(socket(GLOBAL), &bad), Err(PolicyError::Number));
     }
 }

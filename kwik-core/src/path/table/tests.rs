@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use proptest::prelude::*;
 
 use super::super::backoff::Backoff;
@@ -28,7 +30,12 @@ fn table() -> PathTable {
 const ONE: PathId = PathId::new(1);
 const NONE: ErrorCode = ErrorCode::None;
 
-fn happen(table: &mut PathTable, event: PathEvent, code: ErrorCode, now: u64) -> Option<Transition> {
+fn happen(
+    table: &mut PathTable,
+    event: PathEvent,
+    code: ErrorCode,
+    now: u64,
+) -> Option<Transition> {
     let epoch = table.path(ONE).unwrap().epoch();
     table.handle(ONE, epoch, event, code.into(), at(now))
 }
@@ -115,7 +122,10 @@ fn a_number_belongs_to_one_server_for_the_whole_session() {
     assert!(table.is_empty());
     assert_eq!(table.retired().count(), 1);
     assert_eq!(table.add(other, at(0)), Err(AddPathError::OtherServer));
-    assert_eq!(table.add(offer(1, 1), at(0)), Err(AddPathError::StaleEpoch { offered: 1, known: 1 }));
+    assert_eq!(
+        table.add(offer(1, 1), at(0)),
+        Err(AddPathError::StaleEpoch { offered: 1, known: 1 })
+    );
     assert!(table.add(offer(1, 2), at(0)).is_ok(), "the same server may come back");
     assert_eq!((table.len(), table.retired().count()), (1, 0));
 }
