@@ -70,8 +70,10 @@ impl Referee {
 
     /// Remembers bytes that were read, and forgets what lies before `since`.
     pub(crate) fn remember(&mut self, offset: Offset, path: PathId, bytes: &[u8], since: Offset) {
-        self.history_len += bytes.len() as u64;
-        self.history.push_back((offset, path, Bytes::copy_from_slice(bytes)));
+        let skip = usize::try_from(since.since(offset)).unwrap_or(usize::MAX).min(bytes.len());
+        let kept = Bytes::copy_from_slice(&bytes[skip..]);
+        self.history_len += kept.len() as u64;
+        self.history.push_back((offset.saturating_add(skip as u64), path, kept));
         while let Some((start, _, oldest)) = self.history.front_mut() {
             let old = usize::try_from(since.since(*start)).unwrap_or(usize::MAX).min(oldest.len());
             if old == 0 && !oldest.is_empty() {
