@@ -144,7 +144,23 @@ impl Promises {
 
     /// Tells the round trips of a path. The time before the first call counts as dialling, not as work.
     pub fn set_path(&mut self, path: PathId, timing: PathTiming, now: Instant) {
-        self.path(path).set_timing(timing, now);
+        let work = self.path(path);
+        let connected = !work.connected();
+        work.set_timing(timing, now);
+        if connected {
+            // What was asked for while it was dialled could not begin before.
+            self.restart_promises(path, now);
+        }
+    }
+
+    fn restart_promises(&mut self, path: PathId, now: Instant) {
+        let Some(work) = self.paths.get(&path) else { return };
+        for promise in self.waits.values_mut().flat_map(|wait| wait.promises.values_mut()) {
+            if promise.path == path && promise.state != State::Pending {
+                promise.restart(work, now);
+            }
+        }
+        self.arm_all(now);
     }
 
     /// Takes down that `path` was asked for `range`; called when the delegation passes through the client, or when a
@@ -266,15 +282,8 @@ impl Promises {
 
     /// A suspect path delivered again: its promises count again, with new deadlines.
     pub fn path_healed(&mut self, path: PathId, now: Instant) {
-        let work = self.path(path);
-        work.suspect = false;
-        let work = work.clone();
-        for promise in self.waits.values_mut().flat_map(|wait| wait.promises.values_mut()) {
-            if promise.path == path && promise.state != State::Pending {
-                promise.restart(&work, now);
-            }
-        }
-        self.arm_all(now);
+        self.path(path).suspect = false;
+        self.restart_promises(path, now);
     }
 
     /// The path is over, and with it all its promises.

@@ -31,7 +31,7 @@ impl Scheduler {
         while self.ledger.len() < self.config.delegations {
             let Some(choice) = self.next_choice(now) else { return };
             self.served = Some(choice.stream);
-            self.order(choice, now);
+            self.order(choice);
         }
     }
 
@@ -83,7 +83,7 @@ impl Scheduler {
             .sources
             .values()
             .filter(|source| source.able(now) && plan.may_ask_now(source.path))
-            .map(|source| source.standing(assumed, self.primary_rtt, &self.config))
+            .map(|source| source.standing(assumed, self.primary_rtt, &self.config, now))
             .collect();
         // The seed spreads the first ranges of many sessions over equal servers.
         let turn = |path: PathId| {
@@ -107,7 +107,7 @@ impl Scheduler {
     }
 
     /// Asks a path for a range.
-    pub(super) fn order(&mut self, choice: Choice, now: Instant) {
+    pub(super) fn order(&mut self, choice: Choice) {
         let Choice { path, stream, range, role } = choice;
         let Some(half) = self.halves.get_mut(&stream) else { return };
         let missing = range.len() - half.held.iter_in(range).map(ByteRange::len).sum::<u64>();
@@ -116,7 +116,7 @@ impl Scheduler {
         let repaired = plan.take(range);
         let resource = plan.resource.clone();
         let Some(source) = self.sources.get_mut(&path) else { return };
-        source.outstanding += missing;
+        source.owes_more(missing);
         source.assigned += range.len();
         let id = self.ledger.next_id();
         self.ledger.insert(Entry {
@@ -155,7 +155,7 @@ impl Scheduler {
             if let Some(original) = self.ledger.entry_mut(slow) {
                 original.copied = true;
             }
-            self.order(choice, now);
+            self.order(choice);
         }
     }
 
@@ -193,7 +193,7 @@ impl Scheduler {
         last.sort_by_key(|entry| std::cmp::Reverse(entry.id));
         last.into_iter().find_map(|entry| {
             let slow = self.sources.get(&entry.path)?;
-            let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config);
+            let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);
             let share = pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?;
             let rest = self.halves.get(&stream)?.held.missing_in(entry.range).last()?;
             let len = share.min(rest.len()).min(balance);

@@ -293,7 +293,7 @@ impl Scheduler {
         }
         let (done, owed) = (entry.missing == 0, entry.standing == Standing::Owed);
         if let Some(source) = self.sources.get_mut(&entry.path) {
-            source.outstanding = source.outstanding.saturating_sub(if owed { len } else { 0 });
+            source.owes_less(if owed { len } else { 0 }, now);
             source.delivered += if own { len } else { 0 };
         }
         if done && owed {

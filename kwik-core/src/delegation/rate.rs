@@ -26,13 +26,15 @@ struct Sample {
 pub(crate) struct PathRate {
     samples: VecDeque<Sample>,
     estimate: Option<u64>,
+    /// Nothing was received since the measurement began.
+    fresh: bool,
 }
 
 impl PathRate {
     /// Nothing measured; both counters start from zero.
     pub(crate) fn new() -> Self {
         let start = Sample { busy: Duration::ZERO, received: 0 };
-        Self { samples: VecDeque::from([start]), estimate: None }
+        Self { samples: VecDeque::from([start]), estimate: None, fresh: true }
     }
 
     /// Takes a report. The estimate covers the last `horizon` of busy time, or two reports if they are further apart.
@@ -44,6 +46,11 @@ impl PathRate {
         if self.samples.len() == SAMPLES {
             self.samples.pop_front();
         }
+        if self.fresh && received == last.received {
+            // The handshake and the first request count as busy, which says nothing about the rate.
+            self.samples.clear();
+        }
+        self.fresh &= received == last.received;
         self.samples.push_back(Sample { busy, received });
         while self.samples.len() > 2 && busy.saturating_sub(self.samples[1].busy) >= horizon {
             self.samples.pop_front();
@@ -54,12 +61,19 @@ impl PathRate {
     fn measure(&mut self) {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return };
         let bytes = last.received - first.received;
-        // Nothing ever received: the handshake and the first request count as busy, which says nothing about the rate.
-        if last.received == 0 {
+        if last.busy == first.busy {
             return;
         }
         let seconds = (last.busy - first.busy).as_secs_f64();
         self.estimate = Some((bytes as f64 / seconds) as u64);
+    }
+
+    /// Starts to measure anew, from the last report on.
+    pub(crate) fn forget(&mut self) {
+        let last = self.samples.back().copied();
+        self.samples = last.into_iter().collect();
+        self.estimate = None;
+        self.fresh = true;
     }
 
     /// Busy time of the last report.

@@ -68,7 +68,7 @@ impl Scheduler {
         entry.standing = Standing::Owed;
         let (stream, range, path, missing) = (entry.stream, entry.range, entry.path, entry.missing);
         if let Some(source) = self.sources.get_mut(&path) {
-            source.outstanding += missing;
+            source.owes_more(missing);
         }
         let half = self.halves.get_mut(&stream);
         let Some(plan) = half.and_then(|half| half.plan_at(range.start())) else { return };
@@ -190,6 +190,9 @@ impl Scheduler {
         for id in self.ledger.of_path(path) {
             self.give_back(id, reason, tell, now);
         }
+        if let Some(source) = self.sources.get_mut(&path) {
+            source.forget_rate(&self.config);
+        }
         for plan in self.halves.values_mut().flat_map(|half| half.plans.values_mut()) {
             plan.forget_path(path);
             if plan.may_ask(path) {
@@ -258,10 +261,11 @@ impl Scheduler {
         }
     }
 
+    /// A delegation ended: its path owes that much less.
     pub(super) fn owes_less(&mut self, entry: &Entry) {
         let owed = if entry.standing == Standing::Owed { entry.missing } else { 0 };
         if let Some(source) = self.sources.get_mut(&entry.path) {
-            source.outstanding = source.outstanding.saturating_sub(owed);
+            source.owes_less(owed, self.now);
         }
     }
 
@@ -376,7 +380,7 @@ impl Scheduler {
             self.bucket.spend(len);
             self.stats.hedges += 1;
             self.tell(Event::Hedged { stream: entry.stream, range, late: entry.path, path });
-            self.order(Choice { path, stream: entry.stream, range, role: Role::Copy }, now);
+            self.order(Choice { path, stream: entry.stream, range, role: Role::Copy });
             rest = ByteRange::new(range.end(), rest.end()).unwrap_or_default();
         }
     }
@@ -394,7 +398,7 @@ impl Scheduler {
             .collect();
         for path in silent {
             if let Some(source) = self.sources.get_mut(&path) {
-                source.forget_lateness();
+                source.forget_rate(&self.config);
                 source.pause(&self.config, now);
             }
             for id in self.ledger.of_path(path) {

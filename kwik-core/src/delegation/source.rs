@@ -46,6 +46,8 @@ pub(super) struct Source {
     pause: Duration,
     /// When a range of it was late, and what it had delivered in all by then: the beginning of a silence.
     late: Option<(Instant, u64)>,
+    /// Since when it has had nothing to do.
+    idle_since: Instant,
 }
 
 impl Source {
@@ -64,6 +66,7 @@ impl Source {
             paused_until: None,
             pause: Duration::ZERO,
             late: None,
+            idle_since: Instant::ZERO,
         }
     }
 
@@ -128,9 +131,36 @@ impl Source {
         primary_rtt / 2 + self.rtt(unknown) * turns
     }
 
-    /// Bytes per second, measured or assumed.
-    pub(super) fn rate_or(&self, assumed: u64) -> u64 {
-        self.rate.estimate().unwrap_or(assumed).max(1)
+    /// Bytes per second, measured or assumed. A measurement that nothing renews is believed less and less: it doubles
+    /// with each idle second, up to what is assumed of a stranger. Else a path that was slow once would never be asked
+    /// again.
+    fn rate_or(&self, assumed: u64, now: Instant) -> u64 {
+        let Some(rate) = self.rate.estimate() else { return assumed.max(1) };
+        if self.outstanding > 0 || rate >= assumed {
+            return rate.max(1);
+        }
+        let idle = now.since(self.idle_since).as_secs_f64();
+        ((rate.max(1) as f64 * idle.exp2()) as u64).min(assumed).max(1)
+    }
+
+    /// It owes `bytes` more.
+    pub(super) fn owes_more(&mut self, bytes: u64) {
+        self.outstanding += bytes;
+    }
+
+    /// It owes `bytes` less.
+    pub(super) fn owes_less(&mut self, bytes: u64, now: Instant) {
+        if self.outstanding > 0 && self.outstanding <= bytes {
+            self.idle_since = now;
+        }
+        self.outstanding = self.outstanding.saturating_sub(bytes);
+    }
+
+    /// What was measured before it fell silent says nothing about it afterwards.
+    pub(super) fn forget_rate(&mut self, config: &DelegationConfig) {
+        self.rate.forget();
+        self.allowance = Allowance::new(config.first_range);
+        self.late = None;
     }
 
     /// Bytes that are on the way, less such as arrived beyond the end of the last report.
@@ -153,8 +183,9 @@ impl Source {
         assumed_rate: u64,
         primary_rtt: Duration,
         config: &DelegationConfig,
+        now: Instant,
     ) -> Standing {
-        let rate = self.rate_or(assumed_rate) as f64;
+        let rate = self.rate_or(assumed_rate, now) as f64;
         let target = self.target(primary_rtt, config);
         let queue = self.owed() as f64 / rate;
         Standing {
@@ -194,11 +225,6 @@ impl Source {
         let (since, received) = self.late?;
         let patience = SILENCE.max(self.turn(primary_rtt, config) * 3);
         (received == self.received).then(|| since + patience)
-    }
-
-    /// Ends the watch that [`range_late`](Self::range_late) began.
-    pub(super) fn forget_lateness(&mut self) {
-        self.late = None;
     }
 
     pub(super) fn share(&self) -> PathShare {

@@ -1,0 +1,5 @@
+//! The delegation scheduler and the client's promises against a crude network in virtual time.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod net;
+mod scenarios;

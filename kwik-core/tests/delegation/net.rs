@@ -1,0 +1,928 @@
+//! A crude network in virtual time: one client, one primary, any number of servers, and faults.
+//!
+//! Each server has one link of fixed rate and delay that sends its ranges one after the other (or in turns). There is no
+//! loss and no congestion control: what is under test is who is asked for what.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kwik_core::delegation::{
+    Candidates, Decision, DelegationConfig, Event as Told, Local, PathView, Scheduler,
+};
+use kwik_core::gap::{GapAction, GapConfig, PathTiming, Promises, StreamView};
+use kwik_core::interval::{RangeMap, RangeSet};
+use kwik_core::time::Instant;
+use kwik_proto::frame::{
+    DelegationState, DelegationStatus, Gap, GapReason, HeldRange, PathState, PathStatus,
+    StreamProgress,
+};
+use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+
+/// Bytes that a link carries at once.
+const CHUNK: u64 = 8 << 10;
+
+pub(crate) const MBIT: u64 = 125_000;
+pub(crate) const MB: u64 = 1_000_000;
+
+pub(crate) fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap()
+}
+
+/// One server and its link to the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) rate: u64,
+    pub(crate) rtt: Duration,
+}
+
+pub(crate) fn link(mbit: u64, rtt_ms: u64) -> Link {
+    Link { rate: mbit * MBIT, rtt: ms(rtt_ms) }
+}
+
+/// What goes wrong. Servers are counted from 1; 0 is the primary.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    /// Nothing is heard of the server any more.
+    Dies(usize),
+    /// It stops in its tracks, and goes on where it was.
+    Freezes(usize, Duration),
+    /// It answers, but reads nothing from its disk.
+    DiskHangs(usize, Duration),
+    /// It refuses everything from now on.
+    Refuses(usize, GapReason),
+    /// Its link has this many bytes per second from now on.
+    Rate(usize, u64),
+    /// It resets what it is sending.
+    Resets(usize),
+    /// Nothing gets through to or from the client.
+    Outage(Duration),
+    /// The client's process stands still.
+    ClientStops(Duration),
+    /// The primary takes the path out of the session.
+    Removed(usize),
+    /// It answers Pending until then.
+    Pending(usize, Duration),
+}
+
+/// In which order a server sends its ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    OneByOne,
+    InTurns,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Lab {
+    pub(crate) primary_rtt: Duration,
+    /// The primary's own link, if it is a source.
+    pub(crate) local: (Local, u64),
+    pub(crate) links: Vec<Link>,
+    pub(crate) size: u64,
+    pub(crate) window: u64,
+    pub(crate) order: Order,
+    pub(crate) dialled: bool,
+    pub(crate) config: DelegationConfig,
+    pub(crate) faults: Vec<(Duration, Fault)>,
+    pub(crate) seed: u64,
+    pub(crate) limit: Duration,
+    /// Bytes per second that the reader takes; `None`: all at once.
+    pub(crate) reader: Option<u64>,
+}
+
+impl Lab {
+    pub(crate) fn new(primary_rtt_ms: u64, links: &[Link], size: u64) -> Self {
+        Self {
+            primary_rtt: ms(primary_rtt_ms),
+            local: (Local::None, 100 * MBIT),
+            links: links.to_vec(),
+            size,
+            window: 16 << 20,
+            order: Order::OneByOne,
+            dialled: false,
+            config: DelegationConfig::default(),
+            faults: Vec::new(),
+            seed: 1,
+            limit: Duration::from_secs(120),
+            reader: None,
+        }
+    }
+
+    pub(crate) fn fault(mut self, at: Duration, fault: Fault) -> Self {
+        self.faults.push((at, fault));
+        self
+    }
+
+    pub(crate) fn run(&self) -> Outcome {
+        World::new(self).run()
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    pub(crate) complete: bool,
+    pub(crate) gave_up: bool,
+    pub(crate) missing: Option<(u64, u64)>,
+    pub(crate) seconds: f64,
+    pub(crate) stall: Duration,
+    pub(crate) redundant: u64,
+    pub(crate) last_percent: f64,
+    pub(crate) size: u64,
+    pub(crate) orders: u64,
+    pub(crate) received: Vec<u64>,
+    pub(crate) repairs: u64,
+    pub(crate) hedges: u64,
+    pub(crate) end_game_copies: u64,
+    pub(crate) told: Vec<Told>,
+    pub(crate) suspects: u64,
+}
+
+impl Outcome {
+    pub(crate) fn redundancy(&self) -> f64 {
+        self.redundant as f64 / self.size as f64
+    }
+
+    /// Bytes per second, against a sum of rates.
+    pub(crate) fn efficiency(&self, rate: u64) -> f64 {
+        self.size as f64 / rate as f64 / self.seconds
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Message {
+    Order { path: usize, id: DelegationId, range: ByteRange },
+    Revoke { path: usize, id: DelegationId },
+    Remove { path: usize },
+    Answer { status: DelegationStatus },
+    Reset { path: usize, id: DelegationId },
+    Data { path: usize, id: DelegationId, range: ByteRange, promised: ByteRange },
+    Progress(StreamProgress),
+    Status(PathStatus),
+    Gap(Gap),
+    Window(Offset),
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    AtServer(usize, Message),
+    AtClient(Message),
+    AtPrimary(Message),
+    Sent(usize, u64),
+    Wake(usize, u64),
+    Report,
+    Timer,
+    Ping,
+    Fault(Fault),
+    Connected(usize),
+    Read,
+}
+
+struct Server {
+    link: Link,
+    jobs: VecDeque<(DelegationId, ByteRange, u64)>,
+    sending: bool,
+    dead: bool,
+    frozen_until: Instant,
+    hung_until: Instant,
+    pending_until: Instant,
+    refuses: Option<GapReason>,
+    /// Counts restarts of the sender, so that an old event is known as such.
+    turn: u64,
+    held_back: Vec<Message>,
+    waiting: Vec<DelegationId>,
+}
+
+struct PathAtClient {
+    state: PathState,
+    heard: Instant,
+    suspect_since: Instant,
+    epoch_reported: Option<PathStatus>,
+}
+
+struct World<'a> {
+    lab: &'a Lab,
+    now: Instant,
+    queue: BinaryHeap<Reverse<(Instant, u64)>>,
+    events: BTreeMap<(Instant, u64), Event>,
+    next: u64,
+    scheduler: Scheduler,
+    promises: Promises,
+    servers: Vec<Server>,
+    paths: Vec<PathAtClient>,
+    stream: StreamId,
+    held: RangeMap<usize>,
+    have: RangeSet,
+    read: u64,
+    window_told: u64,
+    progress_due: bool,
+    received: Vec<u64>,
+    outage_until: Instant,
+    stopped_until: Instant,
+    stopped: Vec<Message>,
+    pings: u64,
+    last_read: Instant,
+    stall: Duration,
+    ninety_nine: Option<Instant>,
+    finished: Option<Instant>,
+    gave_up: bool,
+    missing: Option<(u64, u64)>,
+    orders: u64,
+    ordered: BTreeMap<DelegationId, ByteRange>,
+    told: Vec<Told>,
+    suspects: u64,
+    primary_timer: Option<Instant>,
+    client_timer: Option<Instant>,
+}
+
+impl<'a> World<'a> {
+    fn new(lab: &'a Lab) -> Self {
+        let own = Link { rate: lab.local.1, rtt: lab.primary_rtt };
+        let servers = std::iter::once(&own).chain(&lab.links).map(|link| Server {
+            link: link.clone(),
+            jobs: VecDeque::new(),
+            sending: false,
+            dead: false,
+            frozen_until: Instant::ZERO,
+            hung_until: Instant::ZERO,
+            pending_until: Instant::ZERO,
+            refuses: None,
+            turn: 0,
+            held_back: Vec::new(),
+            waiting: Vec::new(),
+        });
+        let servers: Vec<Server> = servers.collect();
+        let paths = (0..servers.len()).map(|path| PathAtClient {
+            state: if path == 0 || lab.dialled { PathState::Live } else { PathState::Dialing },
+            heard: Instant::ZERO,
+            suspect_since: Instant::ZERO,
+            epoch_reported: None,
+        });
+        Self {
+            now: Instant::ZERO,
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            next: 0,
+            scheduler: Scheduler::new(lab.config.clone(), lab.seed),
+            promises: Promises::new(GapConfig::default()),
+            paths: paths.collect(),
+            received: vec![0; servers.len()],
+            servers,
+            stream: StreamId::from_wire(0).unwrap(),
+            held: RangeMap::new(),
+            have: RangeSet::new(),
+            read: 0,
+            window_told: lab.window,
+            progress_due: false,
+            outage_until: Instant::ZERO,
+            stopped_until: Instant::ZERO,
+            stopped: Vec::new(),
+            pings: 0,
+            last_read: Instant::ZERO,
+            stall: Duration::ZERO,
+            ninety_nine: None,
+            finished: None,
+            gave_up: false,
+            missing: None,
+            orders: 0,
+            ordered: BTreeMap::new(),
+            told: Vec::new(),
+            suspects: 0,
+            primary_timer: None,
+            client_timer: None,
+            lab,
+        }
+    }
+
+    fn at(&mut self, when: Instant, event: Event) {
+        self.next += 1;
+        self.queue.push(Reverse((when, self.next)));
+        self.events.insert((when, self.next), event);
+    }
+
+    fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    fn run(mut self) -> Outcome {
+        self.begin();
+        while let Some(Reverse(key)) = self.queue.pop() {
+            let Some(event) = self.events.remove(&key) else { continue };
+            self.now = key.0;
+            if self.now.elapsed() > self.lab.limit || self.missing.is_some() {
+                break;
+            }
+            self.handle(event);
+            if self.finished.is_some() {
+                break;
+            }
+        }
+        self.outcome()
+    }
+
+    fn begin(&mut self) {
+        let lab = self.lab;
+        self.scheduler.set_primary_rtt(lab.primary_rtt);
+        self.set_timing(0);
+        for path in 1..self.servers.len() {
+            let mut view = PathView::DIALING;
+            if lab.dialled {
+                view.state = PathState::Live;
+                view.srtt = Some(self.servers[path].link.rtt);
+                self.set_timing(path);
+            }
+            self.scheduler.set_path(PathId::new(path as u16), view, self.now);
+            if !lab.dialled {
+                // AddPath travels for half a round trip, the handshake takes one.
+                let delay = lab.primary_rtt / 2 + self.servers[path].link.rtt;
+                self.after(delay, Event::Connected(path));
+            }
+        }
+        let window = Offset::new(lab.window).unwrap();
+        self.scheduler.handle_window(self.stream, window, self.now);
+        let whole = range(0, lab.size);
+        let resource = Bytes::from_static(b"object");
+        self.scheduler
+            .delegate(self.stream, whole, resource, Candidates::All, lab.local.0, self.now)
+            .unwrap();
+        for &(at, fault) in &lab.faults {
+            self.after(at, Event::Fault(fault));
+        }
+        self.after(self.report_interval(), Event::Report);
+        self.after(ms(50), Event::Ping);
+        if lab.reader.is_some() {
+            self.after(ms(1), Event::Read);
+        }
+        self.drain_primary();
+    }
+
+    fn set_timing(&mut self, path: usize) {
+        let rtt = self.servers[path].link.rtt;
+        let timing = PathTiming { srtt: Some(rtt), rttvar: rtt / 8 };
+        self.promises.set_path(PathId::new(path as u16), timing, self.now);
+    }
+
+    fn report_interval(&self) -> Duration {
+        ms(5).max(self.lab.primary_rtt / 8)
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::AtServer(path, message) => self.at_server(path, message),
+            Event::AtClient(message) => {
+                if self.now < self.stopped_until {
+                    self.stopped.push(message);
+                } else {
+                    self.at_client(message);
+                }
+            }
+            Event::AtPrimary(message) => self.at_primary(message),
+            Event::Sent(path, turn) => self.sent(path, turn),
+            Event::Wake(path, turn) => {
+                if self.servers[path].turn == turn {
+                    let held = std::mem::take(&mut self.servers[path].held_back);
+                    held.into_iter().for_each(|message| self.at_server(path, message));
+                    self.start(path);
+                }
+            }
+            Event::Report => {
+                if self.now >= self.stopped_until {
+                    self.report();
+                }
+                self.after(self.report_interval(), Event::Report);
+            }
+            Event::Timer => {
+                self.drain_primary();
+                if self.now >= self.stopped_until {
+                    self.drain_client();
+                }
+            }
+            Event::Ping => self.ping(),
+            Event::Fault(fault) => self.fault(fault),
+            Event::Connected(path) => self.connected(path),
+            Event::Read => {
+                self.read_some();
+                self.after(ms(1), Event::Read);
+            }
+        }
+    }
+
+    fn connected(&mut self, path: usize) {
+        let server = &self.servers[path];
+        if server.dead || self.paths[path].state != PathState::Dialing {
+            return;
+        }
+        self.paths[path].state = PathState::Live;
+        self.paths[path].heard = self.now;
+        self.set_timing(path);
+        self.status(path);
+    }
+
+    // ---- servers
+
+    fn at_server(&mut self, path: usize, message: Message) {
+        let server = &mut self.servers[path];
+        if server.dead {
+            return;
+        }
+        if self.now < server.frozen_until {
+            server.held_back.push(message);
+            return;
+        }
+        match message {
+            Message::Order { id, range, .. } => {
+                if path > 0 {
+                    if let Some(reason) = server.refuses {
+                        return self.answer(path, id, DelegationState::Refused(reason));
+                    }
+                    if self.now < server.pending_until {
+                        server.waiting.push(id);
+                        server.jobs.push_back((id, range, u64::MAX));
+                        return self.answer(path, id, DelegationState::Pending);
+                    }
+                    server.jobs.push_back((id, range, range.start().value()));
+                    self.answer(path, id, DelegationState::Accepted);
+                } else {
+                    server.jobs.push_back((id, range, range.start().value()));
+                }
+                self.start(path);
+            }
+            Message::Revoke { id, .. } => server.jobs.retain(|job| job.0 != id),
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, path: usize, delegation: DelegationId, state: DelegationState) {
+        let status = DelegationStatus { path: PathId::new(path as u16), delegation, state };
+        let way = self.servers[path].link.rtt / 2;
+        self.to_client(way, Message::Answer { status });
+    }
+
+    fn start(&mut self, path: usize) {
+        let server = &mut self.servers[path];
+        if server.sending || server.dead || self.now < server.frozen_until || self.now < server.hung_until {
+            return;
+        }
+        let Some(at) = server.jobs.iter().position(|job| job.2 != u64::MAX) else { return };
+        if at > 0 {
+            let job = server.jobs.remove(at).unwrap();
+            server.jobs.push_front(job);
+        }
+        let job = &server.jobs[0];
+        let len = CHUNK.min(job.1.end().value() - job.2);
+        server.sending = true;
+        let turn = server.turn;
+        let time = Duration::from_secs_f64(len as f64 / server.link.rate as f64);
+        self.after(time, Event::Sent(path, turn));
+    }
+
+    fn sent(&mut self, path: usize, turn: u64) {
+        let order = self.lab.order;
+        let server = &mut self.servers[path];
+        if server.dead || server.turn != turn {
+            return;
+        }
+        server.sending = false;
+        let active = server.jobs.iter().position(|job| job.2 != u64::MAX);
+        if let Some(mut job) = active.and_then(|at| server.jobs.remove(at)) {
+            let end = (job.2 + CHUNK).min(job.1.end().value());
+            let data = Message::Data {
+                path,
+                id: job.0,
+                range: range(job.2, end),
+                promised: job.1,
+            };
+            job.2 = end;
+            if end < job.1.end().value() {
+                match order {
+                    Order::OneByOne => server.jobs.push_front(job),
+                    Order::InTurns => server.jobs.push_back(job),
+                }
+            }
+            let way = server.link.rtt / 2;
+            self.to_client(way, data);
+        }
+        self.start(path);
+    }
+
+    fn to_client(&mut self, way: Duration, message: Message) {
+        if self.now < self.outage_until {
+            // Lost, and sent again when the network is back.
+            let wait = self.outage_until.since(self.now) + way;
+            self.after(wait + way, Event::AtClient(message));
+        } else {
+            self.after(way, Event::AtClient(message));
+        }
+    }
+
+    fn from_client(&mut self, way: Duration, event: Event) {
+        let wait = self.outage_until.since(self.now);
+        self.after(wait + way, event);
+    }
+
+    // ---- client
+
+    fn heard(&mut self, path: usize) {
+        self.paths[path].heard = self.now;
+        if self.paths[path].state == PathState::Suspect {
+            self.paths[path].state = PathState::Live;
+            self.promises.path_healed(PathId::new(path as u16), self.now);
+            self.status(path);
+        }
+    }
+
+    fn at_client(&mut self, message: Message) {
+        match message {
+            Message::Order { path, id, range } => {
+                if self.paths[path].state == PathState::Gone {
+                    return;
+                }
+                self.promises.record(PathId::new(path as u16), id, self.stream, range, self.now);
+                // Owing begins now; before it silence was allowed.
+                self.paths[path].heard = self.paths[path].heard.max(self.now);
+                let mut way = self.servers[path].link.rtt / 2;
+                if self.paths[path].state == PathState::Dialing {
+                    way += self.servers[path].link.rtt;
+                }
+                self.from_client(way, Event::AtServer(path, Message::Order { path, id, range }));
+            }
+            Message::Revoke { path, id } => {
+                self.promises.revoke(PathId::new(path as u16), id, self.now);
+                let way = self.servers[path].link.rtt / 2;
+                self.from_client(way, Event::AtServer(path, Message::Revoke { path, id }));
+            }
+            Message::Remove { path } => {
+                self.paths[path].state = PathState::Gone;
+                self.promises.path_gone(PathId::new(path as u16), self.now);
+                self.servers[path].dead = true;
+            }
+            Message::Answer { status } => {
+                let path = usize::from(status.path.value());
+                self.heard(path);
+                self.promises.handle_status(status.path, status.delegation, status.state, self.now);
+                let way = self.lab.primary_rtt / 2;
+                self.from_client(way, Event::AtPrimary(Message::Answer { status }));
+            }
+            Message::Reset { path, id } => self.reset_arrived(path, id),
+            Message::Data { path, id, range, promised } => self.data(path, id, range, promised),
+            _ => {}
+        }
+        self.drain_client();
+    }
+
+    fn reset_arrived(&mut self, path: usize, id: DelegationId) {
+        let promised = self.promised_range(id);
+        let missing: Vec<ByteRange> =
+            promised.map(|range| self.have.missing_in(range).collect()).unwrap_or_default();
+        let path = PathId::new(path as u16);
+        self.promises.handle_end(path, id, &missing, GapReason::Reset, self.now);
+    }
+
+    fn promised_range(&self, id: DelegationId) -> Option<ByteRange> {
+        self.ordered.get(&id).copied()
+    }
+
+    fn data(&mut self, path: usize, id: DelegationId, bytes: ByteRange, promised: ByteRange) {
+        if self.paths[path].state == PathState::Gone {
+            return;
+        }
+        self.heard(path);
+        if path == 0 {
+            self.promises.record(PathId::PRIMARY, id, self.stream, promised, self.now);
+        }
+        self.promises.handle_bytes(PathId::new(path as u16), id, bytes, self.now);
+        self.received[path] += bytes.len();
+        let new: Vec<ByteRange> = self.have.missing_in(bytes).collect();
+        for piece in new {
+            self.held.insert(piece, path);
+            self.have.insert(piece);
+        }
+        self.progress_due = true;
+        if self.lab.reader.is_none() {
+            self.read_to(self.contiguous());
+        }
+        let total = self.have.total_len();
+        if total * 100 >= self.lab.size * 99 && self.ninety_nine.is_none() {
+            self.ninety_nine = Some(self.now);
+        }
+        if total == self.lab.size && self.lab.reader.is_none() {
+            self.finished = Some(self.now);
+        }
+    }
+
+    fn contiguous(&self) -> u64 {
+        match self.have.first() {
+            Some(first) if first.start() == Offset::ZERO => first.end().value(),
+            _ => 0,
+        }
+    }
+
+    fn read_some(&mut self) {
+        let Some(rate) = self.lab.reader else { return };
+        let to = (self.read + rate / 1000).min(self.contiguous());
+        self.read_to(to);
+        if self.read == self.lab.size {
+            self.finished = Some(self.now);
+        }
+    }
+
+    fn read_to(&mut self, to: u64) {
+        if to == self.read {
+            return;
+        }
+        if self.read > 0 {
+            self.stall = self.stall.max(self.now.since(self.last_read));
+        }
+        self.last_read = self.now;
+        self.read = to;
+        let window = to + self.lab.window;
+        if window - self.window_told >= self.lab.window / 8 {
+            self.window_told = window;
+            let way = self.lab.primary_rtt / 2;
+            let offset = Offset::new(window).unwrap();
+            self.from_client(way, Event::AtPrimary(Message::Window(offset)));
+        }
+    }
+
+    fn drain_client(&mut self) {
+        loop {
+            let contiguous = self.contiguous();
+            let missing: Vec<ByteRange> =
+                self.have.missing_in(range(0, self.lab.size)).take(64).collect();
+            let view = StreamView {
+                read_offset: Offset::new(self.read).unwrap(),
+                contiguous_end: Offset::new(contiguous).unwrap(),
+                missing: &missing,
+                waiting: self.read == contiguous && !missing.is_empty(),
+            };
+            match self.promises.poll(self.stream, &view, self.now) {
+                Some(GapAction::Report(gap)) => {
+                    self.progress();
+                    let way = self.lab.primary_rtt / 2;
+                    self.from_client(way, Event::AtPrimary(Message::Gap(gap)));
+                }
+                Some(GapAction::GiveUp { offset, len, .. }) => {
+                    self.missing = Some((offset.value(), len));
+                    return;
+                }
+                _ => break,
+            }
+        }
+        if let Some((due, _)) = self.promises.poll_timeout()
+            && self.client_timer.is_none_or(|armed| due < armed || armed <= self.now)
+        {
+            self.client_timer = Some(due.max(self.now));
+            self.at(due.max(self.now), Event::Timer);
+        }
+    }
+
+    fn progress(&mut self) {
+        let contiguous = Offset::new(self.contiguous()).unwrap();
+        let held = self
+            .held
+            .iter_in(range(contiguous.value(), self.lab.size.max(contiguous.value())))
+            .filter(|(range, _)| range.start() > contiguous)
+            .take(32)
+            .map(|(range, path)| HeldRange { range, path: PathId::new(path as u16) })
+            .collect();
+        let progress = StreamProgress {
+            stream: self.stream,
+            read_offset: Offset::new(self.read).unwrap(),
+            contiguous_end: contiguous,
+            held,
+            reader_waiting: self.read == contiguous.value(),
+        };
+        let way = self.lab.primary_rtt / 2;
+        self.from_client(way, Event::AtPrimary(Message::Progress(progress)));
+    }
+
+    fn status(&mut self, path: usize) {
+        let id = PathId::new(path as u16);
+        let work = self.promises.work(id, self.now);
+        let rtt = self.servers[path].link.rtt.as_micros() as u64;
+        let status = PathStatus {
+            path: id,
+            epoch: kwik_proto::Epoch::FIRST,
+            state: self.paths[path].state,
+            reason: None,
+            smoothed_rtt_us: if self.paths[path].state == PathState::Dialing { 0 } else { rtt },
+            rtt_variation_us: rtt / 8,
+            received_bytes: work.received_bytes,
+            busy_us: work.busy.as_micros() as u64,
+        };
+        if self.paths[path].epoch_reported == Some(status) {
+            return;
+        }
+        self.paths[path].epoch_reported = Some(status);
+        let way = self.lab.primary_rtt / 2;
+        self.from_client(way, Event::AtPrimary(Message::Status(status)));
+    }
+
+    fn report(&mut self) {
+        if self.progress_due {
+            self.progress_due = false;
+            self.progress();
+        }
+        for path in 0..self.servers.len() {
+            let owes = self.promises.owes(PathId::new(path as u16));
+            if owes || self.paths[path].epoch_reported.is_none() {
+                self.judge_path(path, owes);
+                self.status(path);
+            }
+        }
+        self.drain_client();
+    }
+
+    /// The path clock: neither byte nor Pong.
+    fn judge_path(&mut self, path: usize, owes: bool) {
+        let rtt = self.servers[path].link.rtt;
+        let silent = self.now.since(self.paths[path].heard);
+        match self.paths[path].state {
+            PathState::Live if path > 0 && owes && silent >= (rtt * 3).max(ms(250)) => {
+                self.suspects += 1;
+                self.paths[path].state = PathState::Suspect;
+                self.paths[path].suspect_since = self.now;
+                self.progress();
+                self.promises.path_suspect(PathId::new(path as u16), self.now);
+            }
+            _ => {}
+        }
+    }
+
+    fn ping(&mut self) {
+        self.pings += 1;
+        for path in 0..self.servers.len() {
+            let server = &self.servers[path];
+            let answers = !server.dead && self.now >= server.frozen_until;
+            let reachable = self.now >= self.outage_until && self.now >= self.stopped_until;
+            if answers && reachable && self.paths[path].state != PathState::Dialing {
+                if self.paths[path].state != PathState::Gone {
+                    self.heard(path);
+                }
+            } else if self.paths[path].state == PathState::Suspect {
+                let patience = (server.link.rtt * 12).max(Duration::from_secs(3));
+                if self.now.since(self.paths[path].suspect_since) >= patience {
+                    self.paths[path].state = PathState::Gone;
+                    self.promises.path_gone(PathId::new(path as u16), self.now);
+                    self.status(path);
+                }
+            }
+        }
+        self.after(ms(50), Event::Ping);
+    }
+
+    // ---- primary
+
+    fn at_primary(&mut self, message: Message) {
+        let now = self.now;
+        match message {
+            Message::Progress(progress) => self.scheduler.handle_progress(&progress, now),
+            Message::Status(status) => self.scheduler.handle_path_status(&status, now),
+            Message::Gap(gap) => self.scheduler.handle_gap(&gap, now),
+            Message::Answer { status } => self.scheduler.handle_status(&status, now),
+            Message::Window(offset) => self.scheduler.handle_window(self.stream, offset, now),
+            _ => {}
+        }
+        self.drain_primary();
+    }
+
+    fn drain_primary(&mut self) {
+        let way = self.lab.primary_rtt / 2;
+        while let Some(decision) = self.scheduler.poll(self.now) {
+            self.orders += 1;
+            match decision {
+                Decision::Delegate { path, delegation } => {
+                    let (path, id, range) = (usize::from(path.value()), delegation.id, delegation.range);
+                    assert!(range.end().value() <= self.window_told, "beyond the window");
+                    self.ordered.insert(id, range);
+                    self.to_client(way, Message::Order { path, id, range });
+                }
+                Decision::SupplyLocally { range, id, .. } => {
+                    self.ordered.insert(id, range);
+                    self.at_server(0, Message::Order { path: 0, id, range });
+                }
+                Decision::CancelLocal { id } => self.at_server(0, Message::Revoke { path: 0, id }),
+                Decision::Revoke { path, delegation, .. } => {
+                    let path = usize::from(path.value());
+                    self.to_client(way, Message::Revoke { path, id: delegation });
+                }
+                Decision::GiveUp { .. } => self.gave_up = true,
+                other => panic!("{other:?}"),
+            }
+        }
+        while let Some(event) = self.scheduler.poll_event() {
+            self.told.push(event);
+        }
+        if let Some(due) = self.scheduler.poll_timeout()
+            && self.primary_timer.is_none_or(|armed| due < armed || armed <= self.now)
+        {
+            assert!(due > self.now, "a timer in the past");
+            self.primary_timer = Some(due);
+            self.at(due, Event::Timer);
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let now = self.now;
+        match fault {
+            Fault::Dies(path) => self.servers[path].dead = true,
+            Fault::Freezes(path, time) => self.pause(path, |server| server.frozen_until = now + time, time),
+            Fault::DiskHangs(path, time) => self.pause(path, |server| server.hung_until = now + time, time),
+            Fault::Refuses(path, reason) => self.servers[path].refuses = Some(reason),
+            Fault::Rate(path, rate) => self.servers[path].link.rate = rate,
+            Fault::Resets(path) => {
+                let server = &mut self.servers[path];
+                if server.dead || now < server.frozen_until {
+                    return;
+                }
+                let jobs = std::mem::take(&mut server.jobs);
+                let way = server.link.rtt / 2;
+                for (id, ..) in jobs {
+                    self.to_client(way, Message::Reset { path, id });
+                }
+            }
+            Fault::Outage(time) => self.outage_until = now + time,
+            Fault::ClientStops(time) => {
+                if !time.is_zero() {
+                    self.stopped_until = now + time;
+                    self.after(time, Event::Fault(Fault::ClientStops(Duration::ZERO)));
+                } else if now >= self.stopped_until {
+                    // The path clock re-arms after a long sleep.
+                    for path in &mut self.paths {
+                        path.heard = now;
+                    }
+                    self.drain_client();
+                    let stopped = std::mem::take(&mut self.stopped);
+                    stopped.into_iter().for_each(|message| self.at_client(message));
+                }
+            }
+            Fault::Removed(path) => {
+                self.scheduler.remove_path(PathId::new(path as u16), now);
+                self.to_client(self.lab.primary_rtt / 2, Message::Remove { path });
+                self.drain_primary();
+            }
+            Fault::Pending(path, time) => {
+                if time.is_zero() {
+                    self.ready(path);
+                } else {
+                    self.servers[path].pending_until = now + time;
+                    self.after(time, Event::Fault(Fault::Pending(path, Duration::ZERO)));
+                }
+            }
+        }
+    }
+
+    /// A server that could not yet now can.
+    fn ready(&mut self, path: usize) {
+        let ids = std::mem::take(&mut self.servers[path].waiting);
+        for id in ids {
+            let job = self.servers[path].jobs.iter_mut().find(|job| job.0 == id);
+            if let Some(job) = job {
+                job.2 = job.1.start().value();
+                self.answer(path, id, DelegationState::Accepted);
+            }
+        }
+        self.start(path);
+    }
+
+    fn pause(&mut self, path: usize, set: impl FnOnce(&mut Server), time: Duration) {
+        let server = &mut self.servers[path];
+        set(server);
+        server.turn += 1;
+        server.sending = false;
+        let turn = server.turn;
+        self.after(time, Event::Wake(path, turn));
+    }
+
+    fn outcome(mut self) -> Outcome {
+        let end = self.finished.unwrap_or(self.now);
+        if self.finished.is_none() {
+            self.stall = self.stall.max(self.now.since(self.last_read));
+        }
+        let stats = self.scheduler.stats();
+        let last = self.ninety_nine.map_or(0.0, |at| end.since(at).as_secs_f64());
+        let received: u64 = self.received.iter().sum();
+        Outcome {
+            complete: self.have.total_len() == self.lab.size,
+            gave_up: self.gave_up,
+            missing: self.missing,
+            seconds: end.elapsed().as_secs_f64(),
+            stall: self.stall,
+            redundant: received - self.have.total_len(),
+            last_percent: last,
+            size: self.lab.size,
+            orders: self.orders,
+            received: self.received,
+            repairs: stats.repairs,
+            hedges: stats.hedges,
+            end_game_copies: stats.end_game_copies,
+            told: self.told,
+            suspects: self.suspects,
+        }
+    }
+}
