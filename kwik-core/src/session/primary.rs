@@ -238,7 +238,7 @@ impl PrimarySession {
             .collect();
         for id in over {
             self.lingering.remove(&id);
-            self.act(StreamAction::Stopped(id, super::application_code(ErrorCode::PathTimeout)));
+            self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
         }
     }
 

@@ -7,8 +7,9 @@ use kwik_proto::frame::{
 use kwik_proto::{ByteRange, DelegationId, Initiator, Offset, PathId, StreamId};
 
 use super::{ClientSession, Output};
+use crate::conflict::{Conflict, ConflictPolicy};
 use crate::mapping::{MappingError, ResyncStep, UnknownStream, takes_contributions};
-use crate::session::streams::Known;
+use crate::session::streams::{Known, StreamAction};
 use crate::stream::{ReceiveHalf, SourceKey};
 use crate::time::Instant;
 
@@ -339,6 +340,27 @@ impl ClientSession {
             .filter(|(_, entry)| feeds(entry))
             .max_by_key(|(_, entry)| entry.next)
             .map(|((path, _), _)| *path)
+    }
+
+    /// Two sources differ. Under [`ConflictPolicy::Reject`](crate::conflict::ConflictPolicy::Reject) the loser of
+    /// the primary's judgement is isolated.
+    pub fn handle_conflict(&mut self, stream: Option<StreamId>, conflict: Conflict) {
+        let (Some(id), ConflictPolicy::Reject) = (stream, self.config.conflict_policy) else {
+            return;
+        };
+        if !conflict.rival.is_primary() {
+            self.act(StreamAction::Isolate(id, conflict.rival));
+        }
+    }
+
+    /// Whether others than the primary's public carrier may send on the stream.
+    pub fn has_sources(&self, id: StreamId) -> bool {
+        self.watches.contains_key(&id)
+    }
+
+    /// New bytes of streams that are over, by path.
+    pub fn delivered(&self) -> impl Iterator<Item = (PathId, u64)> + '_ {
+        self.delivered.iter().map(|(path, bytes)| (*path, *bytes))
     }
 
     /// New bytes that each path brought to readers, the primary's public carriers included.

@@ -132,7 +132,7 @@ impl ClientSession {
 
     fn give_up(&mut self, id: StreamId, offset: Offset, len: u64) {
         self.act(StreamAction::Fail(id, Failure::Missing { offset, len }));
-        self.streams.stop(id, crate::session::application_code(ErrorCode::PathTimeout));
+        self.streams.stop(id, ErrorCode::PathTimeout.quic_code());
         self.close_sources(id, false);
     }
 

@@ -1,0 +1,154 @@
+//! How a client is set up.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+use kwik_core::conflict::ConflictPolicy;
+use kwik_core::path::policy::PathPolicy;
+use kwik_core::session::SessionConfig;
+use kwik_io::endpoint::EndpointLimits;
+use kwik_io::env::Env;
+use kwik_io::tls::{Pin, Trust};
+use kwik_io::worker::Placement;
+
+use crate::Client;
+
+/// Why a client could not be set up. The caller's fault, or the machine's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The local address can't be read.
+    #[error("the local address {address:?} is not an address: {error}")]
+    Address {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+    /// The machine gives no thread or event queue.
+    #[error("no worker could be started: {0}")]
+    Workers(#[from] io::Error),
+}
+
+/// Sets up a [`Client`].
+#[derive(Clone, Debug)]
+pub struct Builder {
+    pub(crate) trust: Trust,
+    pub(crate) local: Option<SocketAddr>,
+    pub(crate) placement: Placement,
+    pub(crate) limits: EndpointLimits,
+    pub(crate) session: SessionConfig,
+    pub(crate) env: Option<Env>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            trust: Trust::System,
+            local: None,
+            placement: Placement::default(),
+            limits: EndpointLimits::default(),
+            session: SessionConfig::default(),
+            env: None,
+        }
+    }
+}
+
+impl Builder {
+    /// Whom to trust as primary: a PEM text with CA certificates, a [`Pin`], or a [`Trust`]. Default: the system's CAs.
+    ///
+    /// # Errors
+    /// None at present: what is wrong with a certificate is said by [`Client::connect`].
+    pub fn with_tls(mut self, trust: impl IntoTrust) -> Result<Self, StartError> {
+        self.trust = trust.into_trust();
+        Ok(self)
+    }
+
+    /// The local address of the connections to primaries. Default: any, port 0.
+    ///
+    /// # Errors
+    /// [`StartError::Address`].
+    pub fn with_io(mut self, address: &str) -> Result<Self, StartError> {
+        let resolved = address
+            .to_socket_addrs()
+            .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it names no address")));
+        let named = |error| StartError::Address { address: address.into(), error };
+        self.local = Some(resolved.map_err(named)?);
+        Ok(self)
+    }
+
+    /// Threads for connections and sessions. Default: one per core, at least two.
+    #[must_use]
+    pub fn with_workers(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// What to do when two sources of a stream disagree. Default: the first wins.
+    #[must_use]
+    pub fn with_conflict_policy(mut self, policy: ConflictPolicy) -> Self {
+        self.session.conflict_policy = policy;
+        self
+    }
+
+    /// How long a reader waits for bytes that nobody promises. Default 10 s.
+    #[must_use]
+    pub fn with_gap_timeout(mut self, timeout: Duration) -> Self {
+        self.session.gap_timeout = timeout;
+        self
+    }
+
+    /// Where primaries may send this client. Default: see [`PathPolicy`].
+    #[must_use]
+    pub fn with_path_policy(mut self, policy: PathPolicy) -> Self {
+        self.session.path_policy = policy;
+        self
+    }
+
+    /// Bytes that may be promised to senders at a time, per session. Default 128 MiB.
+    #[must_use]
+    pub fn with_session_budget(mut self, bytes: u64) -> Self {
+        self.session.session_budget = bytes;
+        self
+    }
+
+    /// How long a handshake may take. Default 10 s.
+    #[must_use]
+    pub fn with_dial_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.handshake = timeout;
+        self
+    }
+
+    /// Starts the client. Needs no runtime.
+    ///
+    /// # Errors
+    /// [`StartError::Workers`].
+    pub fn start(self) -> Result<Client, StartError> {
+        Client::start(self)
+    }
+}
+
+/// What [`Builder::with_tls`] takes.
+pub trait IntoTrust {
+    /// Whom to trust.
+    fn into_trust(self) -> Trust;
+}
+
+impl IntoTrust for &str {
+    fn into_trust(self) -> Trust {
+        Trust::ca(self)
+    }
+}
+
+impl IntoTrust for Pin {
+    fn into_trust(self) -> Trust {
+        Trust::Pin(self)
+    }
+}
+
+impl IntoTrust for Trust {
+    fn into_trust(self) -> Trust {
+        self
+    }
+}

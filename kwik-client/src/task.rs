@@ -1,0 +1,392 @@
+//! The session's task: it feeds the core what happens and carries out what the core says.
+
+mod carriers;
+mod dial;
+mod report;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwik_core::session::ClientSession;
+use kwik_core::session::client::Output;
+use kwik_core::session::config::SessionConfig;
+use kwik_io::control::PushError;
+use kwik_io::endpoint::{ClientEndpoints, Dialled};
+use kwik_io::env::Env;
+use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
+use kwik_io::pump::{CarrierControl, CarrierEvent};
+use kwik_io::session::{Open, Request, Requests, requests};
+use kwik_io::sign::ConfirmationKey;
+use kwik_io::stream::{ServiceList, StreamHalf, Watch, application, connection};
+use kwik_io::table::{Left, StreamTable};
+use kwik_io::tls::Trust;
+use kwik_io::worker::{Worker, Workers};
+use kwik_proto::frame::{ControlFrame, ErrorCode};
+use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::client::ConnectError;
+use crate::session::ClientRequest;
+use crate::{Connect, Session};
+
+/// Control frames, and carriers' events, that wait for the task. A path waits while they do.
+const INBOX: usize = 256;
+/// How often the measured round trips are told to the core.
+const MEASURE: Duration = Duration::from_millis(50);
+
+/// What the sessions of a client share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) workers: Workers,
+    pub(crate) secondaries: ClientEndpoints,
+    pub(crate) config: SessionConfig,
+    pub(crate) trust: Trust,
+    pub(crate) dial_time: Duration,
+}
+
+/// A secondary that was dialled, or why not.
+struct DialOutcome {
+    path: PathId,
+    epoch: Epoch,
+    result: Result<(Link, [u8; 64]), (ErrorCode, String)>,
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    core: ClientSession,
+    table: StreamTable,
+    primary: Option<Link>,
+    remote: SocketAddr,
+    secondaries: BTreeMap<PathId, Link>,
+    dials: BTreeMap<PathId, AbortHandle>,
+    key: Arc<ConfirmationKey>,
+    controls: BTreeMap<(PathId, u64), (CarrierControl, Option<StreamId>)>,
+    requests: Requests<ClientRequest>,
+    inbox: Inbox,
+    dialled: mpsc::Sender<DialOutcome>,
+    pumps: JoinSet<()>,
+    services: ServiceList,
+    peak_buffer: u64,
+    repairs: u64,
+}
+
+/// Sets a session up on a connection to its primary. Runs on `worker`.
+pub(crate) async fn start(
+    shared: Arc<Shared>,
+    worker: Worker,
+    dialled: Dialled,
+    connect: Connect,
+) -> Result<Session, ConnectError> {
+    let Dialled { mut connection, stats, .. } = dialled;
+    let local = connection.local_addr().map_err(connection::Error::from)?;
+    let control = connection.open_bidirectional_stream().await.map_err(connection::Error::from)?;
+    let (links, link_events) = mpsc::channel(INBOX);
+    let (carriers, carrier_events) = mpsc::channel(INBOX);
+    let inbox = Inbox { links, carriers };
+    let primary =
+        Link::start(PathId::PRIMARY, Epoch::FIRST, connection, control, stats, inbox.clone());
+    let (asker, requests) = requests();
+    let services = ServiceList::default();
+    let (table, incomings) = StreamTable::new(shared.env.clone(), services.clone());
+    let (dial_results, dials) = mpsc::channel(INBOX);
+    let key = Arc::new(ConfirmationKey::generate(&shared.env));
+    let seed = u64::from_le_bytes(shared.env.random());
+    let remote = connect.address();
+    let core = ClientSession::new(shared.config.clone(), remote, key.public(), seed);
+    let task = Task {
+        core,
+        table,
+        primary: Some(primary),
+        remote,
+        secondaries: BTreeMap::new(),
+        dials: BTreeMap::new(),
+        key,
+        controls: BTreeMap::new(),
+        requests,
+        inbox,
+        dialled: dial_results,
+        pumps: JoinSet::new(),
+        services,
+        peak_buffer: 0,
+        repairs: 0,
+        shared,
+    };
+    worker.spawn(task.run(link_events, carrier_events, dials));
+    let name = connect.server_name().map(str::to_owned);
+    Ok(Session::new(asker, incomings, local, remote, name))
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut links: mpsc::Receiver<FromLink>,
+        mut carriers: mpsc::Receiver<CarrierEvent>,
+        mut dials: mpsc::Receiver<DialOutcome>,
+    ) {
+        let mut due = Vec::new();
+        let mut measure = tokio::time::interval(MEASURE);
+        let mut attended = true;
+        self.carry_out();
+        while self.primary.is_some() {
+            let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
+            let services = self.services.clone();
+            tokio::select! {
+                biased;
+                Some(event) = links.recv() => self.handle_link(event),
+                Some(outcome) = dials.recv() => self.handle_dialled(outcome),
+                Some(event) = carriers.recv() => self.handle_carrier(event),
+                () = services.wait(&mut due) => self.service(&mut due),
+                request = self.requests.requests.recv(), if attended => match request {
+                    Some(request) => self.handle_request(request),
+                    None => attended = false,
+                },
+                Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
+                _ = measure.tick() => self.measure(),
+                () = sleep_until(timeout) => {
+                    self.measure();
+                    self.core.handle_timeout(self.shared.env.now());
+                }
+                Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => {}
+            }
+            self.carry_out();
+            if !attended && self.core.is_idle() {
+                self.core.close(ErrorCode::None, None, "");
+                self.carry_out();
+            }
+        }
+    }
+
+    fn handle_link(&mut self, from: FromLink) {
+        let FromLink { path, epoch, event } = from;
+        let now = self.shared.env.now();
+        match event {
+            LinkEvent::Frame(frame) => self.core.handle_control(path, epoch, frame, now),
+            LinkEvent::BadFrame(error) if path.is_primary() => {
+                self.core.close(ErrorCode::FrameEncoding, None, &error.to_string());
+            }
+            LinkEvent::BadFrame(error) => {
+                let code = ErrorCode::FrameEncoding;
+                self.core.handle_lost(path, epoch, code, &error.to_string(), now);
+            }
+            LinkEvent::Lost(error) if path.is_primary() => {
+                self.requests.ending.set(error);
+                self.core.handle_primary_lost(&error.to_string());
+            }
+            LinkEvent::Lost(error) => {
+                let code = ErrorCode::Unreachable;
+                self.core.handle_lost(path, epoch, code, &error.to_string(), now);
+            }
+        }
+    }
+
+    fn handle_request(&mut self, request: Request<ClientRequest>) {
+        match request {
+            Request::Open(open) => {
+                let served = match self.requests.must_wait(open.kind) {
+                    true => Err(open),
+                    false => self.serve(open),
+                };
+                if let Err(open) = served {
+                    self.requests.wait(open);
+                }
+            }
+            Request::Other(ClientRequest::Metrics(reply)) => {
+                let _ = reply.send(self.metrics());
+            }
+            Request::Other(ClientRequest::Ping) => {
+                if let Some(primary) = &mut self.primary {
+                    // Fails only with the connection, which its acceptor reports.
+                    let _ = primary.connection_mut().ping();
+                }
+            }
+        }
+    }
+
+    fn handle_close(&mut self) {
+        let code = *self.requests.close.borrow_and_update();
+        if let Some(code) = code {
+            let location = connection::Location::Local;
+            self.requests.ending.set(connection::Error::application(code, location));
+            self.core.close(ErrorCode::None, Some(code.into()), "closed by the application");
+        }
+    }
+
+    /// Halves that pumps or the application changed.
+    fn service(&mut self, due: &mut Vec<StreamHalf>) {
+        for half in due.drain(..) {
+            match half {
+                StreamHalf::Receive(id) => self.service_receive(id),
+                StreamHalf::Send(id) => self.service_send(id),
+            }
+        }
+    }
+
+    fn service_receive(&mut self, id: StreamId) {
+        let Some(receive) = self.table.receive(id).cloned() else { return };
+        let now = self.shared.env.now();
+        if let Some(code) = receive.stop_code() {
+            self.core.stop_stream(id, code.into());
+        }
+        let core = &mut self.core;
+        let peak = receive.service(|half| {
+            core.service_stream(id, half, now);
+            half.peak_pinned()
+        });
+        self.peak_buffer = self.peak_buffer.max(peak);
+        if self.core.has_sources(id) {
+            receive.watch(Watch::Progress);
+        }
+    }
+
+    fn service_send(&mut self, id: StreamId) {
+        let Some(send) = self.table.send(id).cloned() else { return };
+        let status = send.status();
+        if let (Some(code), Some(size)) = (status.reset, status.final_size) {
+            self.core.reset_stream(id, code.into(), size);
+        }
+    }
+
+    /// Tells the core what QUIC measured.
+    fn measure(&mut self) {
+        let now = self.shared.env.now();
+        if let Some(primary) = &self.primary
+            && let (Some(rtt), Some(variation)) =
+                (primary.stats().smoothed_rtt(), primary.stats().rtt_variation())
+        {
+            self.core.handle_primary_rtt(rtt, variation, now);
+        }
+        for (path, link) in &self.secondaries {
+            let stats = link.stats();
+            if let (Some(rtt), Some(variation)) = (stats.smoothed_rtt(), stats.rtt_variation()) {
+                self.core.handle_path_rtt(*path, rtt, variation, now);
+            }
+            if let Some(at) = stats.last_datagram() {
+                self.core.handle_activity(*path, at, now);
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.core.poll_output(self.shared.env.now()) {
+            self.carry_out_one(output);
+        }
+    }
+
+    fn carry_out_one(&mut self, output: Output) {
+        match output {
+            Output::Send(path, frame) => self.send(path, &frame),
+            Output::Dial { path, epoch, target, token } => {
+                self.dial(path, epoch, target, token);
+            }
+            Output::ClosePath { path, epoch, code } => self.close_path(path, epoch, code),
+            Output::Stream(action) => {
+                let left = self.table.apply(action);
+                self.handle_left(left);
+            }
+            Output::Service(id) => self.service_receive(id),
+            Output::Reroute { path, carrier, route } => self.reroute(path, carrier, route),
+            Output::StopCarrier { path, carrier, code } => {
+                if let Some((control, _)) = self.controls.get(&(path, carrier)) {
+                    control.stop(code);
+                }
+            }
+            Output::Established => {}
+            Output::Close { code, application_code, reason } => {
+                self.end(code, application_code, &reason);
+            }
+            other => tracing::warn!(?other, "an output that this client does not know"),
+        }
+    }
+
+    fn handle_left(&mut self, left: Left) {
+        match left {
+            Left::Nothing => {}
+            Left::Service(id) => self.service_receive(id),
+            Left::Removed(_, halves) => {
+                if let Some(receive) = &halves.receive {
+                    let bytes = receive.inspect(|half| half.path_bytes().collect::<Vec<_>>());
+                    for (path, bytes) in bytes {
+                        self.core.handle_delivered(path, bytes);
+                    }
+                }
+            }
+            Left::Available(kind) => self.retry_opens(kind),
+        }
+    }
+
+    fn retry_opens(&mut self, kind: StreamKind) {
+        while let Some(open) = self.requests.retry(kind) {
+            if let Err(open) = self.serve(open) {
+                return self.requests.put_back(open);
+            }
+        }
+    }
+
+    /// Opens a stream for the application, unless the primary's limit is reached.
+    fn serve(&mut self, open: Open) -> Result<(), Open> {
+        match self.open(open.kind) {
+            Some(halves) => {
+                open.answer(halves);
+                Ok(())
+            }
+            None => Err(open),
+        }
+    }
+
+    fn send(&mut self, path: PathId, frame: &ControlFrame) {
+        if matches!(frame, ControlFrame::Gap(_)) {
+            self.repairs += 1;
+        }
+        let link =
+            if path.is_primary() { self.primary.as_ref() } else { self.secondaries.get(&path) };
+        let Some(link) = link else { return };
+        let relay = matches!(frame, ControlFrame::Relay(_));
+        if link.push(frame) == Err(PushError::Full) && !relay {
+            let (epoch, now) = (link.epoch(), self.shared.env.now());
+            let reason = "the control stream is full: its peer takes nothing";
+            if path.is_primary() {
+                self.core.close(ErrorCode::LimitExceeded, None, reason);
+            } else {
+                self.core.handle_lost(path, epoch, ErrorCode::LimitExceeded, reason, now);
+            }
+        }
+    }
+
+    fn end(&mut self, code: ErrorCode, application_code: Option<u64>, reason: &str) {
+        let remote = connection::Location::Remote;
+        let spoken = application_code.and_then(|code| application::Error::new(code).ok());
+        let closing = match (spoken, code) {
+            (Some(code), _) => code,
+            (None, ErrorCode::None) => application::Error::UNKNOWN,
+            (None, code) => application::Error::of_kwik(code),
+        };
+        let error = match (spoken, code) {
+            (None, ErrorCode::None) => connection::Error::closed(remote),
+            _ => connection::Error::application(closing, remote),
+        };
+        self.requests.ending.set(error);
+        let error = self.requests.ending.error().unwrap_or(error);
+        tracing::debug!(?code, reason, "session ended");
+        self.table.fail_all(error);
+        for (_, dial) in std::mem::take(&mut self.dials) {
+            dial.abort();
+        }
+        for (_, link) in std::mem::take(&mut self.secondaries) {
+            link.close(closing);
+        }
+        if let Some(primary) = self.primary.take() {
+            primary.close(closing);
+        }
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,191 @@
+//! Carriers of a session: opened for the application, routed by the core.
+
+use std::time::Duration;
+
+use kwik_core::session::client::{CarrierEnd as Ended, Route as CoreRoute};
+use kwik_core::stream::ReceiveError;
+use kwik_io::pump::{
+    Carrier, CarrierEnd, CarrierEvent, CarrierFault, ReceivePump, Route, RouteRequest, SendPump,
+};
+use kwik_io::stream::{SharedReceive, Watch};
+use kwik_io::table::Halves;
+use kwik_proto::frame::{CarrierKind, ErrorCode};
+use kwik_proto::{DecodeError, Epoch, PathId, StreamKind};
+
+use super::Task;
+
+impl Task {
+    /// Opens a stream of this end; its carrier follows when QUIC has credit.
+    pub(super) fn open(&mut self, kind: StreamKind) -> Option<Halves> {
+        let id = self.core.open_stream(kind)?;
+        self.carry_out();
+        let halves = self.table.halves(id)?.clone();
+        let mut connection = self.primary.as_ref()?.connection().clone();
+        let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
+        self.pumps.spawn(async move {
+            let Some(send) = pumped.send else { return };
+            match kind {
+                StreamKind::Bidirectional => {
+                    // Fails only with the connection, which its acceptor reports.
+                    let Ok(stream) = connection.open_bidirectional_stream().await else { return };
+                    let (receive, carrier) = stream.split();
+                    let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
+                    let back = ReceivePump::new(path, epoch, receive, events.clone());
+                    // The primary may take its time to answer.
+                    let back = back.with_header_timeout(Duration::MAX);
+                    tokio::join!(back.run(), SendPump::new(send, carrier, events).run());
+                }
+                StreamKind::Unidirectional => {
+                    let Ok(carrier) = connection.open_send_stream().await else { return };
+                    SendPump::new(send, carrier, events).run().await;
+                }
+            }
+        });
+        Some(halves)
+    }
+
+    pub(super) fn handle_carrier(&mut self, event: CarrierEvent) {
+        match event {
+            CarrierEvent::Route(request) => self.route(request),
+            CarrierEvent::Fault { carrier, fault } => self.handle_fault(&carrier, &fault),
+            CarrierEvent::Ended { carrier, end, .. } => self.handle_ended(&carrier, &end),
+            CarrierEvent::SendEnded { .. } => {}
+            other => tracing::warn!(?other, "a carrier's event that this client does not know"),
+        }
+    }
+
+    fn route(&mut self, request: RouteRequest) {
+        let RouteRequest { carrier, header, back, control, reply } = request;
+        let (path, id) = (carrier.path, carrier.id.0);
+        if !self.is_current(path, carrier.epoch) {
+            let _ = reply.send(Route::Refused(ErrorCode::PathRemoved));
+            return;
+        }
+        let now = self.shared.env.now();
+        let routed = self.core.handle_header(path, id, header, now);
+        // Streams that the header opened are made here.
+        self.carry_out();
+        let route = match routed {
+            Ok(Some(route)) => {
+                if let Some(back) = back
+                    && let Some(send) = self.table.send(route.stream).cloned()
+                {
+                    let events = self.inbox.carriers.clone();
+                    self.pumps.spawn(SendPump::new(send, back, events).run());
+                }
+                self.controls.insert((path, id), (control, Some(route.stream)));
+                self.receive_route(path, id, route, header.kind)
+            }
+            Ok(None) => {
+                self.controls.insert((path, id), (control, None));
+                Route::Drain
+            }
+            Err(code) => {
+                tracing::debug!(%path, carrier = id, ?code, ?header, "carrier refused");
+                Route::Refused(code)
+            }
+        };
+        let _ = reply.send(route);
+    }
+
+    fn receive_route(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        route: CoreRoute,
+        kind: CarrierKind,
+    ) -> Route {
+        let Some(receive) = self.table.receive(route.stream).cloned() else {
+            return Route::Refused(ErrorCode::StreamClosed);
+        };
+        let source = receive.update(|half| half.add_source(path, route.allowed));
+        self.core.handle_source(path, carrier, source);
+        if kind == CarrierKind::Contribution {
+            receive.watch(Watch::Progress);
+        }
+        Route::Receive { receive, source }
+    }
+
+    pub(super) fn reroute(&mut self, path: PathId, carrier: u64, route: CoreRoute) {
+        let kind = CarrierKind::Contribution;
+        let target = self.receive_route(path, carrier, route, kind);
+        if let Some((control, stream)) = self.controls.get_mut(&(path, carrier)) {
+            *stream = Some(route.stream);
+            control.reroute(target);
+        }
+    }
+
+    fn handle_fault(&mut self, carrier: &Carrier, fault: &CarrierFault) {
+        let (path, id) = (carrier.path, carrier.id.0);
+        tracing::info!(%path, carrier = id, ?fault, "fault on a carrier");
+        let now = self.shared.env.now();
+        let receive = self.receive_of(carrier);
+        match fault {
+            CarrierFault::Frame(DecodeError::StreamMismatch { .. }) => {
+                let core = &mut self.core;
+                match receive {
+                    Some(receive) => {
+                        receive.update(|half| core.handle_mismatch(path, id, Some(half), now));
+                    }
+                    None => core.handle_mismatch(path, id, None, now),
+                }
+                if let Some((control, _)) = self.controls.get(&(path, id)) {
+                    control.reroute(Route::Drain);
+                }
+            }
+            CarrierFault::Frame(_) => self.end_carrier(carrier, Ended::Faulty(ErrorCode::Checksum)),
+            CarrierFault::Conflict(conflict) => {
+                self.core.handle_conflict(carrier.header.map(|header| header.stream), *conflict);
+            }
+            other => tracing::warn!(?other, "a fault that this client does not know"),
+        }
+    }
+
+    fn handle_ended(&mut self, carrier: &Carrier, end: &CarrierEnd) {
+        let end = match end {
+            CarrierEnd::Finished => Ended::Finished,
+            CarrierEnd::NoFinalSize => Ended::Faulty(ErrorCode::FinalSize),
+            CarrierEnd::Reset { .. } | CarrierEnd::Stopped { .. } => Ended::Reset,
+            CarrierEnd::HeaderTimeout => Ended::Faulty(ErrorCode::HeaderMissing),
+            CarrierEnd::Decode(_) => Ended::Faulty(ErrorCode::FrameEncoding),
+            CarrierEnd::Insert(error) => Ended::Faulty(insert_code(error)),
+            CarrierEnd::Refused(code) => Ended::Faulty(*code),
+            _ => Ended::Lost,
+        };
+        self.end_carrier(carrier, end);
+        self.controls.remove(&(carrier.path, carrier.id.0));
+    }
+
+    fn end_carrier(&mut self, carrier: &Carrier, end: Ended) {
+        let (path, id) = (carrier.path, carrier.id.0);
+        if !self.is_current(path, carrier.epoch) {
+            return;
+        }
+        let now = self.shared.env.now();
+        let core = &mut self.core;
+        match self.table.receive_of(carrier) {
+            Some(receive) => {
+                receive.update(|half| core.handle_carrier_end(path, id, end, Some(half), now))
+            }
+            None => core.handle_carrier_end(path, id, end, None, now),
+        }
+    }
+
+    fn receive_of(&self, carrier: &Carrier) -> Option<SharedReceive> {
+        self.table.receive_of(carrier).cloned()
+    }
+
+    fn is_current(&self, path: PathId, epoch: Epoch) -> bool {
+        path.is_primary() || self.secondaries.get(&path).is_some_and(|link| link.epoch() == epoch)
+    }
+}
+
+fn insert_code(error: &ReceiveError) -> ErrorCode {
+    match error {
+        ReceiveError::FlowControl { .. } => ErrorCode::FlowControl,
+        ReceiveError::FinalSize { .. } => ErrorCode::FinalSize,
+        ReceiveError::NotGranted { .. } => ErrorCode::NotGranted,
+        ReceiveError::Conflict { .. } => ErrorCode::DataConflict,
+        _ => ErrorCode::LimitExceeded,
+    }
+}

@@ -1,0 +1,216 @@
+//! One connection of a session: its control stream, its carriers, and its end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kwik_proto::frame::ControlFrame;
+use kwik_proto::{Epoch, PathId};
+use s2n_quic::Connection;
+use s2n_quic::connection::{Handle, StreamAcceptor};
+use s2n_quic::stream::{BidirectionalStream, PeerStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::connection::ConnectionStats;
+use crate::control::{self, ControlError, ControlReader, ControlSender, PushError};
+use crate::pump::{CarrierEvent, ReceivePump};
+use crate::stream::{application, connection};
+
+/// How long the last frames of a control stream may take before its connection is closed over them.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Something that happened on a connection.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// A frame on the control stream.
+    Frame(ControlFrame),
+    /// The control stream carries what no frame is: the path is to be closed.
+    BadFrame(ControlError),
+    /// The connection is over.
+    Lost(connection::Error),
+}
+
+/// Which connection a [`LinkEvent`] is about.
+#[derive(Debug)]
+pub struct FromLink {
+    /// The path.
+    pub path: PathId,
+    /// Which connection of that path.
+    pub epoch: Epoch,
+    /// What happened.
+    pub event: LinkEvent,
+}
+
+/// Where a connection's events go: two bounded channels of the session's task. While one is full, the path waits.
+#[derive(Clone, Debug)]
+pub struct Inbox {
+    /// Control frames and ends.
+    pub links: mpsc::Sender<FromLink>,
+    /// Carriers.
+    pub carriers: mpsc::Sender<CarrierEvent>,
+}
+
+/// A connection of a session, as its task holds it. Dropping it ends its tasks and, with the last stream handle, the
+/// connection.
+#[derive(Debug)]
+pub struct Link {
+    path: PathId,
+    epoch: Epoch,
+    connection: Handle,
+    control: ControlSender,
+    stats: Arc<ConnectionStats>,
+    tasks: JoinSet<()>,
+}
+
+impl Link {
+    /// Takes a connection over, on the worker that this is called on. `control` is the first bidirectional stream.
+    pub fn start(
+        path: PathId,
+        epoch: Epoch,
+        connection: Connection,
+        control: BidirectionalStream,
+        stats: Arc<ConnectionStats>,
+        inbox: Inbox,
+    ) -> Self {
+        let (reader, sender, writer) = control::split(control);
+        let (connection, acceptor) = connection.split();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            // The reader, or the acceptor, notices why the stream failed.
+            let _ = writer.run().await;
+        });
+        Self::spawn(&mut tasks, path, epoch, reader, acceptor, inbox);
+        Self { path, epoch, connection, control: sender, stats, tasks }
+    }
+
+    /// As [`start`](Self::start), where the Hello was already read off the control stream.
+    pub fn resume(
+        path: PathId,
+        epoch: Epoch,
+        connection: (Handle, StreamAcceptor),
+        control: (ControlReader, ControlSender),
+        stats: Arc<ConnectionStats>,
+        inbox: Inbox,
+    ) -> Self {
+        let (connection, acceptor) = connection;
+        let (reader, sender) = control;
+        let mut tasks = JoinSet::new();
+        Self::spawn(&mut tasks, path, epoch, reader, acceptor, inbox);
+        Self { path, epoch, connection, control: sender, stats, tasks }
+    }
+
+    fn spawn(
+        tasks: &mut JoinSet<()>,
+        path: PathId,
+        epoch: Epoch,
+        reader: ControlReader,
+        acceptor: StreamAcceptor,
+        inbox: Inbox,
+    ) {
+        let links = inbox.links.clone();
+        tasks.spawn(read(path, epoch, reader, links));
+        tasks.spawn(accept(path, epoch, acceptor, inbox));
+    }
+
+    /// The path.
+    pub fn path(&self) -> PathId {
+        self.path
+    }
+
+    /// Which connection of the path.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Statistics of the connection.
+    pub fn stats(&self) -> &ConnectionStats {
+        &self.stats
+    }
+
+    /// The connection, to open streams on.
+    pub fn connection(&self) -> &Handle {
+        &self.connection
+    }
+
+    /// As [`connection`](Self::connection).
+    pub fn connection_mut(&mut self) -> &mut Handle {
+        &mut self.connection
+    }
+
+    /// Queues a frame.
+    ///
+    /// # Errors
+    /// See [`PushError`].
+    pub fn push(&self, frame: &ControlFrame) -> Result<(), PushError> {
+        self.control.push(frame)
+    }
+
+    /// Closes the connection with `code`, once what was pushed is acknowledged, after half a second at the latest.
+    pub fn close(self, code: application::Error) {
+        let Self { connection, control, tasks, .. } = self;
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(FAREWELL, control.flushed()).await;
+            connection.close(code.to_quic());
+            drop(tasks);
+        });
+    }
+}
+
+async fn read(
+    path: PathId,
+    epoch: Epoch,
+    mut reader: ControlReader,
+    links: mpsc::Sender<FromLink>,
+) {
+    loop {
+        let event = match reader.recv().await {
+            Ok(Some(frame)) => LinkEvent::Frame(frame),
+            // A peer that closes says so in frames; the acceptor learns of the connection's end.
+            Ok(None) | Err(ControlError::Stream(_)) => return,
+            Err(error) => LinkEvent::BadFrame(error),
+        };
+        let last = matches!(event, LinkEvent::BadFrame(_));
+        if links.send(FromLink { path, epoch, event }).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+async fn accept(path: PathId, epoch: Epoch, mut acceptor: StreamAcceptor, inbox: Inbox) {
+    // The pumps go with their path.
+    let mut pumps = JoinSet::new();
+    let error = loop {
+        tokio::select! {
+            biased;
+            Some(_) = pumps.join_next(), if !pumps.is_empty() => {}
+            accepted = acceptor.accept() => match accepted {
+                Ok(Some(stream)) => {
+                    let pump = pump_of(path, epoch, stream, inbox.carriers.clone());
+                    pumps.spawn(pump.run());
+                }
+                Ok(None) => break connection::Error::closed(connection::Location::Remote),
+                Err(error) => break error.into(),
+            },
+        }
+    };
+    // Pumps deliver what QUIC still holds for them before the session hears of the end.
+    while pumps.join_next().await.is_some() {}
+    let event = LinkEvent::Lost(error);
+    // Fails only if the session is gone, and then nobody wants to know.
+    let _ = inbox.links.send(FromLink { path, epoch, event }).await;
+}
+
+fn pump_of(
+    path: PathId,
+    epoch: Epoch,
+    stream: PeerStream,
+    events: mpsc::Sender<CarrierEvent>,
+) -> ReceivePump {
+    match stream {
+        PeerStream::Receive(receive) => ReceivePump::new(path, epoch, receive, events),
+        PeerStream::Bidirectional(stream) => {
+            let (receive, back) = stream.split();
+            ReceivePump::new(path, epoch, receive, events).with_back(back)
+        }
+    }
+}

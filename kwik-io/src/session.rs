@@ -1,0 +1,204 @@
+//! What an application asks of its session's task, whichever end it is.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use kwik_proto::StreamKind;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::stream::{application, connection};
+use crate::table::Halves;
+
+/// Requests of one application that wait for its session's task, at most. The application waits beyond it.
+const MAX_REQUESTS: usize = 256;
+/// Opens that wait for the peer's stream limit, at most. Beyond it an open fails with `StreamIdExhausted`.
+const MAX_WAITING_OPENS: usize = 4096;
+
+/// A request; `X` is what only one kind of session knows.
+#[derive(Debug)]
+pub enum Request<X> {
+    /// Open a stream.
+    Open(Open),
+    /// Something else.
+    Other(X),
+}
+
+/// A stream that the application wants.
+#[derive(Debug)]
+pub struct Open {
+    /// Which kind.
+    pub kind: StreamKind,
+    /// Where it goes.
+    pub reply: oneshot::Sender<Result<Halves, connection::Error>>,
+}
+
+/// Why and how a session ended, or that it did not.
+#[derive(Clone, Debug, Default)]
+pub struct Ending(Arc<OnceLock<connection::Error>>);
+
+impl Ending {
+    /// The first error wins.
+    pub fn set(&self, error: connection::Error) {
+        let _ = self.0.set(error);
+    }
+
+    /// The error that every later call returns.
+    pub fn error(&self) -> Option<connection::Error> {
+        self.0.get().copied()
+    }
+
+    fn or_closed(&self) -> connection::Error {
+        self.error().unwrap_or(connection::Error::closed(connection::Location::Local))
+    }
+}
+
+/// The application's side of a session's task. Cheap to clone; the session closes when all are dropped and no stream is
+/// open.
+#[derive(Debug)]
+pub struct Asker<X> {
+    requests: mpsc::Sender<Request<X>>,
+    close: watch::Sender<Option<application::Error>>,
+    ending: Ending,
+}
+
+impl<X> Clone for Asker<X> {
+    fn clone(&self) -> Self {
+        Self {
+            requests: self.requests.clone(),
+            close: self.close.clone(),
+            ending: self.ending.clone(),
+        }
+    }
+}
+
+/// The task's side.
+#[derive(Debug)]
+pub struct Requests<X> {
+    /// What was asked.
+    pub requests: mpsc::Receiver<Request<X>>,
+    /// The code that the application closed with.
+    pub close: watch::Receiver<Option<application::Error>>,
+    /// To be set when the session ends.
+    pub ending: Ending,
+    waiting: VecDeque<Open>,
+}
+
+/// Both sides of a session's requests.
+///
+/// ```
+/// use kwik_io::session::{Request, requests};
+/// use kwik_io::stream::connection;
+/// use kwik_proto::StreamKind;
+///
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let (asker, mut task) = requests::<()>();
+/// let open = tokio::spawn(async move { asker.open(StreamKind::Bidirectional).await });
+/// let Some(Request::Open(open_request)) = task.requests.recv().await else { panic!() };
+/// let error = connection::Error::IdleTimerExpired;
+/// open_request.reply.send(Err(error)).unwrap();
+/// assert_eq!(open.await.unwrap().unwrap_err(), error);
+/// # });
+/// ```
+pub fn requests<X>() -> (Asker<X>, Requests<X>) {
+    let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
+    let (close, closed) = watch::channel(None);
+    let ending = Ending::default();
+    let asker = Asker { requests: sender, close, ending: ending.clone() };
+    let requests = Requests { requests: receiver, close: closed, ending, waiting: VecDeque::new() };
+    (asker, requests)
+}
+
+impl<X> Asker<X> {
+    /// Opens a stream; waits while the peer's limit is reached.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn open(&self, kind: StreamKind) -> Result<Halves, connection::Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Open(Open { kind, reply })).await?;
+        answer.await.map_err(|_| self.ending.or_closed())?
+    }
+
+    /// Asks for something else, answered through a channel in `request`.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> X,
+    ) -> Result<T, connection::Error> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Request::Other(request(reply))).await?;
+        answer.await.map_err(|_| self.ending.or_closed())
+    }
+
+    async fn send(&self, request: Request<X>) -> Result<(), connection::Error> {
+        if let Some(error) = self.ending.error() {
+            return Err(error);
+        }
+        self.requests.send(request).await.map_err(|_| self.ending.or_closed())
+    }
+
+    /// Leaves a request without an answer; lost if the session is over, or 256 wait.
+    pub fn tell(&self, request: X) {
+        let _ = self.requests.try_send(Request::Other(request));
+    }
+
+    /// Closes the session with the application's code. Every stream fails.
+    pub fn close(&self, code: application::Error) {
+        self.close.send_if_modified(|closed| {
+            let first = closed.is_none();
+            closed.get_or_insert(code);
+            first
+        });
+    }
+
+    /// Waits until the session is over; why it is.
+    pub async fn closed(&self) -> connection::Error {
+        self.requests.closed().await;
+        self.ending.or_closed()
+    }
+
+    /// Why the session is over; `None` while it is not.
+    pub fn error(&self) -> Option<connection::Error> {
+        self.ending.error()
+    }
+}
+
+impl<X> Requests<X> {
+    /// Whether an open of that kind waits already: then a later one must not overtake it.
+    pub fn must_wait(&self, kind: StreamKind) -> bool {
+        self.waiting.iter().any(|open| open.kind == kind)
+    }
+
+    /// Keeps an open until [`retry`](Self::retry).
+    pub fn wait(&mut self, open: Open) {
+        if self.waiting.len() < MAX_WAITING_OPENS {
+            self.waiting.push_back(open);
+        } else {
+            let _ = open.reply.send(Err(connection::Error::StreamIdExhausted));
+        }
+    }
+
+    /// The first open of that kind that waits, if its application still does.
+    pub fn retry(&mut self, kind: StreamKind) -> Option<Open> {
+        self.waiting.retain(|open| !open.reply.is_closed());
+        let index = self.waiting.iter().position(|open| open.kind == kind)?;
+        self.waiting.remove(index)
+    }
+
+    /// Puts an open back that could still not be served.
+    pub fn put_back(&mut self, open: Open) {
+        self.waiting.push_front(open);
+    }
+}
+
+impl Open {
+    /// Hands a stream to the application; if it is gone, as if it was opened and dropped.
+    pub fn answer(self, halves: Halves) {
+        if let Err(Ok(halves)) = self.reply.send(Ok(halves)) {
+            drop(halves.receive.map(crate::stream::ReceiveStream::new));
+            drop(halves.send.map(crate::stream::SendStream::new));
+        }
+    }
+}
