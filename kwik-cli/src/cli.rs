@@ -6,9 +6,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::pin::Pin;
 use crate::size::ByteSize;
 use crate::url::KwikUrl;
+use kwik_client::Pin;
 
 #[cfg(test)]
 mod tests;

@@ -1,16 +1,19 @@
-//! The program `kwik`.
+//! The program `kwik`: serves files from several servers and fetches them as one stream.
 
 mod catalog;
 mod cli;
+mod connect;
 mod fetch;
+mod get;
 mod inbound;
+mod monitor;
 mod output;
-mod pin;
 mod progress;
 mod protocol;
 mod report;
 mod request_path;
 mod root;
+mod signals;
 mod size;
 mod source;
 mod state;
@@ -21,4 +24,69 @@ mod url;
 mod wire;
 mod writer;
 
-fn main() {}
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::cli::{Cli, Command};
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misused(&error),
+    };
+    log_to_stderr();
+    match run(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kwik: {}", one_line(&error));
+            FAILED.into()
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Get(args) => get::run(args).await,
+            _ => Ok(()),
+        }
+    });
+    // Long enough for a writing thread to remove its FILE.part, not for one that waits for a reader of a pipe.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    outcome
+}
+
+/// Help as it is; an error in one line.
+fn misused(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            // Nobody is left to be told that the terminal is gone.
+            let _ = error.print();
+        }
+        _ => eprintln!("kwik: {}", cli::usage_line(error)),
+    }
+    if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
+}
+
+/// The error and its causes; what came from elsewhere may have line ends.
+fn one_line(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace(char::is_control, " ")
+}
+
+/// What `KWIK_LOG` asks for (as `debug` or `kwik_server=trace`); otherwise nothing.
+fn log_to_stderr() {
+    use tracing_subscriber::EnvFilter;
+
+    if let Ok(filter) = EnvFilter::try_from_env("KWIK_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
+}

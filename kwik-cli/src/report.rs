@@ -63,8 +63,8 @@ pub(crate) struct StallReport {
     pub(crate) length: u64,
     /// The server that owed them; absent if nobody did.
     pub(crate) path: Option<String>,
-    /// What ended it.
-    pub(crate) ended_by: String,
+    /// The server that delivered them in the end; absent if the stream ended.
+    pub(crate) ended_by: Option<String>,
 }
 
 impl Report {

@@ -4,7 +4,6 @@ use std::fmt;
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::pin::decode_hex;
 use crate::root::{FileKey, OpenFile};
 
 /// Bytes that are read at once while hashing.
@@ -20,7 +19,14 @@ pub(crate) struct Tag(pub(crate) [u8; 32]);
 impl Tag {
     /// The tag in 64 hex digits.
     pub(crate) fn from_hex(hex: &str) -> Option<Self> {
-        decode_hex(hex).map(Self)
+        if hex.len() != 64 || !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            *byte = u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok()?;
+        }
+        Some(Self(bytes))
     }
 
     /// Hashes a file. Blocks; an error if the file changes meanwhile.

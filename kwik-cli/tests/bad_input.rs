@@ -47,9 +47,16 @@ fn a_misused_command_line_is_a_usage_error() {
 #[test]
 fn a_path_that_leaves_the_root_is_refused_before_anything_is_sent() {
     let dir = temp();
-    for path in
-        ["../secret", "a/../../secret", "%2e%2e/secret", "%2E%2E%2Fsecret", "/etc/passwd", "%2Fetc/passwd", "a%00b", ""]
-    {
+    for path in [
+        "../secret",
+        "a/../../secret",
+        "%2e%2e/secret",
+        "%2E%2E%2Fsecret",
+        "/etc/passwd",
+        "%2Fetc/passwd",
+        "a%00b",
+        "",
+    ] {
         let url = format!("kwik://127.0.0.1:1/{path}");
         let line = fail(kwik(dir.path()).args(["get", &url, "--pin", PIN, "-o", "out"]), 1);
         named(&line, &[&url]);
@@ -182,5 +189,4 @@ fn an_output_that_cannot_be_written_is_named() {
     let fleet = Fleet::start(0, &[("f", b"content")]);
     named(&fail(fleet.get("f").args(["-o", "no/such/dir/f"]), 1), &["no/such/dir/f"]);
     named(&fail(fleet.get("f").args(["-o", "root-primary"]), 1), &["root-primary", "directory"]);
-    
 }

@@ -11,7 +11,8 @@ use std::process::Stdio;
 use common::{Fleet, Server, bytes_by_path, content, kwik, last_object, root, succeed};
 use rustix::process::Signal;
 
-const SIZES: [(&str, usize); 4] = [("empty", 0), ("one", 1), ("small", 1 << 20), ("large", 64 << 20)];
+const SIZES: [(&str, usize); 4] =
+    [("empty", 0), ("one", 1), ("small", 1 << 20), ("large", 64 << 20)];
 
 fn files() -> Vec<(&'static str, Vec<u8>)> {
     SIZES.iter().map(|(name, len)| (*name, content(*len))).collect()

@@ -26,7 +26,7 @@ fn report() -> Report {
         offset: 147,
         length: 10,
         path: None,
-        ended_by: "arrival".into(),
+        ended_by: Some("127.0.0.1:1".into()),
     }];
     report
 }

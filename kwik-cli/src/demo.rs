@@ -1,0 +1,137 @@
+//! `kwik demo`.
+
+use std::fs;
+use std::io::{self, BufWriter, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use kwik_client::{Client, Trust};
+use kwik_server::{IdentityKey, PathSpec, ServerCertificate, ServerIdentity};
+
+use crate::catalog::Catalog;
+use crate::cli::DemoArgs;
+use crate::get::{print, transfer};
+use crate::output::Output;
+use crate::primary::{Primary, Share};
+use crate::progress::Show;
+use crate::protocol::Get;
+use crate::report::Report;
+use crate::request_path::RequestPath;
+use crate::root::Root;
+use crate::serve::{Running, Service};
+use crate::signals::Stop;
+use crate::size::ByteSize;
+use crate::tag::Tag;
+use crate::tag_cache::TagCache;
+use crate::tag_store::TagStore;
+
+/// The name of the file that the demo makes.
+const FILE: &str = "demo.bin";
+/// Any free port of this machine.
+const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Runs servers and a client in this process, moves a file and tells who sent how much.
+pub(crate) async fn run(args: &DemoArgs) -> anyhow::Result<()> {
+    let mut stop = Stop::listen()?;
+    let report = tokio::select! {
+        biased;
+        () = stop.wanted() => bail!("interrupted"),
+        report = show(args) => report?,
+    };
+    print(io::stdout(), &if args.json { report.to_json() } else { report.to_text("demo") })
+}
+
+async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
+    let dir = tempfile::Builder::new()
+        .prefix("kwik-demo-")
+        .tempdir()
+        .context("cannot make a directory for the demo; set TMPDIR to one with room")?;
+    let (catalog, tag) = prepare(dir.path(), args.size).await?;
+    let identity = IdentityKey::generate();
+    let secondaries = (0..args.secondaries)
+        .map(|_| start_secondary(&catalog, &identity))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let primary = start_primary(&catalog, identity, &secondaries)?;
+    let client = Client::builder().with_tls(Trust::Pin(primary.pin))?.start()?;
+    let path = RequestPath::new(FILE)?;
+    let progress = if args.json { Show::Never } else { Show::OnTerminal };
+    let start = Instant::now();
+    let mut session = client.connect(primary.address).await?;
+    let report = transfer(&mut session, &path, Output::discard(), progress, start).await?;
+    ensure!(report.blake3 == tag.to_string(), "the file that arrived is not the one that was made");
+    Ok(report)
+}
+
+/// Makes the file and has it hashed, so that the secondaries take part from the start.
+async fn prepare(dir: &Path, size: ByteSize) -> anyhow::Result<(Catalog, Tag)> {
+    let root = dir.join("root");
+    let file = root.join(FILE);
+    let made = tokio::task::spawn_blocking({
+        let root = root.clone();
+        move || {
+            fs::create_dir(&root)?;
+            make_file(&file, size)
+        }
+    });
+    let tag = made.await?.context("cannot make the demo's file; set TMPDIR to one with room")?;
+    let tags = TagCache::new(TagStore::open(dir)?);
+    let catalog = Catalog::new(Root::open(&root)?, tags);
+    let get = Get { path: FILE.to_owned(), offset: 0, length: None, if_tag: Some(tag) };
+    match catalog.find(&get).await {
+        Ok(_) => Ok((catalog, tag)),
+        Err(failed) => bail!("the demo's file cannot be served: {}", failed.message),
+    }
+}
+
+/// Writes a file of bytes that do not repeat.
+fn make_file(path: &Path, size: ByteSize) -> io::Result<Tag> {
+    let mut file = BufWriter::new(fs::File::create(path)?);
+    let mut source = blake3::Hasher::new().update(b"kwik demo").finalize_xof();
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = vec![0; 1 << 20];
+    let mut left = size.0;
+    while left > 0 {
+        let len = left.min(chunk.len() as u64);
+        let part = &mut chunk[..len as usize];
+        source.fill(part);
+        hasher.update(part);
+        file.write_all(part)?;
+        left -= len;
+    }
+    file.flush()?;
+    Ok(hasher.finalize().into())
+}
+
+fn start_secondary(catalog: &Catalog, identity: &IdentityKey) -> anyhow::Result<Running> {
+    let primary =
+        Primary { catalog: catalog.clone(), secondaries: [].into(), share: Share::Own };
+    Service {
+        listen: LOOPBACK,
+        certificate: ServerCertificate::self_signed(["localhost"])?,
+        identity: None,
+        trusted: vec![identity.public().clone()],
+        primary,
+    }
+    .start()
+}
+
+fn start_primary(
+    catalog: &Catalog,
+    identity: IdentityKey,
+    secondaries: &[Running],
+) -> anyhow::Result<Running> {
+    let paths = secondaries
+        .iter()
+        .map(|running| PathSpec::new(running.address, ServerIdentity::Pin(running.pin)))
+        .collect();
+    Service {
+        listen: LOOPBACK,
+        certificate: ServerCertificate::self_signed(["localhost"])?,
+        identity: Some(identity),
+        trusted: Vec::new(),
+        primary: Primary { catalog: catalog.clone(), secondaries: paths, share: Share::Own },
+    }
+    .start()
+}

@@ -1,0 +1,75 @@
+//! Counters for Prometheus.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+
+const SESSIONS: &str = "kwik_sessions";
+const REQUESTS: &str = "kwik_requests_total";
+const DELEGATIONS: &str = "kwik_delegations_total";
+const SENT: &str = "kwik_sent_bytes_total";
+
+/// What this server is to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Primary,
+    Secondary,
+}
+
+impl Role {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+        }
+    }
+}
+
+/// Serves the counters over HTTP at `address`, under any path. Needs a tokio runtime.
+///
+/// Without it the counters count nothing and cost next to nothing.
+pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
+    PrometheusBuilder::new()
+        .with_http_listener(address)
+        .install()
+        .with_context(|| format!("cannot serve metrics on {address}; choose another --metrics"))?;
+    describe_gauge!(SESSIONS, "Open sessions, by this server's role in them.");
+    describe_counter!(REQUESTS, "Requests for files, by outcome.");
+    describe_counter!(DELEGATIONS, "Ranges delegated to this server, by outcome.");
+    describe_counter!(SENT, "Bytes of files handed to the transport, by role.");
+    Ok(())
+}
+
+/// An open session; counted until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenSession(Role);
+
+impl OpenSession {
+    pub(crate) fn new(role: Role) -> Self {
+        gauge!(SESSIONS, "role" => role.label()).increment(1);
+        Self(role)
+    }
+}
+
+impl Drop for OpenSession {
+    fn drop(&mut self) {
+        gauge!(SESSIONS, "role" => self.0.label()).decrement(1);
+    }
+}
+
+/// A request was answered. `outcome` is one of a few fixed words.
+pub(crate) fn request(outcome: &'static str) {
+    counter!(REQUESTS, "outcome" => outcome).increment(1);
+}
+
+/// A delegation ended. `outcome` is one of a few fixed words.
+pub(crate) fn delegation(outcome: &'static str) {
+    counter!(DELEGATIONS, "outcome" => outcome).increment(1);
+}
+
+/// Bytes of a file were handed to the transport.
+pub(crate) fn sent(role: Role, bytes: u64) {
+    counter!(SENT, "role" => role.label()).increment(bytes);
+}

@@ -1,0 +1,171 @@
+//! The primary's side of the file service: answers requests and delegates large files.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kwik_server::{
+    BidirectionalStream, Delegate, PathSpec, Paths, PrimaryHandle, PrimarySession, SendStream,
+};
+use tokio::sync::OnceCell;
+
+use crate::catalog::{Catalog, Content};
+use crate::inbound::Inbound;
+use crate::monitor::{self, OpenSession, Role};
+use crate::protocol::{Failed, FailureCode, Get, Message as _, Reply, Resource};
+use crate::source::{FileSource, ReadAhead};
+
+/// Files up to this size come from the primary alone: attaching secondaries costs round trips.
+const SMALL: u64 = 1 << 20;
+/// What the primary itself sends of a large file while the secondaries are being attached.
+const HEAD: u64 = 512 << 10;
+/// A client that opened a stream has this long to say what it wants.
+const REQUEST_TIME: Duration = Duration::from_secs(10);
+
+/// Serves files to clients, with the help of secondaries.
+#[derive(Clone, Debug)]
+pub(crate) struct Primary {
+    pub(crate) catalog: Catalog,
+    pub(crate) secondaries: Arc<[PathSpec]>,
+    pub(crate) share: Share,
+}
+
+/// Whether the primary sends parts of large files itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// Along with the secondaries.
+    Own,
+    /// Only what the secondaries fail to send.
+    RepairsOnly,
+}
+
+/// One client's session.
+#[derive(Debug)]
+struct Client {
+    primary: Primary,
+    handle: PrimaryHandle,
+    /// How many secondaries were attached; set at the first large request.
+    attached: OnceCell<usize>,
+}
+
+impl Primary {
+    /// Answers requests until the session ends.
+    pub(crate) async fn serve(self, mut session: PrimarySession) {
+        let _open = OpenSession::new(Role::Primary);
+        let handle = session.handle();
+        let client = Arc::new(Client { primary: self, handle, attached: OnceCell::new() });
+        loop {
+            match session.accept_bidirectional_stream().await {
+                Ok(Some(stream)) => {
+                    let client = Arc::clone(&client);
+                    tokio::spawn(async move {
+                        if let Err(error) = client.answer(stream).await {
+                            tracing::debug!(error = format!("{error:#}"), "request failed");
+                        }
+                    });
+                }
+                Ok(None) => return,
+                Err(error) => return tracing::debug!(%error, "session ended"),
+            }
+        }
+    }
+}
+
+impl Client {
+    async fn answer(&self, stream: BidirectionalStream) -> anyhow::Result<()> {
+        let (receive, mut send) = stream.split();
+        match self.find(Inbound::new(receive)).await? {
+            Ok((get, content)) => {
+                monitor::request("found");
+                self.send(&get, &content, &mut send).await?;
+            }
+            Err(failed) => {
+                monitor::request("failed");
+                send.send(Reply::Failed(failed).encode()).await?;
+            }
+        }
+        Ok(send.close().await?)
+    }
+
+    async fn find(
+        &self,
+        mut inbound: Inbound<kwik_server::ReceiveStream>,
+    ) -> anyhow::Result<Result<(Get, Content), Failed>> {
+        let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Get>());
+        let get = match request.await.context("no request came")? {
+            Ok((get, _)) => get,
+            Err(error) => {
+                let code = FailureCode::BadRequest;
+                return Ok(Err(Failed { code, message: error.to_string() }));
+            }
+        };
+        Ok(self.primary.catalog.find(&get).await.map(|content| (get, content)))
+    }
+
+    async fn send(
+        &self,
+        get: &Get,
+        content: &Content,
+        send: &mut SendStream,
+    ) -> anyhow::Result<()> {
+        let reply = Reply::Found(content.found).encode();
+        let start = reply.len() as u64;
+        let range = start..start + content.found.length;
+        let shift = i64::try_from(start)? - i64::try_from(content.found.offset)?;
+        let source = FileSource::new(Arc::clone(&content.file), shift);
+        send.send(reply).await?;
+        if content.found.length <= SMALL || self.attach().await == 0 {
+            return send_all(send, source, range).await;
+        }
+        let head = match self.primary.share {
+            Share::Own => range.start + HEAD,
+            Share::RepairsOnly => range.start,
+        };
+        send_all(send, source.clone(), range.start..head).await?;
+        let resource = Resource { path: get.path.clone(), tag: content.found.tag, shift };
+        let delegate = Delegate {
+            range: head..range.end,
+            resource: resource.to_wire().into(),
+            paths: Paths::All,
+            local: Some(Arc::new(source.clone())),
+            share_local: self.primary.share == Share::Own,
+        };
+        match send.delegate(delegate) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                tracing::warn!(%error, "nothing delegated");
+                send_all(send, source, head..range.end).await
+            }
+        }
+    }
+
+    /// Attaches the secondaries, at the first call; how many there are.
+    async fn attach(&self) -> usize {
+        let attach = async || {
+            let mut attached = 0;
+            for secondary in &*self.primary.secondaries {
+                match self.handle.add_path(secondary.clone()).await {
+                    Ok(_) => attached += 1,
+                    Err(error) => tracing::warn!(?secondary, %error, "secondary not attached"),
+                }
+            }
+            attached
+        };
+        *self.attached.get_or_init(attach).await
+    }
+}
+
+async fn send_all(
+    send: &mut SendStream,
+    source: FileSource,
+    range: Range<u64>,
+) -> anyhow::Result<()> {
+    let mut ahead = ReadAhead::new(source, range);
+    // On an error the stream is dropped unfinished: the client sees a reset, never a short file.
+    while let Some((_, bytes)) = ahead.next().await.context("reading")? {
+        monitor::sent(Role::Primary, bytes.len() as u64);
+        send.send(bytes).await?;
+    }
+    Ok(())
+}

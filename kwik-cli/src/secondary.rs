@@ -1,0 +1,87 @@
+//! The secondary's side of the file service: sends the ranges that primaries delegate.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kwik_server::{Delegation, Refusal, SecondarySession};
+use tokio::sync::Semaphore;
+
+use crate::catalog::{Catalog, Refused};
+use crate::monitor::{self, OpenSession, Role};
+use crate::protocol::{Message as _, Resource};
+use crate::source::ReadAhead;
+
+/// Delegations of one session that are worked on at once; further ones wait in the transport. As many as QUIC sends
+/// side by side.
+const AT_ONCE: usize = 16;
+
+/// Works for a primary until the session ends.
+pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) {
+    let _open = OpenSession::new(Role::Secondary);
+    let free = Arc::new(Semaphore::new(AT_ONCE));
+    loop {
+        let permit = Arc::clone(&free).acquire_owned().await.expect("nobody closes it");
+        let delegation = match session.next_delegation().await {
+            Ok(Some(delegation)) => delegation,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%error, "session ended"),
+        };
+        let catalog = catalog.clone();
+        tokio::spawn(async move {
+            let range = delegation.range();
+            if let Err(error) = fulfil(&catalog, delegation).await {
+                monitor::delegation("failed");
+                tracing::debug!(?range, error = format!("{error:#}"), "delegation failed");
+            }
+            drop(permit);
+        });
+    }
+}
+
+async fn fulfil(catalog: &Catalog, delegation: Delegation) -> anyhow::Result<()> {
+    let range = delegation.range();
+    let source = match Resource::from_wire(&delegation.resource()) {
+        Ok(resource) => catalog.check(&resource, &range).await,
+        Err(_) => Err(Refused::Failed),
+    };
+    let source = match source {
+        Ok(source) => source,
+        Err(refused) => {
+            monitor::delegation(word(refused));
+            delegation.refuse(refused.into());
+            return Ok(());
+        }
+    };
+    let mut contribution = delegation.accept()?;
+    let mut ahead = ReadAhead::new(source, range);
+    // On an error the contribution is dropped unfinished, and the range goes to another server.
+    while let Some((offset, bytes)) = ahead.next().await.context("reading")? {
+        monitor::sent(Role::Secondary, bytes.len() as u64);
+        contribution.write_at(offset, bytes).await?;
+    }
+    contribution.finish().await?;
+    monitor::delegation("sent");
+    Ok(())
+}
+
+fn word(refused: Refused) -> &'static str {
+    match refused {
+        Refused::NotFound => "not_found",
+        Refused::Stale => "stale",
+        Refused::Pending => "pending",
+        Refused::Busy => "busy",
+        Refused::Failed => "failed",
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::NotFound => Self::NotFound,
+            Refused::Stale => Self::Stale,
+            Refused::Pending => Self::Pending,
+            Refused::Busy => Self::Busy,
+            Refused::Failed => Self::Failed,
+        }
+    }
+}

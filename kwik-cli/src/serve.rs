@@ -1,0 +1,125 @@
+//! `kwik serve`.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context as _, anyhow};
+use kwik_server::{IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate, ServerIdentity};
+use serde_json::json;
+use tokio::net::lookup_host;
+
+use crate::catalog::Catalog;
+use crate::cli::{Secondary, ServeArgs};
+use crate::get::print;
+use crate::monitor;
+use crate::primary::{Primary, Share};
+use crate::root::Root;
+use crate::secondary::contribute;
+use crate::signals::Stop;
+use crate::state::StateDir;
+use crate::tag_cache::TagCache;
+use crate::tag_store::TagStore;
+
+/// A server of the file service, not started yet.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) listen: SocketAddr,
+    pub(crate) certificate: ServerCertificate,
+    pub(crate) identity: Option<IdentityKey>,
+    pub(crate) trusted: Vec<PublicKey>,
+    pub(crate) primary: Primary,
+}
+
+/// A server that runs until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) pin: Pin,
+    server: Server,
+}
+
+/// Serves until SIGINT or SIGTERM.
+pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
+    let mut stop = Stop::listen()?;
+    let service = prepare(args).await?;
+    if let Some(address) = args.metrics {
+        monitor::listen(address)?;
+    }
+    let running = service.start()?;
+    announce(&running, args.json)?;
+    stop.wanted().await;
+    running.close().await;
+    Ok(())
+}
+
+async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
+    let root = Root::open(&args.root)?;
+    let state = StateDir::open(args.state.as_deref())?;
+    let certificate = certificate(args, &state)?;
+    let identity = args.identity.as_deref().map(IdentityKey::load).transpose()?;
+    let trusted = args.trust.iter().map(|path| PublicKey::load(path)).collect::<Result<_, _>>()?;
+    let mut secondaries = Vec::new();
+    for secondary in &args.secondary {
+        secondaries.push(resolve(secondary).await?);
+    }
+    let catalog = Catalog::new(root, TagCache::new(TagStore::open(state.path())?));
+    let share = if args.delegate_only { Share::RepairsOnly } else { Share::Own };
+    let primary = Primary { catalog, secondaries: secondaries.into(), share };
+    Ok(Service { listen: args.listen, certificate, identity, trusted, primary })
+}
+
+impl Service {
+    /// Binds the port and serves from now on. Needs a tokio runtime.
+    pub(crate) fn start(self) -> anyhow::Result<Running> {
+        let pin = self.certificate.pin();
+        todo!("wire {pin} {:?} {:?} {:?}", self.listen, self.identity, self.trusted)
+    }
+}
+
+impl Running {
+    /// Ends every session.
+    pub(crate) async fn close(self) {
+        todo!()
+    }
+}
+
+/// The first line, which scripts read.
+fn announce(running: &Running, as_json: bool) -> anyhow::Result<()> {
+    let Running { address, pin, .. } = running;
+    let line = if as_json {
+        json!({ "event": "listening", "address": address, "pin": pin.to_string() }).to_string()
+    } else {
+        format!("listening on {address} pin {pin}")
+    };
+    print(io::stdout(), &line)
+}
+
+fn certificate(args: &ServeArgs, state: &StateDir) -> anyhow::Result<ServerCertificate> {
+    let (Some(cert), Some(key)) = (&args.cert, &args.key) else {
+        let pem = state.certificate(|| {
+            let made = ServerCertificate::self_signed(["localhost"])?;
+            Ok(made.certificate_pem() + &made.key_pem())
+        })?;
+        return ServerCertificate::from_pem(&pem, &pem)
+            .with_context(|| format!("{}/server.pem; remove it", state.path().display()));
+    };
+    let read = |path: &Path| {
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    ServerCertificate::from_pem(&read(cert)?, &read(key)?).with_context(|| {
+        format!("{} and {} are no certificate with its key", cert.display(), key.display())
+    })
+}
+
+async fn resolve(secondary: &Secondary) -> anyhow::Result<PathSpec> {
+    let Secondary { address, pin } = secondary;
+    let resolved = lookup_host(address)
+        .await
+        .with_context(|| format!("cannot find {address}; check --secondary"))?
+        .next()
+        .ok_or_else(|| anyhow!("{address} has no address; check --secondary"))?;
+    Ok(PathSpec::new(resolved, ServerIdentity::Pin(*pin)))
+}

@@ -1,0 +1,50 @@
+//! `kwik serve --metrics`.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use common::{Server, fail, kwik, root, succeed};
+
+fn fetch(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn requests_and_bytes_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = root(dir.path(), "root", &[("f", b"content")]);
+    // Free a moment ago, and the system does not give it to another soon.
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let server = Server::start(dir.path(), "state", &root, &["--metrics", &address.to_string()]);
+    succeed(kwik(dir.path()).args(["get", &server.url("f"), "--pin", &server.pin]));
+    fail(kwik(dir.path()).args(["get", &server.url("g"), "--pin", &server.pin]), 1);
+    let answer = fetch(address);
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    for line in [
+        "kwik_requests_total{outcome=\"found\"} 1",
+        "kwik_requests_total{outcome=\"failed\"} 1",
+        "kwik_sent_bytes_total{role=\"primary\"} 7",
+    ] {
+        assert!(answer.lines().any(|found| found == line), "{line} is missing: {answer}");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let mut serve = kwik(dir.path());
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--root", ".", "--metrics", &address]);
+    let line = fail(&mut serve, 1);
+    assert!(line.contains(&address) && line.contains("--metrics"), "{line}");
+}
