@@ -1,0 +1,1 @@
+//! Benchmarks of KWIK: micro-benchmarks are in `benches/`, one file per subject.

@@ -1,0 +1,75 @@
+//! In the steady state a data frame costs no allocation, neither its sender nor its receiver.
+
+#![allow(clippy::unwrap_used)]
+
+use allocation_counter::measure;
+use bytes::{Bytes, BytesMut};
+use kwik_proto::data::{self, DataDecoder, DataHeader};
+use kwik_proto::frame::{CarrierKind, StreamHeader};
+use kwik_proto::{Offset, StreamId};
+
+const FRAME: usize = 64 * 1024;
+
+fn header(kind: CarrierKind) -> StreamHeader {
+    let stream = StreamId::from_wire(5).unwrap();
+    StreamHeader { stream, kind, delegation: None, promised: None }
+}
+
+/// A carrier of `frames` frames, in chunks of a datagram.
+fn carrier(kind: CarrierKind, frames: u64) -> Vec<Bytes> {
+    let (payload, mut out) = (vec![7; FRAME], BytesMut::new());
+    let stream = header(kind).stream;
+    data::encode_stream_header(&header(kind), &mut out);
+    for index in 0..frames {
+        let offset = Offset::new(index * FRAME as u64).unwrap();
+        let crc32c = (kind == CarrierKind::Contribution)
+            .then(|| data::checksum(stream, offset, false, FRAME, [&payload[..]]));
+        DataHeader { stream, offset, fin: false, length: FRAME, crc32c }.encode(&mut out);
+        out.extend_from_slice(&payload);
+    }
+    let bytes = out.freeze();
+    (0..bytes.len()).step_by(1400).map(|at| bytes.slice(at..bytes.len().min(at + 1400))).collect()
+}
+
+/// Decodes the chunks and drops what comes out; returns how many bytes that were.
+fn drain(decoder: &mut DataDecoder, chunks: impl IntoIterator<Item = Bytes>) -> usize {
+    let mut bytes = 0;
+    for chunk in chunks {
+        decoder.push(chunk);
+        while let Some(event) = decoder.poll().unwrap() {
+            if let data::DataEvent::Chunk { payload, .. } = event {
+                bytes += payload.len();
+            }
+        }
+    }
+    bytes
+}
+
+#[test]
+fn decoding_allocates_nothing_per_frame() {
+    for kind in [CarrierKind::Public, CarrierKind::Contribution] {
+        let mut chunks = carrier(kind, 20);
+        let steady = chunks.split_off(200);
+        let mut decoder = DataDecoder::new();
+        let warm_up = drain(&mut decoder, chunks);
+        let mut bytes = 0;
+        let used = measure(|| bytes = drain(&mut decoder, steady));
+        assert_eq!(used.count_total, 0, "{kind:?}");
+        assert_eq!(warm_up + bytes, 20 * FRAME);
+    }
+}
+
+#[test]
+fn encoding_allocates_nothing_per_frame() {
+    let mut out = BytesMut::with_capacity(DataHeader::MAX_ENCODED);
+    let (stream, payload) = (header(CarrierKind::Contribution).stream, vec![7; FRAME]);
+    let used = measure(|| {
+        for index in 0..100 {
+            let offset = Offset::new(index).unwrap();
+            let crc32c = Some(data::checksum(stream, offset, false, FRAME, [&payload[..]]));
+            out.clear();
+            DataHeader { stream, offset, fin: false, length: FRAME, crc32c }.encode(&mut out);
+        }
+    });
+    assert_eq!(used.count_total, 0);
+}
