@@ -54,7 +54,14 @@ impl Scheduler {
             }
             let room = Room { window: half.window_len(), remaining: plan.pool.total_len() };
             let all = self.standings(plan, now);
+            let trusted = all.iter().any(|source| !source.on_trial);
             for me in all.iter().filter(|source| source.has_room) {
+                if trusted && me.on_trial {
+                    if let Some(choice) = self.trial(stream, plan, me, half.window) {
+                        return Some(choice);
+                    }
+                    continue;
+                }
                 let len = pick::length(me, &all, room, &self.config);
                 let skip = pick::leave_to_others(me, len, &all, &self.config);
                 let skip = skip.saturating_sub(ahead);
@@ -67,12 +74,23 @@ impl Scheduler {
         None
     }
 
+    /// One small range at the end, for a source that failed before.
+    fn trial(
+        &self,
+        stream: StreamId,
+        plan: &Plan,
+        me: &pick::Standing,
+        window: Offset,
+    ) -> Option<Choice> {
+        let idle = self.sources.get(&me.path).is_some_and(|source| source.outstanding == 0);
+        let range = plan.tail(window, self.config.floor).filter(|_| idle)?;
+        Some(Choice { path: me.path, stream, range, role: Role::Original })
+    }
+
     /// Who may be asked for bytes of a plan now, the soonest first. A local provider of last resort only if it is alone.
     fn standings(&self, plan: &Plan, now: Instant) -> Vec<pick::Standing> {
         let mut all = self.standings_of(plan, now);
-        if plan.local_is_last() && all.iter().any(|source| !source.path.is_primary()) {
-            all.retain(|source| !source.path.is_primary());
-        }
+        plan.spare_local(&mut all);
         all
     }
 

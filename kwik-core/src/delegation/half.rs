@@ -64,10 +64,6 @@ impl Half {
         true
     }
 
-    pub(super) fn overlaps_plan(&self, range: ByteRange) -> bool {
-        self.delegated.overlaps(range)
-    }
-
     /// The plan that the byte at `offset` belongs to, if bytes of it are missing.
     pub(super) fn plan_at(&mut self, offset: Offset) -> Option<&mut Plan> {
         let (_, plan) = self.plans.range_mut(..=offset).next_back()?;
@@ -90,20 +86,21 @@ impl Half {
         (first.get().range.end() <= self.read).then(|| first.remove())
     }
 
-    /// The client has to drop bytes that it reported as held, or never had them. What was read is final.
-    pub(super) fn dropped(&mut self, range: ByteRange) {
-        if let Some(unread) = ByteRange::new(range.start().max(self.read), range.end()) {
-            self.held.remove(unread);
-        }
+    /// The client had to drop bytes that it reported as held, or never had them. What was read is final. Returns how
+    /// many bytes of plans are missing again.
+    pub(super) fn dropped(&mut self, range: ByteRange) -> u64 {
+        let Some(unread) = ByteRange::new(range.start().max(self.read), range.end()) else {
+            return 0;
+        };
+        let plans: Vec<ByteRange> =
+            self.plans.values().filter_map(|plan| plan.range.intersection(unread)).collect();
+        let dropped = plans.into_iter().map(|part| self.held.remove(part)).sum();
+        self.held.remove(unread);
+        dropped
     }
 
     /// Bytes from the reader's offset to the end of the window.
     pub(super) fn window_len(&self) -> u64 {
         self.window.since(self.read)
-    }
-
-    /// Whether bytes below the window wait for somebody to ask.
-    pub(super) fn has_ready(&self) -> bool {
-        self.plans.values().any(|plan| plan.ready(self.window).is_some())
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Standing {
     pub(super) size: u64,
     /// Whether it has less outstanding than it should have.
     pub(super) has_room: bool,
+    /// It failed, and has not kept a promise since: trusted with little, and with nothing that the reader needs soon.
+    pub(super) on_trial: bool,
 }
 
 impl Standing {

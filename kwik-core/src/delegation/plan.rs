@@ -7,7 +7,7 @@ use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, Offset, PathId};
 
 use super::outcome::{Candidates, Local, PlanId};
-use super::pick;
+use super::pick::{self, Standing};
 use crate::interval::RangeSet;
 
 /// Ranges in a row that a source may break off before it is not asked again for the resource.
@@ -80,9 +80,12 @@ impl Plan {
         self.may_ask(path) && !self.pending.contains(&path)
     }
 
-    /// Whether the local provider waits until nobody else can.
-    pub(super) fn local_is_last(&self) -> bool {
-        self.local == Local::Fallback
+    /// Takes the local provider out of `all` if it is the last resort and somebody else can be trusted to deliver.
+    pub(super) fn spare_local(&self, all: &mut Vec<Standing>) {
+        let others = all.iter().any(|source| !source.path.is_primary() && !source.on_trial);
+        if self.local == Local::Fallback && others {
+            all.retain(|source| !source.path.is_primary());
+        }
     }
 
     /// The path will not be asked again; `true` the first time.
@@ -153,6 +156,13 @@ impl Plan {
     ) -> Option<ByteRange> {
         let ready = self.ready(window)?;
         pick::place(self.pool.iter_in(ready), skip, len, floor)
+    }
+
+    /// The last bytes below `window`, at most `len`: those that the reader needs last.
+    pub(super) fn tail(&self, window: Offset, len: u64) -> Option<ByteRange> {
+        let last = self.pool.iter_in(self.ready(window)?).last()?;
+        let start = last.end().value().saturating_sub(len);
+        ByteRange::new(Offset::new(start)?.max(last.start()), last.end())
     }
 
     /// Bytes of the pool below `window`.

@@ -118,7 +118,9 @@ impl Scheduler {
     pub fn handle_gap(&mut self, gap: &Gap, now: Instant) {
         self.touch(now);
         let Some(half) = self.halves.get_mut(&gap.stream) else { return };
-        half.dropped(gap.range);
+        self.stats.delivered_bytes =
+            self.stats.delivered_bytes.saturating_sub(half.dropped(gap.range));
+        self.recount(gap.stream, gap.range);
         let live = gap.delegation.filter(|&id| {
             self.ledger
                 .entry(id)
@@ -135,6 +137,22 @@ impl Scheduler {
             (None, _) => {}
         }
         self.reopen(gap.stream, gap.range, now);
+    }
+
+    /// Bytes that counted as held are missing again: whoever is still asked for them owes more.
+    fn recount(&mut self, stream: StreamId, range: ByteRange) {
+        let Some(half) = self.halves.get(&stream) else { return };
+        for id in self.ledger.overlapping(stream, range) {
+            let Some(entry) = self.ledger.entry_mut(id) else { continue };
+            let missing: u64 = half.held.missing_in(entry.range).map(ByteRange::len).sum();
+            let more = missing.saturating_sub(entry.missing);
+            entry.missing = missing;
+            if let Some(source) = self.sources.get_mut(&entry.path)
+                && entry.standing == Standing::Owed
+            {
+                source.owes_more(more);
+            }
+        }
     }
 
     /// The source will not deliver the delegation's rest.
@@ -191,7 +209,7 @@ impl Scheduler {
             self.give_back(id, reason, tell, now);
         }
         if let Some(source) = self.sources.get_mut(&path) {
-            source.forget_rate(&self.config);
+            source.fell_silent(&self.config);
         }
         for plan in self.halves.values_mut().flat_map(|half| half.plans.values_mut()) {
             plan.forget_path(path);
@@ -363,9 +381,7 @@ impl Scheduler {
         };
         let mut all = self.standings_of(plan, now);
         all.retain(|source| !owners.contains(&source.path) && able(source.path, now));
-        if plan.local_is_last() && all.iter().any(|source| !source.path.is_primary()) {
-            all.retain(|source| !source.path.is_primary());
-        }
+        plan.spare_local(&mut all);
         all
     }
 
@@ -398,7 +414,7 @@ impl Scheduler {
             .collect();
         for path in silent {
             if let Some(source) = self.sources.get_mut(&path) {
-                source.forget_rate(&self.config);
+                source.fell_silent(&self.config);
                 source.pause(&self.config, now);
             }
             for id in self.ledger.of_path(path) {

@@ -46,6 +46,8 @@ pub(super) struct Source {
     pause: Duration,
     /// When a range of it was late, and what it had delivered in all by then: the beginning of a silence.
     late: Option<(Instant, u64)>,
+    /// It failed, and has not kept a promise since.
+    on_trial: bool,
     /// Since when it has had nothing to do.
     idle_since: Instant,
 }
@@ -66,6 +68,7 @@ impl Source {
             paused_until: None,
             pause: Duration::ZERO,
             late: None,
+            on_trial: false,
             idle_since: Instant::ZERO,
         }
     }
@@ -108,6 +111,7 @@ impl Source {
     pub(super) fn pause(&mut self, config: &DelegationConfig, now: Instant) {
         self.pause = (self.pause * 2).clamp(config.pause_first, config.pause_longest);
         self.paused_until = Some(now + self.pause);
+        self.on_trial = true;
     }
 
     fn rtt(&self, unknown: Duration) -> Duration {
@@ -157,7 +161,8 @@ impl Source {
     }
 
     /// What was measured before it fell silent says nothing about it afterwards.
-    pub(super) fn forget_rate(&mut self, config: &DelegationConfig) {
+    pub(super) fn fell_silent(&mut self, config: &DelegationConfig) {
+        self.on_trial = true;
         self.rate.forget();
         self.allowance = Allowance::new(config.first_range);
         self.late = None;
@@ -194,12 +199,14 @@ impl Source {
             free_in: queue.max(self.lag(primary_rtt).as_secs_f64()),
             size: (target / 2).clamp(config.floor, config.ceiling),
             has_room: self.owed() < target,
+            on_trial: self.on_trial,
         }
     }
 
     /// A delegation of this path was delivered in full.
     pub(super) fn range_done(&mut self, turn: Duration, now: Instant) {
         self.pause = Duration::ZERO;
+        self.on_trial = false;
         self.allowance.range_done(self.rate.estimate(), turn, now);
     }
 

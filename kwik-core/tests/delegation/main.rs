@@ -1,5 +1,6 @@
 //! The delegation scheduler and the client's promises against a crude network in virtual time.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod faults;
 mod net;
 mod scenarios;

@@ -70,6 +70,20 @@ pub(crate) enum Fault {
     Pending(usize, Duration),
 }
 
+impl Fault {
+    /// How long it lasts, where that is known.
+    pub(crate) fn cost(&self) -> Duration {
+        match *self {
+            Fault::Freezes(_, time)
+            | Fault::DiskHangs(_, time)
+            | Fault::Outage(time)
+            | Fault::ClientStops(time)
+            | Fault::Pending(_, time) => time,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
 /// In which order a server sends its ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
@@ -134,6 +148,8 @@ pub(crate) struct Outcome {
     pub(crate) redundant: u64,
     pub(crate) last_percent: f64,
     pub(crate) size: u64,
+    /// Sum of the servers' rates at the beginning.
+    pub(crate) rate: u64,
     pub(crate) orders: u64,
     pub(crate) received: Vec<u64>,
     pub(crate) repairs: u64,
@@ -148,9 +164,35 @@ impl Outcome {
         self.redundant as f64 / self.size as f64
     }
 
+    /// Time for the last hundredth of the bytes, in units of its fair share at the sum of the rates.
+    pub(crate) fn last_percent_share(&self) -> f64 {
+        self.last_percent * 100.0 * self.rate as f64 / self.size as f64
+    }
+
     /// Bytes per second, against a sum of rates.
     pub(crate) fn efficiency(&self, rate: u64) -> f64 {
         self.size as f64 / rate as f64 / self.seconds
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mbit = self.size as f64 / self.seconds / MBIT as f64;
+        write!(
+            f,
+            "{:.3} s, {mbit:.0} Mbit/s ({:.1}%), stall {} ms, redundant {:.2}%, last 1% {:.2} x, {} orders, {} repairs, {} hedges, {} tails, by path {:?} kB{}",
+            self.seconds,
+            self.efficiency(self.rate) * 100.0,
+            self.stall.as_millis(),
+            self.redundancy() * 100.0,
+            self.last_percent_share(),
+            self.orders,
+            self.repairs,
+            self.hedges,
+            self.end_game_copies,
+            self.received.iter().map(|bytes| bytes / 1000).collect::<Vec<_>>(),
+            if self.complete { "" } else { ", NOT COMPLETE" },
+        )
     }
 }
 
@@ -465,7 +507,11 @@ impl<'a> World<'a> {
 
     fn start(&mut self, path: usize) {
         let server = &mut self.servers[path];
-        if server.sending || server.dead || self.now < server.frozen_until || self.now < server.hung_until {
+        if server.sending
+            || server.dead
+            || self.now < server.frozen_until
+            || self.now < server.hung_until
+        {
             return;
         }
         let Some(at) = server.jobs.iter().position(|job| job.2 != u64::MAX) else { return };
@@ -491,12 +537,7 @@ impl<'a> World<'a> {
         let active = server.jobs.iter().position(|job| job.2 != u64::MAX);
         if let Some(mut job) = active.and_then(|at| server.jobs.remove(at)) {
             let end = (job.2 + CHUNK).min(job.1.end().value());
-            let data = Message::Data {
-                path,
-                id: job.0,
-                range: range(job.2, end),
-                promised: job.1,
-            };
+            let data = Message::Data { path, id: job.0, range: range(job.2, end), promised: job.1 };
             job.2 = end;
             if end < job.1.end().value() {
                 match order {
@@ -797,7 +838,8 @@ impl<'a> World<'a> {
             self.orders += 1;
             match decision {
                 Decision::Delegate { path, delegation } => {
-                    let (path, id, range) = (usize::from(path.value()), delegation.id, delegation.range);
+                    let (path, id, range) =
+                        (usize::from(path.value()), delegation.id, delegation.range);
                     assert!(range.end().value() <= self.window_told, "beyond the window");
                     self.ordered.insert(id, range);
                     self.to_client(way, Message::Order { path, id, range });
@@ -831,8 +873,12 @@ impl<'a> World<'a> {
         let now = self.now;
         match fault {
             Fault::Dies(path) => self.servers[path].dead = true,
-            Fault::Freezes(path, time) => self.pause(path, |server| server.frozen_until = now + time, time),
-            Fault::DiskHangs(path, time) => self.pause(path, |server| server.hung_until = now + time, time),
+            Fault::Freezes(path, time) => {
+                self.pause(path, |server| server.frozen_until = now + time, time)
+            }
+            Fault::DiskHangs(path, time) => {
+                self.pause(path, |server| server.hung_until = now + time, time)
+            }
             Fault::Refuses(path, reason) => self.servers[path].refuses = Some(reason),
             Fault::Rate(path, rate) => self.servers[path].link.rate = rate,
             Fault::Resets(path) => {
@@ -916,6 +962,7 @@ impl<'a> World<'a> {
             redundant: received - self.have.total_len(),
             last_percent: last,
             size: self.lab.size,
+            rate: self.lab.links.iter().map(|link| link.rate).sum(),
             orders: self.orders,
             received: self.received,
             repairs: stats.repairs,
