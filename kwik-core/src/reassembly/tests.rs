@@ -1,0 +1,161 @@
+#![allow(clippy::unwrap_used)]
+
+use bytes::Bytes;
+use kwik_proto::{ByteRange, Offset, PathId};
+
+use super::{Hint, Reassembler};
+
+const A: PathId = PathId::new(1);
+const B: PathId = PathId::new(2);
+
+fn at(offset: u64) -> Offset {
+    Offset::new(offset).unwrap()
+}
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange::new(at(start), at(end)).unwrap()
+}
+
+fn text(bytes: &'static str) -> Bytes {
+    Bytes::from_static(bytes.as_bytes())
+}
+
+fn read_all(reassembler: &mut Reassembler) -> Vec<u8> {
+    std::iter::from_fn(|| reassembler.read(usize::MAX)).flatten().collect()
+}
+
+#[test]
+fn bytes_pass_through_without_a_copy() {
+    let mut reassembler = Reassembler::new();
+    let payload = Bytes::from(vec![7; 3000]);
+    let mut hints = [Hint::default(); 2];
+    reassembler.insert(&mut hints[0], A, at(1000), payload.slice(1000..), 3000);
+    reassembler.insert(&mut hints[1], B, at(0), payload.slice(..1500), 3000);
+    assert_eq!(reassembler.read(500).unwrap().as_ptr(), payload.as_ptr());
+    assert_eq!(reassembler.read(5000).unwrap().as_ptr(), payload[500..].as_ptr());
+    assert_eq!(reassembler.read(5000).unwrap().as_ptr(), payload[1000..].as_ptr());
+    assert_eq!(reassembler.copied(), 0);
+    assert_eq!(reassembler.read_offset(), at(3000));
+}
+
+#[test]
+fn memory_counts_a_shared_buffer_once_until_its_last_byte_goes() {
+    let mut reassembler = Reassembler::new();
+    let mut hint = Hint::default();
+    let buffer = Bytes::from(vec![1; 1000]);
+    for start in [0, 100, 200] {
+        reassembler.insert(&mut hint, A, at(start), buffer.slice(..100), 1000);
+    }
+    assert_eq!((reassembler.pinned(), reassembler.buffered()), (1000, 300));
+    reassembler.read(100);
+    reassembler.read(150);
+    assert_eq!(reassembler.pinned(), 1000);
+    read_all(&mut reassembler);
+    assert_eq!((reassembler.pinned(), reassembler.fragments()), (0, 0));
+    assert_eq!(reassembler.peak_pinned(), 1000);
+}
+
+#[test]
+fn payloads_that_cannot_lie_in_one_buffer_count_two() {
+    let mut reassembler = Reassembler::new();
+    let mut hint = Hint::default();
+    reassembler.insert(&mut hint, A, at(0), Bytes::from(vec![1; 600]), 1000);
+    reassembler.insert(&mut hint, A, at(600), Bytes::from(vec![1; 600]), 1000);
+    assert_eq!(reassembler.pinned(), 2000);
+}
+
+#[test]
+fn dropped_duplicates_use_up_their_buffer() {
+    let mut reassembler = Reassembler::new();
+    let (mut near, mut far) = (Hint::default(), Hint::default());
+    reassembler.insert(&mut near, A, at(0), Bytes::from(vec![1; 900]), 900);
+    // Each frame repeats 900 bytes for one new one, and so lies in a buffer of its own.
+    for offset in 1..4 {
+        reassembler.insert(&mut far, B, at(offset), Bytes::from(vec![1; 900]), 1000);
+    }
+    assert_eq!(reassembler.pinned(), 900 + 3 * 1000);
+}
+
+#[test]
+fn half_read_exact_chunk_keeps_all_of_its_buffer() {
+    let mut reassembler = Reassembler::new();
+    reassembler.insert(&mut Hint::default(), A, at(0), Bytes::from(vec![1; 1000]), 1000);
+    reassembler.read(999);
+    assert_eq!(reassembler.pinned(), 1000);
+    reassembler.read(1);
+    assert_eq!(reassembler.pinned(), 0);
+}
+
+#[test]
+fn bytes_are_copied_out_when_buffers_pass_the_bound() {
+    let mut reassembler = Reassembler::new();
+    reassembler.set_bound(2_500);
+    for index in 0..10 {
+        let mut hint = Hint::default();
+        let payload = Bytes::from(vec![index; 1000]).slice(..10);
+        reassembler.insert(&mut hint, A, at(u64::from(index) * 10), payload, 1000);
+        assert!(reassembler.pinned() <= 2_500);
+    }
+    assert!(reassembler.copied() > 0);
+    let read = read_all(&mut reassembler);
+    assert!(read.iter().enumerate().all(|(at, byte)| at / 10 == usize::from(*byte)));
+}
+
+#[test]
+fn stale_hint_costs_time_never_bytes() {
+    let mut reassembler = Reassembler::new();
+    let mut hint = Hint::default();
+    reassembler.insert(&mut hint, A, at(5), text("fg"), 2);
+    let stale = hint;
+    reassembler.insert(&mut Hint::default(), B, at(0), text("abcde"), 5);
+    reassembler.insert(&mut Hint::default(), B, at(20), text("uv"), 2);
+    reassembler.insert(&mut stale.clone(), A, at(7), text("hij"), 3);
+    reassembler.insert(&mut stale.clone(), A, at(22), text("wx"), 2);
+    assert_eq!(read_all(&mut reassembler), b"abcdefghij");
+    assert_eq!(reassembler.missing_in(range(0, 30)).collect::<Vec<_>>(), [range(10, 20), range(24, 30)]);
+}
+
+#[test]
+fn append_stops_at_the_next_run() {
+    let mut reassembler = Reassembler::new();
+    let (mut a, mut b) = (Hint::default(), Hint::default());
+    reassembler.insert(&mut a, A, at(1), text("b"), 1);
+    reassembler.insert(&mut b, B, at(3), text("d"), 1);
+    assert_eq!(reassembler.insert(&mut a, A, at(2), text("cXe"), 3), 2);
+    reassembler.insert(&mut Hint::default(), B, at(0), text("a"), 1);
+    assert_eq!(read_all(&mut reassembler), b"abcde");
+}
+
+#[test]
+fn discarded_bytes_are_missing_again_and_others_stay() {
+    let mut reassembler = Reassembler::new();
+    reassembler.insert(&mut Hint::default(), A, at(0), text("abcdef"), 6);
+    reassembler.insert(&mut Hint::default(), B, at(6), text("ghij"), 4);
+    reassembler.insert(&mut Hint::default(), A, at(20), text("uvwx"), 4);
+    reassembler.read(1);
+    assert_eq!(reassembler.discard(range(0, 3)), 2);
+    assert_eq!(reassembler.discard(range(5, 7)), 2);
+    assert_eq!(reassembler.discard(range(21, 23)), 2);
+    let missing: Vec<_> = reassembler.missing_in(range(0, 24)).collect();
+    assert_eq!(missing, [range(1, 3), range(5, 7), range(10, 20), range(21, 23)]);
+    reassembler.insert(&mut Hint::default(), B, at(0), text("-BCDEFGHIJ"), 10);
+    assert_eq!(read_all(&mut reassembler), b"BCdeFGhij");
+    reassembler.clear();
+    assert_eq!((reassembler.pinned(), reassembler.buffered(), reassembler.fragments()), (0, 0, 0));
+}
+
+#[test]
+fn far_range_of_missing_bytes_is_answered_for_any_range() {
+    let reassembler = Reassembler::new();
+    let all = ByteRange::new(Offset::ZERO, Offset::MAX).unwrap();
+    assert_eq!(reassembler.missing_in(all).collect::<Vec<_>>(), [all]);
+    assert_eq!(reassembler.missing_in(range(5, 5)).count(), 0);
+}
+
+#[test]
+fn bytes_at_the_end_of_the_number_space_are_dropped() {
+    let mut reassembler = Reassembler::new();
+    let last = at(Offset::MAX.value() - 1);
+    assert_eq!(reassembler.insert(&mut Hint::default(), A, last, text("abc"), 3), 1);
+    assert_eq!(reassembler.insert(&mut Hint::default(), A, Offset::MAX, text("abc"), 3), 0);
+}

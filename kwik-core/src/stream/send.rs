@@ -49,7 +49,11 @@ enum State {
     /// The receiver has every byte up to the final size.
     Complete { final_size: Offset },
     /// This end reset the half, or the receiver gave it up without completing it.
-    Reset { final_size: Offset },
+    Reset {
+        final_size: Offset,
+        /// This end's code; `None` if the receiver gave up.
+        code: Option<u64>,
+    },
     Stopped { code: u64 },
 }
 
@@ -252,7 +256,7 @@ impl SendHalf {
         match self.state {
             State::Finished { final_size, .. }
             | State::Complete { final_size }
-            | State::Reset { final_size } => Some(final_size),
+            | State::Reset { final_size, .. } => Some(final_size),
             State::Open | State::Stopped { .. } => None,
         }
     }
@@ -354,17 +358,29 @@ impl SendHalf {
         }
     }
 
-    /// Ends the half abruptly; returns its final size for the frame that says so: the end of what was sent or
-    /// delegated. Once the half is complete this changes nothing. The code is the caller's to send.
-    pub fn reset(&mut self, _code: u64) -> Offset {
+    /// Ends the half abruptly with the application's code; returns its final size for the frame that says so: the end of
+    /// what was sent or delegated. Once the half is complete or reset this changes nothing.
+    pub fn reset(&mut self, code: u64) -> Offset {
+        self.give_up(Some(code))
+    }
+
+    fn give_up(&mut self, code: Option<u64>) -> Offset {
         let final_size = match self.state {
-            State::Complete { final_size } | State::Reset { final_size } => return final_size,
+            State::Complete { final_size } | State::Reset { final_size, .. } => return final_size,
             State::Finished { final_size, fin_sent: true } => final_size,
             _ => self.committed,
         };
-        self.state = State::Reset { final_size };
+        self.state = State::Reset { final_size, code };
         self.drop_queue();
         final_size
+    }
+
+    /// The code that this end reset the half with.
+    pub fn reset_code(&self) -> Option<u64> {
+        match self.state {
+            State::Reset { code, .. } => code,
+            _ => None,
+        }
     }
 
     /// The receiver is done with the half: it has every byte, or gave it up.
@@ -372,7 +388,7 @@ impl SendHalf {
         match self.state {
             State::Finished { final_size, .. } if complete => self.complete(final_size),
             State::Open | State::Finished { .. } => {
-                self.reset(0);
+                self.give_up(None);
             }
             State::Complete { .. } | State::Reset { .. } | State::Stopped { .. } => {}
         }

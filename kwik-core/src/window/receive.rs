@@ -39,6 +39,8 @@ pub struct ReceiveWindow {
     demand: u64,
     /// Whether the budget knows of this window.
     admitted: bool,
+    /// What the budget counts for it, in bytes of window.
+    booked: u64,
     /// When and where the reader's present half window began.
     pace: Option<(Instant, Offset)>,
 }
@@ -52,15 +54,17 @@ impl ReceiveWindow {
             size: initial,
             demand: 0,
             admitted: false,
+            booked: 0,
             pace: None,
         }
     }
 
-    /// Books the window in the session's account. `false` if as many streams are open as it allows. Once is enough.
+    /// Books the window in the session's account. `false` if as many streams are open as it allows. Once is enough. The
+    /// initial window is at most the account's floor, or it was promised before it could be booked.
     pub fn admit(&mut self, budget: &mut Budget) -> bool {
         if !self.admitted && budget.admit() {
             self.admitted = true;
-            self.size = budget.grow(0, self.size).max(self.size);
+            self.booked = budget.grow(0, self.size);
         }
         self.admitted
     }
@@ -112,7 +116,8 @@ impl ReceiveWindow {
         let wanted = if self.is_too_small(now, loop_time) { self.size * 2 } else { self.size };
         let wanted = wanted.max(self.demand);
         if wanted > self.size {
-            self.size = budget.grow(self.size, wanted);
+            self.booked = budget.grow(self.booked, wanted);
+            self.size = self.size.max(self.booked);
         }
         self.demand = 0;
         if self.movement() < (self.size / 8).max(1) {
@@ -125,7 +130,7 @@ impl ReceiveWindow {
     /// The half is over: what it had is free for others. The limit stays, for late bytes.
     pub fn close(&mut self, budget: &mut Budget) {
         if std::mem::take(&mut self.admitted) {
-            budget.release(self.size);
+            budget.release(self.booked);
         }
     }
 
