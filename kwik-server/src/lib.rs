@@ -1,1 +1,53 @@
-//! KWIK server: primaries that delegate, secondaries that contribute.
+//! KWIK server: a primary that delegates ranges of its streams, a secondary that contributes, or both at once.
+//!
+//! ```no_run
+//! use kwik_server::Server;
+//!
+//! # async fn example(cert: &str, key: &str) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut server = Server::builder().with_tls((cert, key))?.with_io("0.0.0.0:4433")?.start()?;
+//! while let Some(mut session) = server.accept().await {
+//!     tokio::spawn(async move {
+//!         while let Ok(Some(mut stream)) = session.accept_bidirectional_stream().await {
+//!             while let Ok(Some(chunk)) = stream.receive().await {
+//!                 stream.send(chunk).await?;
+//!             }
+//!         }
+//!         Ok::<(), kwik_server::stream::Error>(())
+//!     });
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod admission;
+mod builder;
+mod delegate;
+mod primary;
+mod secondary;
+mod server;
+
+pub mod stream;
+
+pub use builder::{Builder, StartError};
+pub use delegate::{Delegate, DelegateError, LocalSupply, Paths, RangeSource};
+pub use kwik_core::path::lifecycle::PathState;
+pub use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
+pub use kwik_io::key::{IdentityKey, KeyFileError, PublicKey};
+pub use kwik_io::tls::{CertificateError, Pin, ServerCertificate};
+pub use kwik_proto::PathId;
+pub use kwik_proto::frame::ServerIdentity;
+pub use primary::{Handle, PrimaryMetrics, PrimarySession};
+pub use secondary::{
+    Contribution, ContributionError, ContributionOpenError, Delegation, Refusal, SecondarySession,
+};
+pub use server::{PrimaryAcceptor, SecondaryAcceptor, Server};
+
+/// Why sessions end.
+pub mod connection {
+    pub use kwik_io::stream::connection::{Error, Location};
+}
+
+/// The application's error codes.
+pub mod application {
+    pub use kwik_io::stream::application::Error;
+}

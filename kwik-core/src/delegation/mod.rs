@@ -199,7 +199,7 @@ impl Scheduler {
         local: Local,
         now: Instant,
     ) -> Result<PlanId, DelegateError> {
-        self.check(range, &resource, &candidates, local)?;
+        self.check_delegate(range, &resource, &candidates, local)?;
         let id = PlanId(self.next_plan);
         let barred = self.barred.get(&resource).cloned().unwrap_or_default();
         let mut plan = Plan::new(id, range, resource, candidates, local);
@@ -215,7 +215,11 @@ impl Scheduler {
         Ok(id)
     }
 
-    fn check(
+    /// Whether [`delegate`](Self::delegate) would take the range, unless it overlaps an earlier one.
+    ///
+    /// # Errors
+    /// See [`DelegateError`].
+    pub fn check_delegate(
         &self,
         range: ByteRange,
         resource: &Bytes,
@@ -270,22 +274,22 @@ impl Scheduler {
                 self.stats.delivered_bytes += part.len();
             }
         }
-        let owners = self.ledger.overlapping(stream, piece);
-        // With two owners and no name in the report nobody can say who it was.
-        let from = match (from, owners.as_slice()) {
-            (None, &[only]) => self.ledger.entry(only).map(|entry| entry.path),
-            (from, _) => from,
-        };
-        for id in owners {
-            self.credit(id, piece, from, now);
+        for id in self.ledger.overlapping(stream, piece) {
+            let Some(entry) = self.ledger.entry(id) else { continue };
+            let Some(part) = entry.range.intersection(piece) else { continue };
+            // Where the report names nobody and two owe the same bytes, nobody can say who sent them.
+            let own = match from {
+                Some(path) => path == entry.path,
+                None => self.ledger.overlapping(stream, part).len() == 1,
+            };
+            self.credit(id, part.len(), own, now);
         }
     }
 
-    fn credit(&mut self, id: DelegationId, piece: ByteRange, from: Option<PathId>, now: Instant) {
+    /// `len` bytes of a delegation arrived; `own`: from the path that owes them.
+    fn credit(&mut self, id: DelegationId, len: u64, own: bool, now: Instant) {
         let Some(entry) = self.ledger.entry_mut(id) else { return };
-        let len = entry.range.intersection(piece).map_or(0, ByteRange::len);
         entry.missing = entry.missing.saturating_sub(len);
-        let own = from == Some(entry.path);
         if own {
             entry.delivered += len;
             entry.wants_copy = false;

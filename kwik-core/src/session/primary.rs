@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_proto::frame::{
-    AddPathResult, ControlFrame, ErrorCode, Gap, Grant, Hello, Order, Orders, PathState, Pong,
+    AddPathResult, ControlFrame, ErrorCode, Gap, GapReason, Grant, Hello, Order, Orders, PathState, Pong,
     Relay, RelayCredit, RemovePath, Revoke, ServerIdentity, SessionClose, StreamProgress,
     StreamWindow, TokenRequest, Welcome,
 };
@@ -55,6 +55,8 @@ pub enum Output {
     },
     /// Something about a public stream.
     Stream(StreamAction),
+    /// Lend the stream's receiving half to [`PrimarySession::service_stream`].
+    Service(StreamId),
     /// Send the range from the stream's local provider, as a contribution on this connection.
     Supply {
         /// The stream.
@@ -71,7 +73,7 @@ pub enum Output {
     /// A message of a secondary's application; unauthenticated.
     Message(PathId, Bytes),
     /// The session is over: close the connection with this code once what was sent is out.
-    Close(ErrorCode, String),
+    Close(ErrorCode, Option<u64>, String),
 }
 
 /// What the primary's application may want to know.
@@ -112,6 +114,9 @@ pub enum AddPathError {
     /// The client sent no key that tokens could be bound to.
     #[error("the client can't be attached to secondaries: its Hello has no confirmation key")]
     NotAttachable,
+    /// The server has no key to sign with.
+    #[error("this server has no identity key: it can't attach secondaries")]
+    NoIdentity,
     /// The session is over.
     #[error("the session is closed")]
     Closed,
@@ -288,7 +293,8 @@ impl PrimarySession {
             }
             ControlFrame::SessionClose(close) => {
                 self.closed = true;
-                self.outputs.push_back(Output::Close(close.code, close.reason));
+                let (code, application_code) = (close.code, close.application_code);
+                self.outputs.push_back(Output::Close(code, application_code, close.reason));
                 Ok(())
             }
             _ => Err(ErrorCode::ProtocolViolation),
@@ -329,7 +335,7 @@ impl PrimarySession {
     /// The application dropped a sending half that is finished: KWIK owns it until it is complete.
     pub fn detach_stream(&mut self, id: StreamId, now: Instant) {
         if self.streams.sends(id) {
-            self.lingering.insert(id, now);
+            self.lingering.entry(id).or_insert(now);
         }
     }
 
@@ -408,6 +414,24 @@ impl PrimarySession {
         }
     }
 
+    /// Whether [`delegate`](Self::delegate) would take the range: to be asked before the sending half reserves it.
+    ///
+    /// # Errors
+    /// See [`DelegateError`].
+    pub fn check_delegate(
+        &self,
+        stream: StreamId,
+        range: ByteRange,
+        resource: &Bytes,
+        candidates: &Candidates,
+        local: Local,
+    ) -> Result<(), DelegateError> {
+        if self.closed || !self.streams.sends(stream) || !takes_contributions(stream) {
+            return Err(DelegateError::Closed);
+        }
+        self.scheduler.check_delegate(range, resource, candidates, local)
+    }
+
     /// Orders a range of a stream. The caller has reserved it in the sending half.
     ///
     /// # Errors
@@ -433,12 +457,13 @@ impl PrimarySession {
         stream: StreamId,
         range: ByteRange,
         delegation: DelegationId,
+        reason: GapReason,
         now: Instant,
     ) {
         let gap = Gap {
             stream,
             range,
-            reason: kwik_proto::frame::GapReason::SourceFailed,
+            reason,
             path: Some(PathId::PRIMARY),
             delegation: Some(delegation),
         };
@@ -490,7 +515,7 @@ impl PrimarySession {
             application_code,
             reason: reason.into(),
         }));
-        self.outputs.push_back(Output::Close(code, reason.into()));
+        self.outputs.push_back(Output::Close(code, application_code, reason.into()));
     }
 
     fn handle_window(&mut self, window: StreamWindow, now: Instant) -> Result<(), ErrorCode> {
@@ -682,7 +707,12 @@ impl PrimarySession {
                     self.scheduler.handle_window(*id, window, now);
                     self.grant_everywhere(*id);
                 }
+                let opened = match &action {
+                    StreamAction::Open { id, receive: Some(_), .. } => Some(*id),
+                    _ => None,
+                };
                 self.act(action);
+                self.outputs.extend(opened.map(Output::Service));
             }
             Effect::ReceiveClosed(..) => {}
             Effect::SendClosed(id) => {

@@ -1,0 +1,131 @@
+//! From a QUIC connection to a session: the Hello, who may attach, and the answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kwik_core::admission::{AdmissionError, Claims, Expectation, ReplayCache, judge};
+use kwik_core::session::{PrimarySession, SecondarySession, SessionConfig};
+use kwik_io::connection::ConnectionStats;
+use kwik_io::control::{ControlReader, ControlSender};
+use kwik_io::endpoint::Accepted;
+use kwik_io::env::Env;
+use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
+use kwik_io::{control, sign, token};
+use kwik_proto::SessionId;
+use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello, Refuse};
+use s2n_quic::connection::{Handle, StreamAcceptor};
+
+/// How long a client may take from the QUIC handshake to its Hello. Longer: idle connections hold memory.
+const HELLO: Duration = Duration::from_secs(10);
+/// How long the client may take to acknowledge a refusal.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// What the sessions of a server share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) env: Env,
+    pub(crate) config: SessionConfig,
+    pub(crate) identity: Option<Arc<IdentityKey>>,
+    pub(crate) trusted: TrustedKeys,
+    pub(crate) expectation: Expectation,
+    pub(crate) replays: Mutex<ReplayCache>,
+}
+
+/// A connection whose Hello was taken.
+pub(crate) struct Admitted {
+    pub(crate) connection: (Handle, StreamAcceptor),
+    pub(crate) control: (ControlReader, ControlSender),
+    pub(crate) stats: Arc<ConnectionStats>,
+    pub(crate) session: Role,
+}
+
+/// Which part this server plays on it.
+pub(crate) enum Role {
+    Primary(Box<PrimarySession>),
+    Secondary(Box<SecondarySession>, PublicKey),
+}
+
+/// Reads the Hello and answers it; `None` if the client went away or was refused.
+pub(crate) async fn admit(shared: &Shared, accepted: Accepted) -> Option<Admitted> {
+    let Accepted { mut connection, stats, exporter } = accepted;
+    let control = connection.accept_bidirectional_stream();
+    let stream = tokio::time::timeout(HELLO, control).await.ok()?.ok()??;
+    let (mut reader, sender, writer) = control::split(stream);
+    tokio::spawn(writer.run());
+    let frame = tokio::time::timeout(HELLO, reader.recv()).await.ok()?;
+    let session = match frame {
+        Ok(Some(ControlFrame::Hello(hello))) => shared.answer(&hello, &exporter),
+        Ok(_) => Err(refusal(ErrorCode::ProtocolViolation, "the first frame is no Hello")),
+        Err(error) => Err(refusal(ErrorCode::FrameEncoding, &error.to_string())),
+    };
+    match session {
+        Ok(session) => Some(Admitted {
+            connection: connection.split(),
+            control: (reader, sender),
+            stats,
+            session,
+        }),
+        Err(refuse) => {
+            tracing::info!(code = ?refuse.code, reason = refuse.reason, "client refused");
+            let code = refuse.code.quic_code();
+            // Fails only with the connection.
+            let _ = sender.push(&ControlFrame::Refuse(refuse));
+            let _ = tokio::time::timeout(FAREWELL, sender.flushed()).await;
+            let code = s2n_quic::application::Error::new(code);
+            connection.close(code.expect("KWIK's own codes are below 2^62"));
+            None
+        }
+    }
+}
+
+impl Shared {
+    fn answer(&self, hello: &Hello, exporter: &[u8; 32]) -> Result<Role, Refuse> {
+        let Some(admission) = &hello.admission else {
+            let id = SessionId(self.env.random());
+            let seed = u64::from_le_bytes(self.env.random());
+            let now = self.env.now();
+            let session = PrimarySession::new(&self.config, hello, id, seed, now)?;
+            return Ok(Role::Primary(Box::new(session)));
+        };
+        if self.trusted.is_empty() {
+            return Err(refusal(ErrorCode::RoleRefused, "this server trusts no primary"));
+        }
+        let (claims, signer) = self.check(admission, exporter).map_err(|error| {
+            let retry_after_ms = error
+                .retry_after()
+                .map(|after| u32::try_from(after.as_millis()).unwrap_or(u32::MAX));
+            Refuse { code: error.code(), reason: error.to_string(), retry_after_ms }
+        })?;
+        let session =
+            SecondarySession::new(&self.config, hello, claims.session, claims.path, claims.epoch)?;
+        Ok(Role::Secondary(Box::new(session), signer))
+    }
+
+    fn check(
+        &self,
+        admission: &Admission,
+        exporter: &[u8; 32],
+    ) -> Result<(Claims, PublicKey), AdmissionError> {
+        if admission.token.is_empty() {
+            return Err(AdmissionError::Missing);
+        }
+        let verified = token::verify(&self.trusted, &admission.token).map_err(|error| {
+            tracing::info!(%error, "token refused");
+            AdmissionError::Invalid
+        })?;
+        let claims = verified.claims;
+        let now = self.env.wall();
+        judge(&claims, &self.expectation, now)?;
+        let key = &claims.confirmation_key;
+        if !sign::proof_verifies(key, &admission.token, exporter, &admission.proof) {
+            return Err(AdmissionError::Proof);
+        }
+        let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
+        replays.admit(claims.token_id, claims.expires, now)?;
+        Ok((claims, verified.signer))
+    }
+}
+
+fn refusal(code: ErrorCode, reason: &str) -> Refuse {
+    Refuse { code, reason: reason.into(), retry_after_ms: None }
+}

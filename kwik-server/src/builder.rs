@@ -1,0 +1,157 @@
+//! How a server is set up.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use kwik_core::admission::Expectation;
+use kwik_core::session::SessionConfig;
+use kwik_io::endpoint::{BindError, EndpointLimits};
+use kwik_io::env::Env;
+use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
+use kwik_io::tls::{CertificateError, ServerCertificate};
+use kwik_io::worker::Placement;
+
+use crate::Server;
+
+/// Why a server could not be started. The caller's fault, or the machine's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The certificate or key can't be used.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// No certificate was given.
+    #[error("a server needs a certificate: call with_tls")]
+    NoCertificate,
+    /// The listening address can't be read.
+    #[error("the address {address:?} can't be listened on: {error}")]
+    Address {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+    /// The port can't be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The machine gives no thread or event queue.
+    #[error("no worker could be started: {0}")]
+    Workers(#[from] io::Error),
+}
+
+/// Sets up a [`Server`].
+#[derive(Debug, Default)]
+pub struct Builder {
+    pub(crate) certificate: Option<ServerCertificate>,
+    pub(crate) address: Option<SocketAddr>,
+    pub(crate) identity: Option<Arc<IdentityKey>>,
+    pub(crate) trusted: TrustedKeys,
+    pub(crate) names: Vec<String>,
+    pub(crate) placement: Placement,
+    pub(crate) limits: EndpointLimits,
+    pub(crate) session: SessionConfig,
+    pub(crate) env: Option<Env>,
+}
+
+impl Builder {
+    /// The server's certificate and key: a pair of PEM texts, or a [`ServerCertificate`].
+    ///
+    /// # Errors
+    /// [`StartError::Certificate`].
+    pub fn with_tls(mut self, certificate: impl IntoCertificate) -> Result<Self, StartError> {
+        self.certificate = Some(certificate.into_certificate()?);
+        Ok(self)
+    }
+
+    /// Where to listen: an address and UDP port. Default: any address, a port that the system chooses.
+    ///
+    /// # Errors
+    /// [`StartError::Address`].
+    pub fn with_io(mut self, address: &str) -> Result<Self, StartError> {
+        let resolved = address
+            .to_socket_addrs()
+            .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it names no address")));
+        let named = |error| StartError::Address { address: address.into(), error };
+        self.address = Some(resolved.map_err(named)?);
+        Ok(self)
+    }
+
+    /// The key that signs tokens and orders: with it this server may attach secondaries to its sessions.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn with_identity(mut self, key: IdentityKey) -> Result<Self, StartError> {
+        self.identity = Some(Arc::new(key));
+        Ok(self)
+    }
+
+    /// Primaries whose tokens are taken: with them this server may act as secondary.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn with_trusted_primaries(
+        mut self,
+        keys: impl IntoIterator<Item = PublicKey>,
+    ) -> Result<Self, StartError> {
+        self.trusted = TrustedKeys::from_iter(keys);
+        Ok(self)
+    }
+
+    /// The names that tokens may address this server by, where clients verify it by CA and name.
+    #[must_use]
+    pub fn with_server_names(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.names = names.into_iter().collect();
+        self
+    }
+
+    /// Threads for connections and sessions. Default: one per core, at least two.
+    #[must_use]
+    pub fn with_workers(mut self, placement: Placement) -> Self {
+        self.placement = placement;
+        self
+    }
+
+    /// Public streams of each kind that a client may have open at a time. Default 100.
+    #[must_use]
+    pub fn with_max_streams(mut self, bidirectional: u32, unidirectional: u32) -> Self {
+        self.session.max_bidirectional_streams = bidirectional;
+        self.session.max_unidirectional_streams = unidirectional;
+        self.limits.bidirectional_streams = bidirectional;
+        self.limits.unidirectional_streams = unidirectional;
+        self
+    }
+
+    /// Binds the port and starts. Needs no runtime.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(self) -> Result<Server, StartError> {
+        Server::start(self)
+    }
+
+    pub(crate) fn expectation(&self, certificate: &ServerCertificate) -> Expectation {
+        Expectation { pins: vec![certificate.pin().0], names: self.names.clone() }
+    }
+}
+
+/// What [`Builder::with_tls`] takes.
+pub trait IntoCertificate {
+    /// The certificate.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    fn into_certificate(self) -> Result<ServerCertificate, CertificateError>;
+}
+
+impl IntoCertificate for (&str, &str) {
+    fn into_certificate(self) -> Result<ServerCertificate, CertificateError> {
+        ServerCertificate::from_pem(self.0, self.1)
+    }
+}
+
+impl IntoCertificate for ServerCertificate {
+    fn into_certificate(self) -> Result<ServerCertificate, CertificateError> {
+        Ok(self)
+    }
+}

@@ -1,0 +1,91 @@
+//! Carriers of a primary's session: opened for the application, routed by the core.
+
+use std::time::Duration;
+
+use kwik_io::pump::{CarrierEvent, ReceivePump, Route, RouteRequest, SendPump};
+use kwik_io::table::Halves;
+use kwik_proto::frame::{CarrierKind, ErrorCode};
+use kwik_proto::{Epoch, PathId, StreamKind};
+
+use super::task::Task;
+
+impl Task {
+    /// Opens a stream of this end; its carrier follows when QUIC has credit.
+    pub(super) fn open(&mut self, kind: StreamKind) -> Option<Halves> {
+        let id = self.core.open_stream(kind)?;
+        self.carry_out();
+        let halves = self.table.halves(id)?.clone();
+        let mut connection = self.link.as_ref()?.connection().clone();
+        let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
+        self.pumps.spawn(async move {
+            let Some(send) = pumped.send else { return };
+            match kind {
+                StreamKind::Bidirectional => {
+                    // Fails only with the connection, which its acceptor reports.
+                    let Ok(stream) = connection.open_bidirectional_stream().await else { return };
+                    let (receive, carrier) = stream.split();
+                    let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
+                    // The client may take its time to answer.
+                    let back = ReceivePump::new(path, epoch, receive, events.clone())
+                        .with_header_timeout(Duration::MAX);
+                    tokio::join!(back.run(), SendPump::new(send, carrier, events).run());
+                }
+                StreamKind::Unidirectional => {
+                    let Ok(carrier) = connection.open_send_stream().await else { return };
+                    SendPump::new(send, carrier, events).run().await;
+                }
+            }
+        });
+        Some(halves)
+    }
+
+    pub(super) fn handle_carrier(&mut self, event: CarrierEvent) {
+        match event {
+            CarrierEvent::Route(request) => self.route(request),
+            CarrierEvent::Fault { carrier, fault } => {
+                tracing::info!(carrier = carrier.id.0, ?fault, "fault on a carrier");
+                self.core.close(ErrorCode::ProtocolViolation, None, "a faulty public stream");
+            }
+            CarrierEvent::Ended { carrier, .. } => {
+                if let (Some(receive), Some(source)) =
+                    (self.table.receive_of(&carrier), carrier.source)
+                {
+                    receive.update(|half| half.remove_source(source));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn route(&mut self, request: RouteRequest) {
+        let RouteRequest { header, back, reply, .. } = request;
+        let id = header.stream;
+        let routed = match header.kind {
+            CarrierKind::Public => self.core.handle_header(id),
+            // A client contributes to nothing.
+            CarrierKind::Contribution => Err(ErrorCode::ProtocolViolation),
+        };
+        self.carry_out();
+        let route = match routed {
+            Err(code) => {
+                self.core.close(code, None, "a stream that the client may not open");
+                Route::Refused(code)
+            }
+            Ok(false) => Route::Refused(ErrorCode::StreamClosed),
+            Ok(true) => {
+                if let (Some(back), Some(send)) = (back, self.table.send(id).cloned()) {
+                    let events = self.inbox.carriers.clone();
+                    self.pumps.spawn(SendPump::new(send, back, events).run());
+                }
+                match self.table.receive(id).cloned() {
+                    Some(receive) => {
+                        let source = receive.update(|half| half.add_source(PathId::PRIMARY, None));
+                        Route::Receive { receive, source }
+                    }
+                    None => Route::Refused(ErrorCode::StreamClosed),
+                }
+            }
+        };
+        let _ = reply.send(route);
+    }
+}

@@ -1,0 +1,153 @@
+//! What the primary's own copy supplies: read off the application's provider, sent as a contribution.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kwik_io::pump::{
+    ContributionControl, ContributionError, ContributionTarget, ContributionWriter, OpenError,
+    contribution,
+};
+use kwik_proto::frame::GapReason;
+use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
+use tokio::sync::mpsc;
+
+use super::task::Task;
+use crate::delegate::RangeSource;
+
+/// Bytes asked of a provider at a time.
+const READ: usize = 256 * 1024;
+/// Ended supplies that wait for the session's task.
+const ENDED: usize = 256;
+
+/// How a supply ended.
+#[derive(Debug)]
+pub(super) struct Supplied {
+    stream: StreamId,
+    range: ByteRange,
+    delegation: DelegationId,
+    failed: bool,
+}
+
+/// The local copies that delegated ranges may be supplied from, and what is being supplied.
+pub(super) struct Providers {
+    /// By stream, then by start of the range. As many as the stream's open plans.
+    sources: BTreeMap<StreamId, BTreeMap<Offset, (ByteRange, Arc<dyn RangeSource>)>>,
+    running: BTreeMap<DelegationId, (StreamId, ContributionControl)>,
+    ended: mpsc::Sender<Supplied>,
+}
+
+impl Providers {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Supplied>) {
+        let (ended, out) = mpsc::channel(ENDED);
+        (Self { sources: BTreeMap::new(), running: BTreeMap::new(), ended }, out)
+    }
+
+    pub(super) fn add(&mut self, id: StreamId, range: ByteRange, source: Arc<dyn RangeSource>) {
+        self.sources.entry(id).or_default().insert(range.start(), (range, source));
+    }
+
+    fn find(&self, id: StreamId, range: ByteRange) -> Option<Arc<dyn RangeSource>> {
+        let (_, (whole, source)) = self.sources.get(&id)?.range(..=range.start()).next_back()?;
+        whole.covers(range).then(|| source.clone())
+    }
+
+    pub(super) fn forget(&mut self, id: StreamId) {
+        self.sources.remove(&id);
+        self.running.retain(|_, (stream, control)| {
+            let keep = *stream != id;
+            if !keep {
+                control.stop(ContributionError::StreamClosed);
+            }
+            keep
+        });
+    }
+
+    pub(super) fn cancel(&mut self, delegation: DelegationId) {
+        if let Some((_, control)) = self.running.remove(&delegation) {
+            control.stop(ContributionError::Revoked);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.sources.clear();
+        self.running.clear();
+    }
+}
+
+impl Task {
+    pub(super) fn supply(&mut self, stream: StreamId, range: ByteRange, id: DelegationId) {
+        let now = self.shared.env.now();
+        let Some(source) = self.providers.find(stream, range) else {
+            return self.core.handle_supply_failed(stream, range, id, GapReason::NotFound, now);
+        };
+        let Some(link) = &mut self.link else { return };
+        let target = ContributionTarget::delegated(stream, id, range);
+        let (writer, pump, control) = match contribution::open(link.connection_mut(), target) {
+            Ok(opened) => opened,
+            Err(error) => {
+                let reason = match error {
+                    OpenError::Busy => GapReason::Busy,
+                    _ => GapReason::SourceFailed,
+                };
+                return self.core.handle_supply_failed(stream, range, id, reason, now);
+            }
+        };
+        self.providers.running.insert(id, (stream, control));
+        self.pumps.spawn(async move {
+            // Its writer learns of the end.
+            let _ = pump.run().await;
+        });
+        let ended = self.providers.ended.clone();
+        self.pumps.spawn(async move {
+            let failed = copy(source, writer, range).await.is_err();
+            let supplied = Supplied { stream, range, delegation: id, failed };
+            let _ = ended.send(supplied).await;
+        });
+    }
+
+    pub(super) fn handle_supplied(&mut self, end: Supplied) {
+        let cancelled = self.providers.running.remove(&end.delegation).is_none();
+        if end.failed && !cancelled {
+            let Supplied { stream, range, delegation, .. } = end;
+            let now = self.shared.env.now();
+            let reason = GapReason::SourceFailed;
+            self.core.handle_supply_failed(stream, range, delegation, reason, now);
+        }
+    }
+}
+
+/// Why a supply ended early.
+#[derive(Debug, thiserror::Error)]
+enum SupplyError {
+    #[error("the local copy failed: {0}")]
+    Read(#[from] std::io::Error),
+    #[error(transparent)]
+    Contribution(#[from] ContributionError),
+    #[error("the local copy panicked")]
+    Panicked,
+}
+
+async fn copy(
+    source: Arc<dyn RangeSource>,
+    mut writer: ContributionWriter,
+    range: ByteRange,
+) -> Result<(), SupplyError> {
+    let mut at = range.start();
+    while at < range.end() {
+        let length = usize::try_from(range.end().since(at)).unwrap_or(READ).min(READ);
+        let (reader, offset) = (source.clone(), at.value());
+        let read = tokio::task::spawn_blocking(move || reader.read_at(offset, length)).await;
+        let mut data = read.map_err(|_| SupplyError::Panicked)?.inspect_err(|error| {
+            tracing::warn!(%error, offset, "the local copy could not be read");
+        })?;
+        if data.is_empty() {
+            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
+        }
+        data.truncate(length);
+        let length = data.len() as u64;
+        writer.write_at(at, data).await?;
+        at = at.saturating_add(length);
+    }
+    writer.finish().await?;
+    Ok(())
+}

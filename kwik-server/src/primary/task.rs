@@ -1,0 +1,408 @@
+//! The task of a session in which this server is primary.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kwik_core::admission::{Claims, LIFETIME, TokenId};
+use kwik_core::session::PrimarySession as Core;
+use kwik_core::session::primary::{Event, Output};
+use kwik_core::time::WallTime;
+use kwik_io::connection::ConnectionStats;
+use kwik_io::control::{ControlReader, ControlSender, PushError};
+use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
+use kwik_io::pump::CarrierEvent;
+use kwik_io::session::{Open, Request, Requests, requests};
+use kwik_io::stream::{ServiceList, StreamHalf, application, connection};
+use kwik_io::table::{Left, StreamTable};
+use kwik_io::{sign, token};
+use kwik_proto::frame::{AddPath, ControlFrame, ErrorCode, Orders, ServerIdentity};
+use kwik_proto::{Epoch, Offset, PathId, StreamId, StreamKind};
+use s2n_quic::connection::{Handle, StreamAcceptor};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::supply::{Providers, Supplied};
+use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
+use crate::admission::Shared;
+use crate::delegate::{Delegate, DelegateError};
+
+/// Control frames, and carriers' events, that wait for the task. The client waits while they do.
+const INBOX: usize = 256;
+/// Events and messages that wait for the application. Further events are lost.
+const EVENTS: usize = 1024;
+/// How often the measured round trip is told to the core.
+const MEASURE: Duration = Duration::from_millis(50);
+
+/// What a connection is made of, after its Hello.
+pub(crate) struct Parts {
+    pub(crate) connection: (Handle, StreamAcceptor),
+    pub(crate) control: (ControlReader, ControlSender),
+    pub(crate) stats: Arc<ConnectionStats>,
+    pub(crate) remote: Option<SocketAddr>,
+}
+
+pub(super) struct Task {
+    pub(super) shared: Arc<Shared>,
+    pub(super) core: Core,
+    pub(super) table: StreamTable,
+    pub(super) link: Option<Link>,
+    pub(super) inbox: Inbox,
+    pub(super) pumps: JoinSet<()>,
+    pub(super) providers: Providers,
+    requests: Requests<PrimaryRequest>,
+    services: ServiceList,
+    events: mpsc::Sender<Event>,
+    messages: mpsc::Sender<(PathId, Bytes)>,
+}
+
+pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySession {
+    let Parts { connection, control, stats, remote } = parts;
+    let (links, link_events) = mpsc::channel(INBOX);
+    let (carriers, carrier_events) = mpsc::channel(INBOX);
+    let inbox = Inbox { links, carriers };
+    let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
+    let link = Link::resume(path, epoch, connection, control, stats, inbox.clone());
+    let (asker, requests) = requests();
+    let services = ServiceList::default();
+    let (table, incomings) = StreamTable::new(shared.env.clone(), services.clone());
+    let (events, events_out) = mpsc::channel(EVENTS);
+    let (messages, messages_out) = mpsc::channel(EVENTS);
+    let (providers, supplied) = Providers::new();
+    let task = Task {
+        core,
+        table,
+        link: Some(link),
+        inbox,
+        pumps: JoinSet::new(),
+        providers,
+        requests,
+        services,
+        events,
+        messages,
+        shared,
+    };
+    tokio::spawn(task.run(link_events, carrier_events, supplied));
+    let handle = super::Handle { asker, remote };
+    PrimarySession { handle, incomings, events: events_out, messages: messages_out }
+}
+
+impl Task {
+    async fn run(
+        mut self,
+        mut links: mpsc::Receiver<FromLink>,
+        mut carriers: mpsc::Receiver<CarrierEvent>,
+        mut supplied: mpsc::Receiver<Supplied>,
+    ) {
+        let mut due = Vec::new();
+        let mut measure = tokio::time::interval(MEASURE);
+        let mut attended = true;
+        self.carry_out();
+        while self.link.is_some() {
+            let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
+            let services = self.services.clone();
+            tokio::select! {
+                biased;
+                Some(event) = links.recv() => self.handle_link(event),
+                Some(event) = carriers.recv() => self.handle_carrier(event),
+                Some(end) = supplied.recv() => self.handle_supplied(end),
+                () = services.wait(&mut due) => self.service(&mut due),
+                request = self.requests.requests.recv(), if attended => match request {
+                    Some(request) => self.handle_request(request),
+                    None => attended = false,
+                },
+                Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
+                _ = measure.tick() => self.measure(),
+                () = sleep_until(timeout) => {
+                    self.core.handle_timeout(self.shared.env.now());
+                }
+                Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => {}
+            }
+            self.carry_out();
+            if !attended && self.core.is_idle() {
+                self.core.close(ErrorCode::None, None, "");
+                self.carry_out();
+            } else if !attended {
+                self.detach_all();
+            }
+        }
+    }
+
+    fn handle_link(&mut self, from: FromLink) {
+        match from.event {
+            LinkEvent::Frame(frame) => self.core.handle_control(frame, self.shared.env.now()),
+            LinkEvent::BadFrame(error) => {
+                self.core.close(ErrorCode::FrameEncoding, None, &error.to_string());
+            }
+            LinkEvent::Lost(error) => {
+                self.requests.ending.set(error);
+                self.end(ErrorCode::SessionClosed, "the connection is over");
+            }
+        }
+    }
+
+    fn handle_request(&mut self, request: Request<PrimaryRequest>) {
+        match request {
+            Request::Open(open) => {
+                let served = match self.requests.must_wait(open.kind) {
+                    true => Err(open),
+                    false => self.serve(open),
+                };
+                if let Err(open) = served {
+                    self.requests.wait(open);
+                }
+            }
+            Request::Other(request) => self.handle_command(request),
+        }
+    }
+
+    fn handle_command(&mut self, request: PrimaryRequest) {
+        let now = self.shared.env.now();
+        // An application that went away needs no answer.
+        match request {
+            PrimaryRequest::AddPath(spec, reply) => {
+                let added = match self.shared.identity {
+                    Some(_) => self.core.add_path(spec, now),
+                    None => Err(kwik_core::session::primary::AddPathError::NoIdentity),
+                };
+                let _ = reply.send(added);
+            }
+            PrimaryRequest::RemovePath(path, reply) => {
+                let _ = reply.send(self.core.remove_path(path, now));
+            }
+            PrimaryRequest::Paths(reply) => {
+                let _ = reply.send(self.core.paths().collect());
+            }
+            PrimaryRequest::Delegate { stream, order, reply } => {
+                let _ = reply.send(self.delegate(stream, &order));
+            }
+            PrimaryRequest::Grant { path, stream, start, end } => {
+                let start = Offset::new(start).unwrap_or(Offset::MAX);
+                self.core.grant(path, stream, start, end.and_then(Offset::new));
+            }
+            PrimaryRequest::SendMessage(path, message, reply) => {
+                let _ = reply.send(self.core.send_message(path, message).is_ok());
+            }
+            PrimaryRequest::MessageTaken(path, size) => self.core.handle_message_taken(path, size),
+            PrimaryRequest::Metrics(reply) => {
+                let paths = self.core.paths().collect();
+                let delegation = self.core.delegation_stats();
+                let _ = reply.send(PrimaryMetrics { paths, delegation });
+            }
+        }
+    }
+
+    fn delegate(&mut self, stream: StreamId, order: &Delegate) -> Result<(), DelegateError> {
+        let (start, end) = (order.range.start, order.range.end);
+        let range = Offset::new(start)
+            .zip(Offset::new(end))
+            .and_then(|(start, end)| kwik_proto::ByteRange::new(start, end))
+            .ok_or(DelegateError::Range { start, end })?;
+        let now = self.shared.env.now();
+        let Some(send) = self.table.send(stream).cloned() else {
+            return Err(DelegateError::Order(kwik_core::delegation::DelegateError::Closed));
+        };
+        let (candidates, local) = (order.candidates(), order.local());
+        self.core.check_delegate(stream, range, &order.resource, &candidates, local)?;
+        send.delegate(range)?;
+        if let Some(source) = &order.local {
+            self.providers.add(stream, range, source.clone());
+        }
+        self.core.delegate(stream, range, order.resource.clone(), candidates, local, now)?;
+        Ok(())
+    }
+
+    fn handle_close(&mut self) {
+        let code = *self.requests.close.borrow_and_update();
+        if let Some(code) = code {
+            let location = connection::Location::Local;
+            self.requests.ending.set(connection::Error::application(code, location));
+            self.core.close(ErrorCode::None, Some(code.into()), "closed by the application");
+        }
+    }
+
+    fn service(&mut self, due: &mut Vec<StreamHalf>) {
+        for half in due.drain(..) {
+            match half {
+                StreamHalf::Receive(id) => self.service_receive(id),
+                StreamHalf::Send(id) => self.service_send(id),
+            }
+        }
+    }
+
+    fn service_receive(&mut self, id: StreamId) {
+        let Some(receive) = self.table.receive(id).cloned() else { return };
+        let now = self.shared.env.now();
+        if let Some(code) = receive.stop_code() {
+            self.core.stop_stream(id, code.into());
+        }
+        receive.service(|half| self.core.service_stream(id, half, now));
+    }
+
+    fn service_send(&mut self, id: StreamId) {
+        let Some(send) = self.table.send(id).cloned() else { return };
+        let status = send.status();
+        if let (Some(code), Some(size)) = (status.reset, status.final_size) {
+            self.core.reset_stream(id, code.into(), size);
+        }
+    }
+
+    /// Streams whose application is gone are kept as long as they progress.
+    fn detach_all(&mut self) {
+        let now = self.shared.env.now();
+        let ids: Vec<StreamId> = self.table.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            self.core.detach_stream(id, now);
+        }
+    }
+
+    fn measure(&mut self) {
+        let rtt = self.link.as_ref().and_then(|link| link.stats().smoothed_rtt());
+        if let Some(rtt) = rtt {
+            self.core.handle_rtt(rtt);
+        }
+    }
+
+    pub(super) fn carry_out(&mut self) {
+        while let Some(output) = self.core.poll_output(self.shared.env.now()) {
+            self.carry_out_one(output);
+        }
+    }
+
+    fn carry_out_one(&mut self, output: Output) {
+        match output {
+            Output::Send(frame) => self.send(&frame),
+            Output::Sign(orders) => self.sign(&orders),
+            Output::Attach { path, epoch, addresses, identity, confirmation_key } => {
+                self.attach(path, epoch, addresses, identity, confirmation_key);
+            }
+            Output::Stream(action) => {
+                let left = self.table.apply(action);
+                self.handle_left(left);
+            }
+            Output::Service(id) => self.service_receive(id),
+            Output::Supply { stream, range, delegation } => self.supply(stream, range, delegation),
+            Output::CancelSupply(delegation) => self.providers.cancel(delegation),
+            Output::Event(event) => {
+                tracing::debug!(?event, "event");
+                let _ = self.events.try_send(event);
+            }
+            Output::Message(path, message) => {
+                // As many as the core lets wait fit.
+                let _ = self.messages.try_send((path, message));
+            }
+            Output::Close(code, application_code, reason) => {
+                if let Some(code) =
+                    application_code.and_then(|code| application::Error::new(code).ok())
+                {
+                    let location = connection::Location::Remote;
+                    self.requests.ending.set(connection::Error::application(code, location));
+                }
+                self.end(code, &reason);
+            }
+            other => tracing::warn!(?other, "an output that this server does not know"),
+        }
+    }
+
+    fn handle_left(&mut self, left: Left) {
+        match left {
+            Left::Nothing => {}
+            Left::Service(id) => self.service_receive(id),
+            Left::Removed(id, _) => self.providers.forget(id),
+            Left::Available(kind) => self.retry_opens(kind),
+        }
+    }
+
+    fn retry_opens(&mut self, kind: StreamKind) {
+        while let Some(open) = self.requests.retry(kind) {
+            if let Err(open) = self.serve(open) {
+                return self.requests.put_back(open);
+            }
+        }
+    }
+
+    /// Opens a stream for the application, unless the client's limit is reached.
+    fn serve(&mut self, open: Open) -> Result<(), Open> {
+        match self.open(open.kind) {
+            Some(halves) => {
+                open.answer(halves);
+                Ok(())
+            }
+            None => Err(open),
+        }
+    }
+
+    fn sign(&mut self, orders: &Orders) {
+        if let Some(key) = &self.shared.identity {
+            let signed = sign::sign_orders(key, orders.encode());
+            self.send(&ControlFrame::Orders(signed));
+        }
+    }
+
+    fn attach(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        addresses: Vec<SocketAddr>,
+        identity: ServerIdentity,
+        confirmation_key: [u8; 32],
+    ) {
+        let Some(key) = self.shared.identity.clone() else { return };
+        let now = self.shared.env.wall();
+        let claims = Claims {
+            session: self.core.id(),
+            path,
+            epoch,
+            audience: identity.clone(),
+            not_before: now,
+            expires: WallTime(now.0.saturating_add(LIFETIME.as_secs())),
+            confirmation_key,
+            token_id: TokenId(self.shared.env.random()),
+        };
+        match token::sign(&key, &claims) {
+            Ok(token) => {
+                let add = AddPath { path, epoch, addresses, identity, token };
+                self.send(&ControlFrame::AddPath(add));
+            }
+            Err(error) => tracing::error!(%error, "no token can be made"),
+        }
+    }
+
+    fn send(&mut self, frame: &ControlFrame) {
+        let Some(link) = &self.link else { return };
+        let relay = matches!(frame, ControlFrame::Relay(_));
+        if link.push(frame) == Err(PushError::Full) && !relay {
+            let reason = "the control stream is full: the client takes nothing";
+            self.end(ErrorCode::LimitExceeded, reason);
+        }
+    }
+
+    fn end(&mut self, code: ErrorCode, reason: &str) {
+        let remote = connection::Location::Remote;
+        let kwik = application::Error::of_kwik(code);
+        self.requests.ending.set(match code {
+            ErrorCode::None => connection::Error::closed(remote),
+            _ => connection::Error::application(kwik, remote),
+        });
+        let error = self.requests.ending.error().unwrap_or(connection::Error::Unspecified);
+        tracing::debug!(?code, reason, "primary session ended");
+        self.table.fail_all(error);
+        self.providers.clear();
+        let closing = match (error.application_error(), code) {
+            (Some(code), _) => code,
+            (None, ErrorCode::None) => application::Error::UNKNOWN,
+            (None, _) => kwik,
+        };
+        if let Some(link) = self.link.take() {
+            link.close(closing);
+        }
+    }
+}
+
+async fn sleep_until(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,265 @@
+//! The task of a session in which this server is secondary.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kwik_core::session::SecondarySession as Core;
+use kwik_core::session::secondary::{ContributionPlan, MAX_DELEGATIONS, Output};
+use kwik_io::connection::ConnectionStats;
+use kwik_io::control::{ControlReader, ControlSender};
+use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
+use kwik_io::pump::{
+    ContributionControl, ContributionError, ContributionTarget, ContributionWriter, contribution,
+};
+use kwik_io::session::{Request, Requests, requests};
+use kwik_io::stream::{application, connection};
+use kwik_io::{key::PublicKey, sign};
+use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
+use kwik_proto::{ByteRange, DelegationId, Epoch, StreamId};
+use s2n_quic::connection::{Handle, StreamAcceptor};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::{ContributionOpenError, OpenReply, SecondaryRequest, SecondarySession};
+use crate::admission::Shared;
+
+/// Control frames that wait for the task. The client waits while they do.
+const INBOX: usize = 256;
+/// Relay messages that wait for the application: as many as its inbox in the core allows.
+const MESSAGES: usize = 1024;
+
+/// What a connection is made of, after its Hello.
+pub(crate) struct Parts {
+    pub(crate) connection: (Handle, StreamAcceptor),
+    pub(crate) control: (ControlReader, ControlSender),
+    pub(crate) stats: Arc<ConnectionStats>,
+    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) signer: PublicKey,
+}
+
+struct Open {
+    stream: StreamId,
+    delegation: Option<DelegationId>,
+    start: kwik_proto::Offset,
+    control: ContributionControl,
+}
+
+struct Task {
+    core: Core,
+    link: Option<Link>,
+    signer: PublicKey,
+    requests: Requests<SecondaryRequest>,
+    offers: Option<mpsc::Sender<frame::Delegation>>,
+    messages: mpsc::Sender<Bytes>,
+    open: BTreeMap<u64, Open>,
+    pumps: JoinSet<(u64, Result<(), ContributionError>)>,
+}
+
+pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> SecondarySession {
+    let Parts { connection, control, stats, remote, signer } = parts;
+    let (path, epoch) = (core.path(), Epoch::FIRST);
+    let (links, link_events) = mpsc::channel(INBOX);
+    // A client opens no carrier towards a secondary: QUIC's limits allow none that would be pumped.
+    let (carriers, _) = mpsc::channel(1);
+    let inbox = Inbox { links, carriers };
+    let link = Link::resume(path, epoch, connection, control, stats, inbox);
+    let (asker, requests) = requests();
+    let (offers, offered) = mpsc::channel(MAX_DELEGATIONS);
+    let (messages, messages_out) = mpsc::channel(MESSAGES);
+    let task = Task {
+        core,
+        link: Some(link),
+        signer,
+        requests,
+        offers: Some(offers),
+        messages,
+        open: BTreeMap::new(),
+        pumps: JoinSet::new(),
+    };
+    tokio::spawn(task.run(link_events));
+    SecondarySession { asker, offers: offered, messages: messages_out, remote }
+}
+
+impl Task {
+    async fn run(mut self, mut links: mpsc::Receiver<FromLink>) {
+        let mut attended = true;
+        self.carry_out();
+        while self.link.is_some() {
+            tokio::select! {
+                biased;
+                Some(FromLink { event, .. }) = links.recv() => self.handle_link(event),
+                Some(Ok((carrier, end))) = self.pumps.join_next(), if !self.pumps.is_empty() => {
+                    self.open.remove(&carrier);
+                    self.core.handle_carrier_end(carrier, end.is_ok());
+                }
+                request = self.requests.requests.recv(), if attended => match request {
+                    Some(request) => self.handle_request(request),
+                    None => attended = false,
+                },
+            }
+            self.carry_out();
+            if !attended && self.open.is_empty() {
+                self.core.close(ErrorCode::None, "");
+                self.carry_out();
+            }
+        }
+    }
+
+    fn handle_link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Frame(ControlFrame::Orders(signed)) => self.handle_orders(&signed),
+            LinkEvent::Frame(frame) => self.core.handle_control(frame),
+            LinkEvent::BadFrame(error) => {
+                self.core.close(ErrorCode::FrameEncoding, error.to_string());
+            }
+            LinkEvent::Lost(error) => {
+                self.requests.ending.set(error);
+                self.end(ErrorCode::SessionClosed);
+            }
+        }
+    }
+
+    fn handle_orders(&mut self, signed: &SignedOrders) {
+        if let Err(error) = sign::verify_orders(&self.signer, signed) {
+            return self.core.close(ErrorCode::OrderInvalid, error.to_string());
+        }
+        match Orders::decode(&signed.body) {
+            Ok(orders) => self.core.handle_orders(orders),
+            Err(error) => self.core.close(ErrorCode::OrderInvalid, error.to_string()),
+        }
+    }
+
+    fn handle_request(&mut self, request: Request<SecondaryRequest>) {
+        let Request::Other(request) = request else { return };
+        match request {
+            SecondaryRequest::Accept(stream, id, reply) => {
+                let plan = self.core.accept(stream, id);
+                let opened = plan.map_err(Into::into).and_then(|plan| self.open(&plan));
+                if matches!(opened, Err(ContributionOpenError::Busy)) {
+                    self.core.fail_delegation(id, GapReason::Busy);
+                }
+                answer(reply, opened);
+            }
+            SecondaryRequest::Open(stream, reply) => {
+                let plan = self.core.open(stream);
+                answer(reply, plan.map_err(Into::into).and_then(|plan| self.open(&plan)));
+            }
+            SecondaryRequest::Refuse(id, reason) => self.core.refuse(id, reason),
+            SecondaryRequest::Postpone(id) => self.core.postpone(id),
+            SecondaryRequest::Send(message, reply) => {
+                let _ = reply.send(self.core.send_message(message).is_ok());
+            }
+            SecondaryRequest::MessageTaken(size) => self.core.handle_message_taken(size),
+        }
+    }
+
+    fn open(
+        &mut self,
+        plan: &ContributionPlan,
+    ) -> Result<ContributionWriter, ContributionOpenError> {
+        let Some(link) = &mut self.link else { return Err(ContributionOpenError::Busy) };
+        let header = plan.header;
+        let end = plan.allowed.end().min(plan.max_offset).max(plan.allowed.start());
+        let target = ContributionTarget {
+            stream: header.stream,
+            delegation: header.delegation,
+            promised: header.promised,
+            allowed: ByteRange::new(plan.allowed.start(), end).unwrap_or(plan.allowed),
+        };
+        let (writer, pump, control) =
+            contribution::open(link.connection_mut(), target).map_err(|error| match error {
+                kwik_io::pump::OpenError::Connection(error) => error.into(),
+                _ => ContributionOpenError::Busy,
+            })?;
+        let carrier = pump.carrier().0;
+        self.core.handle_carrier_open(carrier, header);
+        let (stream, delegation) = (header.stream, header.delegation);
+        let start = plan.allowed.start();
+        self.open.insert(carrier, Open { stream, delegation, start, control });
+        self.pumps.spawn(async move { (carrier, pump.run().await) });
+        Ok(writer)
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Send(frame) => self.send(&frame),
+                Output::Offer(delegation) => self.offer(delegation),
+                Output::Stop { stream, delegation, .. } => self.stop(stream, delegation),
+                Output::Window(stream, max_offset) => {
+                    for open in self
+                        .open
+                        .values()
+                        .filter(|open| open.stream == stream && open.delegation.is_none())
+                    {
+                        open.control.extend(max_offset.max(open.start));
+                    }
+                }
+                Output::Message(message) => {
+                    // As many as the core lets wait fit.
+                    let _ = self.messages.try_send(message);
+                }
+                Output::Close(code, reason) => {
+                    tracing::debug!(?code, reason, "secondary session ended");
+                    self.end(code);
+                }
+                other => tracing::warn!(?other, "an output that this server does not know"),
+            }
+        }
+    }
+
+    fn offer(&mut self, delegation: frame::Delegation) {
+        let id = delegation.id;
+        let offered =
+            self.offers.as_ref().is_some_and(|offers| offers.try_send(delegation).is_ok());
+        if !offered {
+            self.core.refuse(id, GapReason::Busy);
+        }
+    }
+
+    fn stop(&self, stream: StreamId, delegation: Option<DelegationId>) {
+        let error = match delegation {
+            Some(_) => ContributionError::Revoked,
+            None => ContributionError::StreamClosed,
+        };
+        for open in self.open.values().filter(|open| open.stream == stream) {
+            if delegation.is_none() || open.delegation == delegation {
+                open.control.stop(error);
+            }
+        }
+    }
+
+    fn send(&mut self, frame: &ControlFrame) {
+        let Some(link) = &self.link else { return };
+        let relay = matches!(frame, ControlFrame::Relay(_));
+        if link.push(frame).is_err() && !relay {
+            self.end(ErrorCode::LimitExceeded);
+        }
+    }
+
+    fn end(&mut self, code: ErrorCode) {
+        let closing = match code {
+            ErrorCode::None => application::Error::UNKNOWN,
+            code => application::Error::of_kwik(code),
+        };
+        let remote = connection::Location::Remote;
+        self.requests.ending.set(match code {
+            ErrorCode::None => connection::Error::closed(remote),
+            _ => connection::Error::application(closing, remote),
+        });
+        for open in self.open.values() {
+            open.control.stop(ContributionError::SessionClosed);
+        }
+        self.offers = None;
+        if let Some(link) = self.link.take() {
+            link.close(closing);
+        }
+    }
+}
+
+fn answer(reply: OpenReply, opened: Result<ContributionWriter, ContributionOpenError>) {
+    // An application that went away drops the writer, which gives the range back.
+    let _ = reply.send(opened);
+}

@@ -1,0 +1,175 @@
+//! The server: an endpoint, and the sessions that clients open on it.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use kwik_core::admission::ReplayCache;
+use kwik_io::endpoint::{Accepted, ServerEndpoint};
+use kwik_io::env::Env;
+use kwik_io::tls::Pin;
+use kwik_io::worker::{Worker, Workers};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::admission::{Role, Shared, admit};
+use crate::builder::{Builder, StartError};
+use crate::{PrimarySession, SecondarySession, primary, secondary};
+
+/// Sessions that wait to be accepted, of each kind. When it is full, later clients wait in their handshake.
+const BACKLOG: usize = 1024;
+
+/// A KWIK server. It accepts sessions until it is dropped; those that were accepted live on.
+#[derive(Debug)]
+pub struct Server {
+    primaries: PrimaryAcceptor,
+    secondaries: SecondaryAcceptor,
+    pin: Pin,
+}
+
+/// Accepts the sessions in which this server is primary.
+#[derive(Debug)]
+pub struct PrimaryAcceptor {
+    sessions: mpsc::Receiver<PrimarySession>,
+    running: Arc<Running>,
+}
+
+/// Accepts the sessions in which this server is secondary.
+#[derive(Debug)]
+pub struct SecondaryAcceptor {
+    sessions: mpsc::Receiver<SecondarySession>,
+    running: Arc<Running>,
+}
+
+/// Ends the accepting task with the last of those that accept.
+#[derive(Debug)]
+struct Running {
+    local: SocketAddr,
+    task: AbortHandle,
+    /// Threads stay while the server accepts.
+    _workers: Workers,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    /// A server to be set up.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn start(builder: Builder) -> Result<Self, StartError> {
+        let certificate = builder.certificate.clone().ok_or(StartError::NoCertificate)?;
+        let workers = Workers::start(builder.placement)?;
+        let env = builder.env.clone().unwrap_or_else(Env::system);
+        let worker = workers.next();
+        let address = builder.address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let endpoint = ServerEndpoint::bind(&env, &worker, address, &certificate, builder.limits)?;
+        let local = endpoint.local_addr();
+        let shared = Arc::new(Shared {
+            env,
+            expectation: builder.expectation(&certificate),
+            config: builder.session,
+            identity: builder.identity,
+            trusted: builder.trusted,
+            replays: Mutex::new(ReplayCache::default()),
+        });
+        let (primaries, primary_sessions) = mpsc::channel(BACKLOG);
+        let (secondaries, secondary_sessions) = mpsc::channel(BACKLOG);
+        let front = Front { shared, worker: worker.clone(), primaries, secondaries };
+        let task = worker.spawn(front.run(endpoint)).abort_handle();
+        let running = Arc::new(Running { local, task, _workers: workers });
+        Ok(Self {
+            primaries: PrimaryAcceptor { sessions: primary_sessions, running: running.clone() },
+            secondaries: SecondaryAcceptor { sessions: secondary_sessions, running },
+            pin: certificate.pin(),
+        })
+    }
+
+    /// The next session in which this server is primary; `None` when the server is over.
+    pub async fn accept(&mut self) -> Option<PrimarySession> {
+        self.primaries.accept().await
+    }
+
+    /// The acceptors of both kinds of session, apart.
+    pub fn split(self) -> (PrimaryAcceptor, SecondaryAcceptor) {
+        (self.primaries, self.secondaries)
+    }
+
+    /// Where it listens, with the real port.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.primaries.local_addr()
+    }
+
+    /// The pin of its certificate.
+    pub fn pin(&self) -> Pin {
+        self.pin
+    }
+}
+
+impl PrimaryAcceptor {
+    /// The next session; `None` when the server is over.
+    pub async fn accept(&mut self) -> Option<PrimarySession> {
+        self.sessions.recv().await
+    }
+
+    /// Where the server listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.running.local
+    }
+}
+
+impl SecondaryAcceptor {
+    /// The next session; `None` when the server is over.
+    pub async fn accept(&mut self) -> Option<SecondarySession> {
+        self.sessions.recv().await
+    }
+
+    /// Where the server listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.running.local
+    }
+}
+
+/// Takes connections, and gives them to those that accept.
+struct Front {
+    shared: Arc<Shared>,
+    worker: Worker,
+    primaries: mpsc::Sender<PrimarySession>,
+    secondaries: mpsc::Sender<SecondarySession>,
+}
+
+impl Front {
+    async fn run(self, mut endpoint: ServerEndpoint) {
+        let front = Arc::new(self);
+        while let Some(accepted) = endpoint.accept().await {
+            let front = front.clone();
+            // On the endpoint's own worker, as all that belongs to its connections.
+            let worker = front.worker.clone();
+            worker.spawn(async move { front.handle(accepted).await });
+        }
+    }
+
+    async fn handle(&self, accepted: Accepted) {
+        let remote = accepted.connection.remote_addr().ok();
+        let Some(admitted) = admit(&self.shared, accepted).await else { return };
+        let shared = self.shared.clone();
+        let (connection, control, stats) = (admitted.connection, admitted.control, admitted.stats);
+        // Fails only if the application stopped accepting: the session is dropped, and so closed.
+        match admitted.session {
+            Role::Primary(core) => {
+                let parts = primary::Parts { connection, control, stats, remote };
+                let session = primary::start(shared, *core, parts);
+                let _ = self.primaries.send(session).await;
+            }
+            Role::Secondary(core, signer) => {
+                let parts = secondary::Parts { connection, control, stats, remote, signer };
+                let session = secondary::start(shared, *core, parts);
+                let _ = self.secondaries.send(session).await;
+            }
+        }
+    }
+}
