@@ -189,7 +189,8 @@ impl SharedReceive {
             || !outcome.conflicts.is_empty()
             || arrivals.fin.is_some()
             || state.watch == Watch::Progress
-            || state.wants_service();
+            || state.half.wants_window()
+            || state.half.is_complete();
         let reader = if outcome.readable { state.reader.take() } else { Waiting::default() };
         drop(state);
         reader.wake();
@@ -246,7 +247,8 @@ impl SharedReceive {
             }
         };
         let result = self.read_result(&mut state, count, read, cx);
-        let ring = state.wants_service() || (result.is_pending() && state.watch == Watch::Progress);
+        let waits = result.is_pending() && state.watch == Watch::Progress;
+        let ring = waits || state.half.wants_window() || state.half.is_finished();
         drop(state);
         if ring {
             self.0.bell.ring();
@@ -262,7 +264,7 @@ impl SharedReceive {
         read: Option<Read>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(usize, bool)>> {
-        let is_open = !state.half.is_finished();
+        let is_open = state.half.final_size() != Some(state.half.read_offset());
         match read {
             Some(Read::Finished) => Poll::Ready(Ok((count, false))),
             _ if count > 0 => Poll::Ready(Ok((count, is_open))),
@@ -294,8 +296,13 @@ impl SharedReceive {
         if state.stop != Stop::No {
             return;
         }
-        state.stop = if state.half.is_complete() { Stop::AfterEnd } else { Stop::Sent(code) };
+        let was_complete = state.half.is_complete();
         state.half.stop(code.into());
+        state.stop = match state.half.stopped() {
+            _ if was_complete => Stop::AfterEnd,
+            Some(_) => Stop::Sent(code),
+            None => Stop::No,
+        };
         let reader = state.reader.take();
         drop(state);
         reader.wake();
@@ -322,9 +329,5 @@ impl State {
             outcome.add(self.half.handle_fin(source, final_size)?);
         }
         Ok(())
-    }
-
-    fn wants_service(&self) -> bool {
-        self.half.wants_window() || self.half.is_complete()
     }
 }

@@ -1,0 +1,191 @@
+//! Contributions: from a writer to the half that they are for.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use kwik_io::pump::contribution;
+use kwik_io::pump::{
+    CarrierEnd, ContributionControl, ContributionError, ContributionTarget, ContributionWriter,
+    OpenError,
+};
+use kwik_io::stream::ReceiveStream;
+use kwik_proto::frame::ErrorCode;
+use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
+use s2n_quic::provider::limits::Limits;
+use tokio::task::JoinHandle;
+
+use crate::end::{End, pair, pair_with};
+use crate::pattern;
+
+const WINDOW: u64 = 8 << 20;
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap()
+}
+
+fn at(offset: u64) -> Offset {
+    Offset::new(offset).unwrap()
+}
+
+type Running = JoinHandle<Result<(), ContributionError>>;
+
+fn contribute(
+    from: &mut End,
+    start: u64,
+    end: u64,
+) -> (ContributionWriter, ContributionControl, Running) {
+    let stream = StreamId::from_wire(1).unwrap();
+    let target = ContributionTarget::delegated(stream, DelegationId(start), range(start, end));
+    let (writer, pump, control) = contribution::open(&mut from.handle, target).unwrap();
+    (writer, control, tokio::spawn(pump.run()))
+}
+
+#[tokio::test]
+async fn two_contributions_out_of_order_make_one_stream() {
+    const HALF: u64 = 2 << 20;
+    const PIECE: u64 = 100_000;
+    let (mut client, mut server) = pair().await;
+    let mut stream = ReceiveStream::new(client.table.receive(1, WINDOW));
+    let (mut low, _low, low_pump) = contribute(&mut server, 0, HALF);
+    let (mut high, _high, _) = contribute(&mut server, HALF, 2 * HALF);
+    let writers = tokio::spawn(async move {
+        // The far half first, and each from its end to its start.
+        for (writer, base) in [(&mut high, HALF), (&mut low, 0)] {
+            let mut end = HALF;
+            while end > 0 {
+                let start = end.saturating_sub(PIECE);
+                let data = pattern(base + start, (end - start) as usize);
+                writer.write_at(at(base + start), data).await.unwrap();
+                end = start;
+            }
+        }
+        high.finish().await.unwrap();
+        low.finish().await.unwrap();
+    });
+    let mut read = 0;
+    while read < 2 * HALF {
+        let chunk = stream.receive().await.unwrap().unwrap();
+        assert!(chunk == pattern(read, chunk.len()), "wrong bytes at {read}");
+        read += chunk.len() as u64;
+    }
+    writers.await.unwrap();
+    assert_eq!(low_pump.await.unwrap(), Ok(()));
+    let (about, end) = client.ended().await;
+    assert_eq!(end, CarrierEnd::Finished);
+    assert!(about.header.unwrap().promised.is_some());
+    // The stream itself is open: a contribution's end is not the stream's.
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(pin!(stream.receive()).poll(&mut cx).is_pending());
+}
+
+#[tokio::test]
+async fn a_contribution_without_stream_credit_is_busy() {
+    let limits = Limits::new().with_max_open_remote_unidirectional_streams(1).unwrap();
+    let (client, mut server) = pair_with(limits).await;
+    let _receive = client.table.receive(1, WINDOW);
+    let (_writer, _control, _pump) = contribute(&mut server, 0, 10);
+    let stream = StreamId::from_wire(1).unwrap();
+    let target = ContributionTarget::delegated(stream, DelegationId(2), range(10, 20));
+    let refused = contribution::open(&mut server.handle, target).unwrap_err();
+    assert_eq!(refused, OpenError::Busy);
+}
+
+#[tokio::test]
+async fn bytes_outside_the_grant_are_not_sent() {
+    let (client, mut server) = pair().await;
+    let mut stream = ReceiveStream::new(client.table.receive(1, WINDOW));
+    let (mut writer, control, _pump) = contribute(&mut server, 0, 10);
+    let refused = writer.write_at(at(5), Bytes::from_static(b"too long")).await;
+    let outside = ContributionError::OutsideGrant { range: range(5, 13), allowed: range(0, 10) };
+    assert_eq!(refused, Err(outside));
+    control.extend(at(20));
+    assert_eq!(writer.allowed(), range(0, 20));
+    writer.write_at(at(0), Bytes::from_static(b"0123456789")).await.unwrap();
+    assert_eq!(stream.receive().await.unwrap().unwrap(), "0123456789");
+}
+
+#[tokio::test]
+async fn a_writer_learns_at_once_that_its_grant_was_revoked() {
+    let (client, mut server) = pair().await;
+    let _receive = client.table.receive(1, WINDOW);
+    let (mut writer, control, pump) = contribute(&mut server, 0, 1 << 20);
+    writer.write_at(at(0), Bytes::from_static(b"some")).await.unwrap();
+    let waiting = tokio::spawn(async move {
+        let end = writer.closed().await;
+        (writer.write_at(at(4), Bytes::from_static(b"more")).await, end)
+    });
+    tokio::task::yield_now().await;
+    control.stop(ContributionError::Revoked);
+    let revoked = Err(ContributionError::Revoked);
+    assert_eq!(waiting.await.unwrap(), (revoked, revoked));
+    assert_eq!(pump.await.unwrap(), revoked);
+}
+
+#[tokio::test]
+async fn a_writer_that_waits_for_room_learns_that_the_stream_was_closed() {
+    let (client, mut server) = pair().await;
+    let _receive = client.table.receive(1, WINDOW);
+    let stream = StreamId::from_wire(1).unwrap();
+    let target = ContributionTarget::delegated(stream, DelegationId(0), range(0, 1 << 30));
+    let (mut writer, _pump, control) = contribution::open(&mut server.handle, target).unwrap();
+    // Nothing runs the pump: the queue fills.
+    writer.write_at(at(0), Bytes::from(vec![0; 1 << 20])).await.unwrap();
+    let mut blocked = pin!(writer.write_at(at(1 << 20), Bytes::from_static(b"next")));
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(blocked.as_mut().poll(&mut cx).is_pending());
+    control.stop(ContributionError::StreamClosed);
+    assert_eq!(blocked.await, Err(ContributionError::StreamClosed));
+}
+
+#[tokio::test]
+async fn a_writer_learns_that_the_client_stopped_its_carrier() {
+    let (mut client, mut server) = pair().await;
+    let _receive = client.table.receive(1, WINDOW);
+    let (mut writer, _control, pump) = contribute(&mut server, 0, WINDOW);
+    writer.write_at(at(0), Bytes::from_static(b"some")).await.unwrap();
+    let control = loop {
+        match client.table.controls().pop() {
+            Some(control) => break control,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    control.stop(ErrorCode::StreamClosed);
+    client.ended().await;
+    let mut offset = 4;
+    let error = loop {
+        match writer.write_at(at(offset), Bytes::from_static(b"more")).await {
+            Ok(()) => offset += 4,
+            Err(error) => break error,
+        }
+        tokio::task::yield_now().await;
+    };
+    assert_eq!(error, ContributionError::StreamClosed);
+    assert_eq!(pump.await.unwrap(), Err(ContributionError::StreamClosed));
+}
+
+#[tokio::test]
+async fn a_dropped_writer_still_delivers_what_it_wrote() {
+    let (client, mut server) = pair().await;
+    let mut stream = ReceiveStream::new(client.table.receive(1, WINDOW));
+    let (mut writer, _control, pump) = contribute(&mut server, 0, 200_000);
+    writer.write_at(at(0), pattern(0, 200_000)).await.unwrap();
+    drop(writer);
+    let mut read = 0;
+    while read < 200_000 {
+        let chunk = stream.receive().await.unwrap().unwrap();
+        assert!(chunk == pattern(read, chunk.len()));
+        read += chunk.len() as u64;
+    }
+    assert_eq!(pump.await.unwrap(), Ok(()));
+}
+
+#[tokio::test]
+async fn a_pump_that_is_gone_fails_its_writer() {
+    let (client, mut server) = pair().await;
+    let _receive = client.table.receive(1, WINDOW);
+    let (mut writer, _control, pump) = contribute(&mut server, 0, 100);
+    pump.abort();
+    assert_eq!(writer.closed().await, Err(ContributionError::SessionClosed));
+}
