@@ -1,20 +1,20 @@
 //! The receiving half.
 
+mod end;
+mod flow;
 mod judge;
-
-use std::time::Duration;
+mod view;
 
 use bytes::Bytes;
-use kwik_proto::frame::HeldRange;
 use kwik_proto::{ByteRange, Offset, PathId};
 
 use super::source::Sources;
-use super::{Counters, Failure, Inserted, Read, ReceiveError, SourceKey, SourceStats};
-use crate::conflict::{Conflict, ConflictPolicy, Referee, Verdict};
+use super::{Counters, Failure, Inserted, Read, ReceiveError, SourceKey};
+use crate::conflict::{Conflict, ConflictPolicy, Referee};
 use crate::interval::RangeSet;
 use crate::reassembly::Reassembler;
 use crate::time::Instant;
-use crate::window::{Budget, ReceiveWindow, memory};
+use crate::window::{Budget, ReceiveWindow};
 
 /// How a receiving half starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,99 +243,16 @@ impl ReceiveHalf {
         usize::try_from(256 + self.window.size() / 512).unwrap_or(usize::MAX)
     }
 
-    /// The primary told the final size.
-    ///
-    /// Bytes of secondaries beyond it are thrown away, and [`next_conflict`](Self::next_conflict) names their paths.
-    ///
-    /// # Errors
-    /// [`ReceiveError::FinalSize`] if another size is known, if the primary itself sent bytes beyond it, or if the source is
-    /// not the primary; [`ReceiveError::FlowControl`] beyond the window.
-    pub fn handle_fin(
-        &mut self,
-        source: SourceKey,
-        final_size: Offset,
-    ) -> Result<Inserted, ReceiveError> {
-        let path = source.path();
-        if !path.is_primary() {
-            self.counters.refused += 1;
-            return Err(ReceiveError::FinalSize { path, offset: final_size });
-        }
-        let was_readable = self.is_readable();
-        self.fix_final_size(final_size)?;
-        if self.state == State::Open {
-            self.discard_beyond(final_size);
-        }
-        Ok(Inserted { readable: self.wakes_reader(was_readable), ..Inserted::default() })
-    }
-
-    /// The primary ended the half abruptly: what was not read is thrown away, unless every byte is already here.
-    ///
-    /// # Errors
-    /// As [`handle_fin`](Self::handle_fin).
-    pub fn handle_reset(
-        &mut self,
-        error_code: u64,
-        final_size: Offset,
-    ) -> Result<(), ReceiveError> {
-        self.fix_final_size(final_size)?;
-        if self.state == State::Open && !self.is_complete() {
-            self.close(State::Reset { error_code });
-        }
-        Ok(())
-    }
-
-    /// Fixes the final size, by the rules of RFC 9000, 4.5.
-    fn fix_final_size(&mut self, final_size: Offset) -> Result<(), ReceiveError> {
-        let (path, max_offset) = (PathId::PRIMARY, self.window.max_offset());
-        let contradicts = self.final_size.is_some_and(|known| known != final_size);
-        if contradicts || final_size < self.primary_end {
-            self.counters.refused += 1;
-            return Err(ReceiveError::FinalSize { path, offset: final_size });
-        }
-        if final_size > max_offset {
-            self.counters.refused += 1;
-            return Err(ReceiveError::FlowControl { path, offset: final_size, max_offset });
-        }
-        self.final_size = Some(final_size);
-        Ok(())
-    }
-
-    /// Throws away what secondaries sent beyond the final size.
-    fn discard_beyond(&mut self, final_size: Offset) {
-        let beyond = rest_of_stream(final_size);
-        let senders: Vec<_> =
-            self.sources.path_bytes().map(|(path, _)| path).filter(|path| !path.is_primary()).collect();
-        for path in senders {
-            let sent: Vec<_> = self.reassembler.sent_by(path).collect();
-            let range = sent.iter().find_map(|range| range.intersection(beyond));
-            let Some(range) = range else { continue };
-            let verdict = Verdict::Wrong(path);
-            self.announce(Conflict { range, holder: path, rival: PathId::PRIMARY, verdict });
-            for range in sent.into_iter().filter_map(|range| range.intersection(beyond)) {
-                self.discard(path, range);
-            }
-        }
-        let read = self.reassembler.read_offset();
-        if read > final_size {
-            self.fail(Failure::DataConflict { offset: final_size, len: read.since(final_size) });
-        }
-    }
-
     /// The next bytes, at most `max`, without a copy. (With a `max` of 0 the data is empty.)
     ///
     /// After a failure the bytes before it can still be read; after a reset nothing can.
     pub fn read(&mut self, max: usize, now: Instant) -> Read {
-        let end = match self.state {
-            State::Reset { error_code } | State::Stopped { error_code } => {
-                return Read::Reset { error_code };
-            }
-            State::Failed(Failure::DataConflict { offset, .. }) => offset,
-            State::Open | State::Failed(_) => Offset::MAX,
-        };
+        if let State::Reset { error_code } | State::Stopped { error_code } = self.state {
+            return Read::Reset { error_code };
+        }
         let offset = self.reassembler.read_offset();
-        let room = usize::try_from(end.since(offset)).unwrap_or(usize::MAX);
-        if room > 0 && self.reassembler.contiguous_end() > offset {
-            return Read::Data(self.take(max.min(room), offset));
+        if self.reassembler.contiguous_end() > offset {
+            return Read::Data(self.take(max, offset));
         }
         if let State::Failed(failure) = self.state {
             return Read::Failed(failure);
@@ -375,172 +292,6 @@ impl ReceiveHalf {
         wakes
     }
 
-    /// Ends the half with a failure, which the reader finds after the last contiguous byte. The first failure stays; a half
-    /// that has every byte does not fail, except with [`Failure::DataConflict`].
-    pub fn fail(&mut self, failure: Failure) {
-        let is_conflict = matches!(failure, Failure::DataConflict { .. });
-        if self.state != State::Open || (self.is_complete() && !is_conflict) {
-            return;
-        }
-        self.state = State::Failed(failure);
-        self.waiting = None;
-        self.referee.clear();
-        let rest = rest_of_stream(self.reassembler.contiguous_end());
-        self.counters.discarded_bytes += self.reassembler.discard(rest);
-    }
-
-    /// The application wants no more: what is there is thrown away, what comes is counted and dropped.
-    pub fn stop(&mut self, error_code: u64) {
-        if matches!(self.state, State::Open | State::Failed(_)) {
-            self.close(State::Stopped { error_code });
-        }
-    }
-
-    fn close(&mut self, state: State) {
-        self.state = state;
-        self.waiting = None;
-        self.referee.clear();
-        self.counters.discarded_bytes += self.reassembler.buffered();
-        self.reassembler.clear();
-    }
-
-    /// The application's code, once it wanted no more.
-    pub fn stopped(&self) -> Option<u64> {
-        match self.state {
-            State::Stopped { error_code } => Some(error_code),
-            _ => None,
-        }
-    }
-
-    /// The failure, once there is one.
-    pub fn failure(&self) -> Option<Failure> {
-        match self.state {
-            State::Failed(failure) => Some(failure),
-            _ => None,
-        }
-    }
-
-    /// The final size, once it is known.
-    pub fn final_size(&self) -> Option<Offset> {
-        self.final_size
-    }
-
-    /// First offset that was not read.
-    pub fn read_offset(&self) -> Offset {
-        self.reassembler.read_offset()
-    }
-
-    /// End of the bytes that arrived without a hole.
-    pub fn contiguous_end(&self) -> Offset {
-        self.reassembler.contiguous_end()
-    }
-
-    /// End of the last byte that arrived and was kept.
-    pub fn received_end(&self) -> Offset {
-        self.reassembler.held_end()
-    }
-
-    /// First offset that may not be sent. Never falls.
-    pub fn max_offset(&self) -> Offset {
-        self.window.max_offset()
-    }
-
-    /// Whether every byte up to the final size arrived.
-    pub fn is_complete(&self) -> bool {
-        self.final_size.is_some_and(|final_size| final_size <= self.reassembler.contiguous_end())
-    }
-
-    /// Whether nothing is left to do: every byte was read, or the half was reset, stopped or failed.
-    pub fn is_finished(&self) -> bool {
-        self.state != State::Open || self.final_size == Some(self.reassembler.read_offset())
-    }
-
-    /// Since when the reader waits at [`read_offset`](Self::read_offset) with nothing to read.
-    pub fn waiting_since(&self) -> Option<Instant> {
-        self.waiting
-    }
-
-    /// The parts of `range` that did not arrive, in order.
-    pub fn missing_in(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + '_ {
-        self.reassembler.missing_in(range)
-    }
-
-    /// What arrived beyond [`contiguous_end`](Self::contiguous_end), nearest first, with the path that sent it; at most
-    /// `limit` ranges.
-    pub fn held(&self, limit: usize) -> Vec<HeldRange> {
-        let mut held: Vec<HeldRange> = Vec::with_capacity(limit.min(32));
-        for next in self.reassembler.held_beyond() {
-            if let Some(last) = held.last_mut()
-                && last.path == next.path
-                && let Some(both) = joined(last.range, next.range)
-            {
-                last.range = both;
-            } else if held.len() < limit {
-                held.push(next);
-            } else {
-                break;
-            }
-        }
-        held
-    }
-
-    /// Asks for a window of at least `bytes` bytes: what the paths deliver in two of the longest control loops, plus what
-    /// is outstanding.
-    pub fn demand_window(&mut self, bytes: u64) {
-        self.window.demand(bytes);
-    }
-
-    /// Whether [`update_window`](Self::update_window) may have something to announce.
-    pub fn wants_window(&self) -> bool {
-        self.needs_window() && self.window.wants_extension()
-    }
-
-    fn needs_window(&self) -> bool {
-        self.state == State::Open && self.final_size.is_none()
-    }
-
-    /// Books the half in the session's account and takes the window that a new stream starts with; returns the offset to
-    /// announce if that is more than the peers were told. Call it when the stream opens.
-    pub fn open_window(&mut self, budget: &mut Budget) -> Option<Offset> {
-        if !self.window.admit(budget) {
-            return None;
-        }
-        self.window.demand(budget.initial_window());
-        self.update_window(Instant::ZERO, Duration::ZERO, budget)
-    }
-
-    /// The new offset to announce, if the reader moved far enough; tunes the window from what is free in the session's
-    /// account. `loop_time` is the longest control loop of the live paths.
-    pub fn update_window(
-        &mut self,
-        now: Instant,
-        loop_time: Duration,
-        budget: &mut Budget,
-    ) -> Option<Offset> {
-        if !self.needs_window() {
-            return None;
-        }
-        let announced = self.window.extended(now, loop_time, budget);
-        self.window_moved();
-        announced
-    }
-
-    /// Gives the half's share of the session's account back. Call it when the half is done with.
-    pub fn close_window(&mut self, budget: &mut Budget) {
-        self.window.close(budget);
-    }
-
-    /// Sets the bounds that follow from the window. What the referee remembers is part of them.
-    fn window_moved(&mut self) {
-        let size = self.window.size();
-        let remembered = match self.policy {
-            ConflictPolicy::Reject => Referee::reach(size),
-            ConflictPolicy::FirstWins | ConflictPolicy::PrimaryWins => 0,
-        };
-        self.reassembler.set_bound(memory(size) - remembered);
-        self.join_at = self.join_at.max(self.most_pieces());
-    }
-
     /// Throws away the unread bytes of a path and takes nothing more from it; returns what is missing again. Does nothing
     /// to the primary.
     pub fn isolate(&mut self, path: PathId) -> RangeSet {
@@ -563,58 +314,12 @@ impl ReceiveHalf {
         self.sources.discarded(path, bytes);
     }
 
-    /// The ranges that only the primary may fill, since two secondaries differ there.
-    pub fn disputed(&self) -> &RangeSet {
-        self.referee.disputed()
-    }
-
-    /// The oldest conflict that the session has not heard of: ask the primary for the range of an
-    /// [`Undecided`](Verdict::Undecided) one, isolate the path of a [`Wrong`](Verdict::Wrong) one.
-    pub fn next_conflict(&mut self) -> Option<Conflict> {
-        self.referee.next_verdict()
-    }
-
     fn announce(&mut self, conflict: Conflict) {
         self.counters.conflicts += 1;
         self.referee.announce(conflict);
-    }
-
-    /// What a carrier delivered so far; `None` once it was removed.
-    pub fn source(&self, source: SourceKey) -> Option<SourceStats> {
-        self.sources.find(source).map(|source| source.stats)
-    }
-
-    /// Number of carriers that feed the half.
-    pub fn source_count(&self) -> usize {
-        self.sources.count()
-    }
-
-    /// For each path that ever fed the half, the bytes it delivered first. They add up to the bytes held and read.
-    pub fn path_bytes(&self) -> impl Iterator<Item = (PathId, u64)> + '_ {
-        self.sources.path_bytes()
-    }
-
-    /// Bytes of memory that the half keeps alive.
-    pub fn pinned(&self) -> u64 {
-        self.reassembler.pinned() + self.referee.memory()
-    }
-
-    /// The most that the reassembler ever kept alive.
-    pub fn peak_pinned(&self) -> u64 {
-        self.reassembler.peak_pinned()
-    }
-
-    /// Sums over the life of the half.
-    pub fn counters(&self) -> Counters {
-        Counters { copied_bytes: self.reassembler.copied(), ..self.counters }
     }
 }
 
 fn rest_of_stream(start: Offset) -> ByteRange {
     ByteRange::new(start, Offset::MAX).unwrap_or_default()
-}
-
-/// Both ranges as one, if they touch.
-fn joined(first: ByteRange, second: ByteRange) -> Option<ByteRange> {
-    (first.end() == second.start()).then(|| ByteRange::new(first.start(), second.end()))?
 }
