@@ -13,6 +13,9 @@ use crate::time::Instant;
 /// Smallest copy at the end of a plan, in bytes: a few packets, so that carrier and order are worth it.
 const END_GAME_LEAST: u64 = 16 << 10;
 
+/// Ranges of the smallest size that must be left of a plan for one of them to be given on trial.
+const TRIAL_DISTANCE: u64 = 32;
+
 /// Seconds that a copy at the end must save at least.
 const END_GAME_WORTH: f64 = 0.01;
 
@@ -53,15 +56,17 @@ impl Scheduler {
                 continue;
             }
             let room = Room { window: half.window_len(), remaining: plan.pool.total_len() };
-            let all = self.standings(plan, now);
-            let trusted = all.iter().any(|source| !source.on_trial);
-            for me in all.iter().filter(|source| source.has_room) {
-                if trusted && me.on_trial {
-                    if let Some(choice) = self.trial(stream, plan, me, half.window) {
-                        return Some(choice);
-                    }
-                    continue;
+            let mut all = self.standings(plan, now);
+            if all.iter().any(|source| !source.on_trial) {
+                // Nobody waits for a source that may fail again.
+                let on_trial = all
+                    .extract_if(.., |source| source.on_trial)
+                    .find_map(|source| self.trial(stream, plan, source.path, half.window));
+                if on_trial.is_some() {
+                    return on_trial;
                 }
+            }
+            for me in all.iter().filter(|source| source.has_room) {
                 let len = pick::length(me, &all, room, &self.config);
                 let skip = pick::leave_to_others(me, len, &all, &self.config);
                 let skip = skip.saturating_sub(ahead);
@@ -74,17 +79,13 @@ impl Scheduler {
         None
     }
 
-    /// One small range at the end, for a source that failed before.
-    fn trial(
-        &self,
-        stream: StreamId,
-        plan: &Plan,
-        me: &pick::Standing,
-        window: Offset,
-    ) -> Option<Choice> {
-        let idle = self.sources.get(&me.path).is_some_and(|source| source.outstanding == 0);
-        let range = plan.tail(window, self.config.floor).filter(|_| idle)?;
-        Some(Choice { path: me.path, stream, range, role: Role::Original })
+    /// One small range at the end, for a source that failed before. None when the plan's end is near: it would be the last
+    /// byte that the reader waits for.
+    fn trial(&self, stream: StreamId, plan: &Plan, path: PathId, window: Offset) -> Option<Choice> {
+        let idle = self.sources.get(&path).is_some_and(|source| source.outstanding == 0);
+        let early = plan.pool.total_len() > self.config.floor * TRIAL_DISTANCE;
+        let range = plan.tail(window, self.config.floor).filter(|_| idle && early)?;
+        Some(Choice { path, stream, range, role: Role::Original })
     }
 
     /// Who may be asked for bytes of a plan now, the soonest first. A local provider of last resort only if it is alone.
@@ -212,8 +213,12 @@ impl Scheduler {
         last.into_iter().find_map(|entry| {
             let slow = self.sources.get(&entry.path)?;
             let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);
-            let share = pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?;
             let rest = self.halves.get(&stream)?.held.missing_in(entry.range).last()?;
+            // Nobody counts on a source that failed before.
+            let share = match standing.on_trial {
+                true => rest.len(),
+                false => pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?,
+            };
             let len = share.min(rest.len()).min(balance);
             let start = rest.end().value().checked_sub(len).and_then(Offset::new)?;
             let range = ByteRange::new(start, rest.end())?;

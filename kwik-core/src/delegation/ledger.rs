@@ -115,6 +115,16 @@ impl Ledger {
             .collect()
     }
 
+    /// Bytes of a delegation that somebody else owes as well.
+    pub(super) fn owed_by_others(&self, entry: &Entry) -> RangeSet {
+        self.overlapping(entry.stream, entry.range)
+            .into_iter()
+            .filter_map(|id| self.entries.get(&id))
+            .filter(|other| other.id != entry.id && other.standing == Standing::Owed)
+            .filter_map(|other| other.range.intersection(entry.range))
+            .collect()
+    }
+
     /// The delegations of a path, in the order of their numbers.
     pub(super) fn of_path(&self, path: PathId) -> Vec<DelegationId> {
         self.entries.values().filter(|entry| entry.path == path).map(|entry| entry.id).collect()

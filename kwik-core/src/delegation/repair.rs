@@ -307,16 +307,15 @@ impl Scheduler {
     /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
     /// byte of it came, it is taken away.
     fn late(&mut self, id: DelegationId, range: ByteRange, now: Instant) {
-        let Some(entry) = self.ledger.entry(id) else { return };
+        let Some(entry) = self.ledger.entry(id).filter(|_| self.config.switches.hedging) else {
+            return;
+        };
         let (path, untouched) = (entry.path, entry.delivered == 0);
         if let Some(source) = self.sources.get_mut(&path) {
             source.range_late(self.primary_rtt, &self.config, now);
         }
         let head =
             self.halves.get(&entry.stream).is_some_and(|half| range.start() <= half.contiguous);
-        if !self.config.switches.hedging {
-            return;
-        }
         if untouched && !head {
             self.give_back(id, GapReason::Late, Tell::Path, now);
             return;
@@ -338,9 +337,15 @@ impl Scheduler {
     fn copy(&mut self, id: DelegationId, now: Instant) {
         let Some(entry) = self.ledger.entry(id).cloned() else { return };
         let Some(half) = self.halves.get(&entry.stream) else { return };
-        let rest: Vec<ByteRange> = half.held.missing_in(entry.range).collect();
+        let copied = self.ledger.owed_by_others(&entry);
+        let rest: Vec<ByteRange> = half
+            .held
+            .missing_in(entry.range)
+            .flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>())
+            .collect();
         let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
-        if !self.has_second_source(&entry, now) {
+        let nobody = rest.iter().all(|&piece| self.second_sources(&entry, piece, now).is_empty());
+        if nobody && len > 0 {
             if let Some(entry) = self.ledger.entry_mut(id) {
                 entry.wants_copy = true;
             }
@@ -357,10 +362,6 @@ impl Scheduler {
         for piece in rest {
             self.copy_piece(&entry, piece, now);
         }
-    }
-
-    fn has_second_source(&self, entry: &Entry, now: Instant) -> bool {
-        !self.second_sources(entry, entry.range, now).is_empty()
     }
 
     /// Who could copy `range` of a late delegation: nobody who owes bytes of it.

@@ -193,10 +193,12 @@ impl Source {
         let rate = self.rate_or(assumed_rate, now) as f64;
         let target = self.target(primary_rtt, config);
         let queue = self.owed() as f64 / rate;
+        let lag = self.lag(primary_rtt).as_secs_f64();
         Standing {
             path: self.path,
             rate,
-            free_in: queue.max(self.lag(primary_rtt).as_secs_f64()),
+            // Once bytes flow, the next order travels while the queue drains; before that nothing drains.
+            free_in: if self.rate.estimate().is_some() { queue.max(lag) } else { queue + lag },
             size: (target / 2).clamp(config.floor, config.ceiling),
             has_room: self.owed() < target,
             on_trial: self.on_trial,

@@ -1,1 +1,308 @@
+//! Each clock and each rule, with paths at 20 ms: patience at the head is 1.25 * 20 = 25 ms.
+#![allow(clippy::unwrap_used)]
 
+use super::*;
+use crate::stall::Stalls;
+
+const P: PathId = PathId::new(1);
+const Q: PathId = PathId::new(2);
+const D: DelegationId = DelegationId(7);
+const E: DelegationId = DelegationId(8);
+
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_start(ms(millis))
+}
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap()
+}
+
+fn stream() -> StreamId {
+    StreamId::from_wire(0).unwrap()
+}
+
+struct Bench {
+    promises: Promises,
+    head: u64,
+    missing: Vec<ByteRange>,
+    waiting: bool,
+}
+
+impl Bench {
+    /// 10,000 bytes known, none here, the reader waits; both paths are connected.
+    fn new() -> Self {
+        let mut promises = Promises::new(GapConfig::default());
+        let timing = PathTiming { srtt: Some(ms(20)), rttvar: Duration::ZERO };
+        for path in [PathId::PRIMARY, P, Q] {
+            promises.set_path(path, timing, at(0));
+        }
+        Self { promises, head: 0, missing: vec![range(0, 10_000)], waiting: true }
+    }
+
+    fn record(&mut self, path: PathId, id: DelegationId, range: ByteRange, millis: u64) {
+        self.promises.record(path, id, stream(), range, at(millis));
+    }
+
+    /// Bytes in order from the head on.
+    fn bytes(&mut self, path: PathId, id: DelegationId, len: u64, millis: u64) {
+        self.promises.handle_bytes(path, id, range(self.head, self.head + len), at(millis));
+        self.head += len;
+        self.missing = vec![range(self.head, 10_000)];
+    }
+
+    fn poll(&mut self, millis: u64) -> Option<GapAction> {
+        let head = Offset::new(self.head).unwrap();
+        let view = StreamView {
+            read_offset: head,
+            contiguous_end: head,
+            missing: &self.missing,
+            waiting: self.waiting,
+        };
+        self.promises.poll(stream(), &view, at(millis))
+    }
+
+    fn due(&self) -> Option<Duration> {
+        self.promises.poll_timeout().map(|(due, _)| due.elapsed())
+    }
+}
+
+fn gap(range: ByteRange, reason: GapReason, path: PathId, id: DelegationId) -> Option<GapAction> {
+    let (path, delegation) = (Some(path), Some(id));
+    Some(GapAction::Report(Gap { stream: stream(), range, reason, path, delegation }))
+}
+
+#[test]
+fn the_head_is_late_after_its_patience_and_said_once() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 5000), 0);
+    assert_eq!(bench.poll(0), None);
+    // Due after one round trip, late 25 ms later.
+    assert_eq!(bench.due(), Some(ms(45)));
+    assert_eq!(bench.poll(44), None);
+    assert_eq!(bench.poll(45), gap(range(0, 5000), GapReason::Late, P, D));
+    assert_eq!(bench.poll(46), None);
+    bench.bytes(P, D, 1000, 50);
+    assert_eq!(bench.poll(50), None);
+    assert_eq!(bench.poll(75), gap(range(1000, 5000), GapReason::Late, P, D), "the rest only");
+}
+
+#[test]
+fn patience_grows_with_the_variation_up_to_half_a_second() {
+    let table = [(20, 0, 25), (1, 0, 20), (20, 10, 75), (300, 50, 500), (2000, 0, 500)];
+    for (srtt, rttvar, patience) in table {
+        let mut work = Work::new();
+        assert_eq!(work.patience(), ms(500), "unknown");
+        work.set_timing(PathTiming { srtt: Some(ms(srtt)), rttvar: ms(rttvar) }, at(0));
+        assert_eq!(work.patience(), ms(patience), "{srtt} {rttvar}");
+    }
+}
+
+#[test]
+fn nobody_is_late_while_the_reader_is_not_waiting() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 5000), 0);
+    bench.bytes(P, D, 1000, 20);
+    bench.waiting = false;
+    assert_eq!(bench.poll(20), None);
+    assert_eq!(bench.poll(900), None);
+}
+
+#[test]
+fn a_range_without_a_byte_is_late_wherever_it_lies() {
+    let mut bench = Bench::new();
+    bench.waiting = false;
+    bench.record(P, D, range(5000, 6000), 0);
+    assert_eq!(bench.poll(0), None);
+    assert_eq!(bench.due(), Some(ms(1040)));
+    assert_eq!(bench.poll(1040), gap(range(5000, 6000), GapReason::Late, P, D));
+    assert_eq!(bench.poll(1041), None);
+}
+
+#[test]
+fn one_that_is_much_slower_than_a_copy_is_late_though_bytes_come() {
+    let mut bench = Bench::new();
+    bench.missing = vec![range(0, 10_000_000)];
+    bench.record(P, D, range(0, 5_000_000), 0);
+    bench.record(Q, E, range(5_000_000, 9_000_000), 0);
+    // 20 kB/s against 20 MB/s.
+    for step in 1..=20u64 {
+        let now = at(20 + step * 10);
+        bench.promises.handle_bytes(P, D, range(step * 200, step * 200 + 200), now);
+        let q = range(5_000_000 + step * 200_000, 5_200_000 + step * 200_000);
+        bench.promises.handle_bytes(Q, E, q, now);
+    }
+    let Some(GapAction::Report(late)) = bench.poll(221) else { panic!() };
+    assert_eq!((late.path, late.delegation), (Some(P), Some(D)));
+}
+
+#[test]
+fn what_ended_early_is_reported_at_once() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 5000), 0);
+    bench.bytes(P, D, 1000, 20);
+    bench.promises.handle_end(P, D, &[range(1000, 5000)], GapReason::Reset, at(21));
+    assert_eq!(bench.due(), Some(ms(21)));
+    assert_eq!(bench.poll(21), gap(range(1000, 5000), GapReason::Reset, P, D));
+    assert_eq!(bench.promises.count(), 0);
+}
+
+#[test]
+fn the_gap_timeout_runs_only_without_hope_and_restarts_with_progress() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 10_000), 0);
+    bench.poll(0);
+    assert!(matches!(bench.poll(45), Some(GapAction::Report(_))));
+    assert_eq!(bench.poll(45), None);
+    // 9 s later one byte comes: everything starts again.
+    bench.bytes(P, D, 1, 9000);
+    assert_eq!(bench.poll(9000), None);
+    assert!(matches!(bench.poll(9025), Some(GapAction::Report(_))));
+    assert_eq!(bench.poll(9025), None);
+    assert_eq!(bench.poll(19_024), None);
+    let given_up =
+        GapAction::GiveUp { stream: stream(), offset: Offset::new(1).unwrap(), len: 9999 };
+    assert_eq!(bench.poll(19_025), Some(given_up));
+    assert_eq!(bench.poll(19_026), None);
+}
+
+#[test]
+fn hope_of_another_source_stops_the_gap_timeout() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 10_000), 0);
+    bench.poll(0);
+    bench.poll(45);
+    bench.poll(45);
+    bench.record(Q, E, range(0, 10_000), 9990);
+    assert_eq!(bench.poll(9990), None);
+    assert_eq!(bench.poll(10_030), None, "the second one has its own patience");
+    assert_eq!(bench.poll(10_046), gap(range(0, 10_000), GapReason::Late, Q, E));
+    assert_eq!(bench.promises.owner_of(stream(), Offset::ZERO), Some((P, D)));
+}
+
+#[test]
+fn a_head_that_nobody_promised_is_reported_twice_a_second() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(4000, 5000), 0);
+    assert_eq!(bench.poll(0), None);
+    let unassigned = GapAction::Report(Gap {
+        stream: stream(),
+        range: range(0, 4000),
+        reason: GapReason::Unassigned,
+        path: None,
+        delegation: None,
+    });
+    assert_eq!(bench.poll(499), None);
+    assert_eq!(bench.poll(500), Some(unassigned));
+    assert_eq!(bench.poll(501), None);
+    assert_eq!(bench.poll(1000), Some(unassigned));
+}
+
+#[test]
+fn a_process_that_overslept_blames_nobody_once() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 5000), 0);
+    bench.poll(0);
+    assert_eq!(bench.poll(2000), None, "stopped for two seconds");
+    assert_eq!(bench.poll(2024), None);
+    assert_eq!(bench.poll(2025), gap(range(0, 5000), GapReason::Late, P, D));
+    let mut sluggish = Bench::new();
+    sluggish.record(P, D, range(0, 5000), 0);
+    sluggish.poll(0);
+    assert_eq!(sluggish.poll(2000), None);
+    assert!(sluggish.poll(4000).is_some(), "not a second time");
+}
+
+#[test]
+fn a_suspect_paths_promises_do_not_count_until_it_heals() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 5000), 0);
+    bench.promises.path_suspect(P, at(1));
+    assert_eq!(bench.promises.owner_of(stream(), Offset::ZERO), None);
+    assert_eq!(bench.poll(1), None);
+    bench.promises.path_healed(P, at(100));
+    assert_eq!(bench.promises.owner_of(stream(), Offset::ZERO), Some((P, D)));
+    assert_eq!(bench.poll(100), None);
+    assert_eq!(bench.poll(145), gap(range(0, 5000), GapReason::Late, P, D));
+    bench.promises.path_gone(P, at(200));
+    assert_eq!((bench.promises.count(), bench.promises.owes(P)), (0, false));
+}
+
+#[test]
+fn pending_owes_nothing_until_accepted() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 5000), 0);
+    bench.promises.handle_status(P, D, DelegationState::Pending, at(10));
+    assert!(!bench.promises.owes(P));
+    assert_eq!(bench.poll(400), None);
+    bench.promises.handle_status(P, D, DelegationState::Accepted, at(3000));
+    assert!(bench.promises.owes(P));
+    assert_eq!(bench.poll(3000), None);
+    assert_eq!(bench.poll(3045), gap(range(0, 5000), GapReason::Late, P, D));
+}
+
+#[test]
+fn only_time_with_work_counts_as_busy() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 1000), 100);
+    bench.bytes(P, D, 1000, 150);
+    bench.record(P, E, range(1000, 2000), 500);
+    let work = bench.promises.work(P, at(520));
+    assert_eq!(work, PathWork { received_bytes: 1000, busy: ms(70) });
+    bench.promises.revoke(P, E, at(530));
+    bench.promises.handle_bytes(P, E, range(1000, 1100), at(540));
+    let work = bench.promises.work(P, at(900));
+    assert_eq!(work, PathWork { received_bytes: 1100, busy: ms(80) }, "late data counts");
+}
+
+#[test]
+fn the_handshake_does_not_count_as_busy() {
+    let mut promises = Promises::new(GapConfig::default());
+    promises.record(P, D, stream(), range(0, 1000), at(0));
+    let timing = PathTiming { srtt: Some(ms(20)), rttvar: Duration::ZERO };
+    promises.set_path(P, timing, at(300));
+    assert_eq!(promises.work(P, at(310)).busy, ms(10));
+}
+
+#[test]
+fn the_oldest_promise_makes_room() {
+    let config = GapConfig { promises: 2, ..GapConfig::default() };
+    let mut promises = Promises::new(config);
+    for id in 0..3 {
+        promises.record(P, DelegationId(id), stream(), range(id * 10, id * 10 + 10), at(0));
+    }
+    assert_eq!(promises.count(), 2);
+    assert_eq!(promises.owner_of(stream(), Offset::ZERO), None);
+}
+
+#[test]
+fn a_pause_names_who_caused_and_who_ended_it() {
+    let mut stalls = Stalls::default();
+    stalls.waiting(stream(), range(100, 200), Some(P), at(0));
+    stalls.waiting(stream(), range(100, 200), Some(Q), at(30));
+    stalls.resumed(stream(), Offset::ZERO, Some(P), at(40));
+    stalls.resumed(stream(), Offset::new(100).unwrap(), Some(Q), at(80));
+    let [stall] = stalls.kept() else { panic!() };
+    assert_eq!((stall.path, stall.ended_by, stall.duration), (Some(P), Some(Q), ms(80)));
+    stalls.waiting(stream(), range(200, 300), None, at(100));
+    stalls.resumed(stream(), Offset::new(200).unwrap(), Some(Q), at(150));
+    assert_eq!((stalls.kept().len(), stalls.longest()), (1, ms(80)), "50 ms is not noticed");
+}
+
+#[test]
+fn the_longest_pauses_are_kept_in_order() {
+    let mut stalls = Stalls::default();
+    for index in 0..100u64 {
+        let start = index * 1000;
+        stalls.waiting(stream(), range(index, index + 1), None, at(start));
+        let at_offset = Offset::new(index).unwrap();
+        stalls.resumed(stream(), at_offset, None, at(start + 60 + index));
+    }
+    let kept = stalls.kept();
+    assert_eq!(kept.len(), 64);
+    assert!(kept.iter().all(|stall| stall.duration >= ms(96)));
+    assert!(kept.is_sorted_by_key(|stall| stall.since));
+}

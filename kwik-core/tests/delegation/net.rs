@@ -465,8 +465,6 @@ impl<'a> World<'a> {
         self.status(path);
     }
 
-    // ---- servers
-
     fn at_server(&mut self, path: usize, message: Message) {
         let server = &mut self.servers[path];
         if server.dead {
@@ -565,8 +563,6 @@ impl<'a> World<'a> {
         let wait = self.outage_until.since(self.now);
         self.after(wait + way, event);
     }
-
-    // ---- client
 
     fn heard(&mut self, path: usize) {
         self.paths[path].heard = self.now;
@@ -816,8 +812,6 @@ impl<'a> World<'a> {
         }
         self.after(ms(50), Event::Ping);
     }
-
-    // ---- primary
 
     fn at_primary(&mut self, message: Message) {
         let now = self.now;

@@ -220,7 +220,7 @@ mod without {
 
     #[test]
     fn admission_a_slow_source_holds_the_head() {
-        let mut lab = Lab::new(20, &[link(100, 20), link(100, 20), link(2, 80)], 64 * MB);
+        let mut lab = Lab::new(20, &[link(100, 20), link(100, 20), link(2, 80)], 128 * MB);
         lab.window = 4 << 20;
         let (with, without) = pair("admission", &lab, |lab| lab.config.switches.admission = false);
         assert!(with.efficiency(200 * MBIT) >= 0.9, "{with}");
