@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use kwik_core::time::Instant;
-use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta, events};
+use s2n_quic::provider::event::events::{self, EndpointMeta};
+use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta};
 
 use crate::env::Env;
 use crate::tls::{Refusal, RefusalCell};
@@ -143,11 +144,17 @@ pub(crate) struct Observer {
     env: Env,
     /// Where the endpoint's certificate verifier leaves its reason; empty on a server.
     refusal: RefusalCell,
+    /// Handshakes that a server gave up at the first packet.
+    rejected: Arc<AtomicU64>,
 }
 
 impl Observer {
-    pub(crate) fn new(env: Env, refusal: RefusalCell) -> Self {
-        Self { env, refusal }
+    pub(crate) fn client(env: Env, refusal: RefusalCell) -> Self {
+        Self { env, refusal, rejected: Arc::default() }
+    }
+
+    pub(crate) fn server(env: Env, rejected: Arc<AtomicU64>) -> Self {
+        Self { env, refusal: RefusalCell::default(), rejected }
     }
 }
 
@@ -168,6 +175,14 @@ impl event::Subscriber for Observer {
             _hold: brought.map(|brought| brought.hold.clone()),
             clock_start: Instant::from_start(clock_start),
         }
+    }
+
+    fn on_endpoint_connection_attempt_failed(
+        &mut self,
+        _meta: &EndpointMeta,
+        _event: &events::EndpointConnectionAttemptFailed,
+    ) {
+        self.rejected.fetch_add(1, Ordering::Relaxed);
     }
 
     fn on_datagram_received(

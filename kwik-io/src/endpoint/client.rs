@@ -176,7 +176,7 @@ impl Shared {
         let client = Client::builder()
             .with_tls(rustls::Client::from(config))
             .and_then(|builder| builder.with_limits(limits))
-            .and_then(|builder| builder.with_event(Observer::new(self.env.clone(), refusal)))
+            .and_then(|builder| builder.with_event(Observer::client(self.env.clone(), refusal)))
             .unwrap_or_else(|never| match never {})
             .with_io(self.socket(worker, local.unwrap_or(family.any())).map_err(socket_error)?)
             .unwrap_or_else(|never| match never {})

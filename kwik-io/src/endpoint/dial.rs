@@ -44,8 +44,8 @@ pub enum DialError {
     /// No local socket.
     #[error("no UDP socket: {0}")]
     Socket(String),
-    /// Nothing came back at all.
-    #[error("{target} does not answer (waited {} ms)", .waited.as_millis())]
+    /// Nothing came back at all: no server there, or one that drops what it does not speak, as s2n-quic's do.
+    #[error("{target} does not answer, or speaks another protocol than kwik/1 (waited {} ms)", .waited.as_millis())]
     Unreachable {
         /// Whom we dialled.
         target: SocketAddr,
@@ -68,7 +68,7 @@ pub enum DialError {
         /// What the verifier found.
         refusal: Refusal,
     },
-    /// The server speaks QUIC, but not KWIK's version of today.
+    /// The server speaks QUIC, and says that it does not speak `kwik/1`.
     #[error("{target} does not speak kwik/1")]
     Alpn {
         /// Whom we dialled.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use s2n_quic::provider::io::tokio;
 use s2n_quic::provider::tls::rustls;
@@ -12,7 +13,7 @@ use super::limits::{EndpointLimits, Role};
 use super::nudge;
 use crate::connection::{ConnectionStats, Observed, Observer};
 use crate::env::Env;
-use crate::tls::{RefusalCell, ServerCertificate, TrustError, server_config};
+use crate::tls::{ServerCertificate, TrustError, server_config};
 use crate::worker::Worker;
 
 /// A bound server socket, which accepts connections that speak `kwik/1`.
@@ -37,6 +38,7 @@ pub struct ServerEndpoint {
     /// Taken by the drop alone.
     server: Option<Server>,
     local: SocketAddr,
+    rejected: Arc<AtomicU64>,
 }
 
 /// A connection that a client made, its handshake complete.
@@ -101,23 +103,28 @@ impl ServerEndpoint {
     ) -> Result<Self, BindError> {
         let config = server_config(env, certificate)?;
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
+        let rejected = Arc::<AtomicU64>::default();
         let (io, local) = socket(worker, address).map_err(|error| bind_error(address, error))?;
         let server = Server::builder()
             .with_tls(rustls::Server::from(config))
             .and_then(|builder| builder.with_limits(limits))
-            .and_then(|builder| {
-                builder.with_event(Observer::new(env.clone(), RefusalCell::default()))
-            })
+            .and_then(|builder| builder.with_event(Observer::server(env.clone(), rejected.clone())))
             .and_then(|builder| builder.with_io(io))
             .unwrap_or_else(|never| match never {})
             .start()
             .map_err(|error| BindError::Start { address, reason: error.to_string() })?;
-        Ok(Self { server: Some(server), local })
+        Ok(Self { server: Some(server), local, rejected })
     }
 
     /// The address that it is bound to, with the real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// First packets that opened no connection: another ALPN or TLS version, or no ClientHello at all. s2n-quic drops
+    /// them without an answer; the client sees a server that is silent.
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
     }
 
     /// The next connection; `None` when the endpoint is gone, with its worker. Cancel safe.

@@ -131,7 +131,7 @@ fn authorities(
         .map_err(tls_error)
 }
 
-fn bundle(pem: &str) -> Result<RootCertStore, TrustError> {
+pub(super) fn bundle(pem: &str) -> Result<RootCertStore, TrustError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates_from_pem(pem).map_err(TrustError::Bundle)? {
         roots.add(certificate).map_err(|error| {

@@ -58,6 +58,9 @@ pub enum Refusal {
         /// The start of its validity.
         not_before: u64,
     },
+    /// The authority that it names did not sign it.
+    #[error("the certificate is not signed by the authority that it names")]
+    Forged,
     /// The server does not hold the certificate's key.
     #[error("the handshake is not signed with the certificate's key")]
     Signature,
@@ -81,7 +84,7 @@ impl From<&Error> for Refusal {
         match error {
             CertificateError::UnknownIssuer => Self::UnknownIssuer,
             CertificateError::BadEncoding => Self::Malformed,
-            CertificateError::BadSignature => Self::Signature,
+            CertificateError::BadSignature => Self::Forged,
             CertificateError::ExpiredContext { time, not_after } => {
                 Self::Expired { now: time.as_secs(), not_after: not_after.as_secs() }
             }
@@ -115,7 +118,7 @@ impl RefusalCell {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn put(&self, refusal: Refusal) {
+    pub(super) fn put(&self, refusal: Refusal) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(refusal);
     }
 }
@@ -141,10 +144,7 @@ impl Verifier {
     }
 
     fn note<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
-        if let Err(error) = &result {
-            self.refusal.put(Refusal::from(error));
-        }
-        result
+        result.inspect_err(|error| self.refusal.put(Refusal::from(error)))
     }
 
     fn check_pin(&self, pin: Pin, end_entity: &CertificateDer<'_>) -> Result<(), Error> {
@@ -209,7 +209,8 @@ impl ServerCertVerifier for Verifier {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         let algorithms = &self.provider.signature_verification_algorithms;
-        self.note(verify_tls13_signature(message, cert, dss, algorithms))
+        verify_tls13_signature(message, cert, dss, algorithms)
+            .inspect_err(|_| self.refusal.put(Refusal::Signature))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -1,0 +1,217 @@
+//! Endpoints: shared, measured, closed.
+
+use std::net::SocketAddr;
+
+use kwik_io::endpoint::{BindError, EndpointLimits, Role, ServerEndpoint};
+use kwik_io::env::Env;
+use kwik_io::tls::Trust;
+use kwik_io::worker::{Placement, Workers};
+
+use crate::support::{LONG, Lab, any_port, bind, certificate, endpoints, worker};
+
+#[tokio::test]
+async fn both_ends_export_the_same_secret_and_each_connection_another() {
+    let mut lab = Lab::new();
+    let (one, one_accepted) = lab.connect().await;
+    let (two, two_accepted) = lab.connect().await;
+    assert_eq!(one.exporter, one_accepted.exporter);
+    assert_eq!(two.exporter, two_accepted.exporter);
+    assert_ne!(one.exporter, two.exporter);
+}
+
+#[tokio::test]
+async fn a_connection_tells_its_round_trip_and_its_last_datagram() {
+    let mut lab = Lab::new();
+    let (mut dialled, mut accepted) = lab.connect().await;
+    let mut stream = dialled.connection.open_send_stream().await.unwrap();
+    stream.send(vec![1; 100_000].into()).await.unwrap();
+    let mut receive = accepted.connection.accept_receive_stream().await.unwrap().unwrap();
+    let reading = async { while let Ok(Some(_)) = receive.receive().await {} };
+    let (closed, ()) = tokio::join!(stream.close(), reading);
+    closed.unwrap();
+    for stats in [&dialled.stats, &accepted.stats] {
+        let rtt = stats.smoothed_rtt().unwrap();
+        assert!(stats.min_rtt().unwrap() <= rtt && rtt < LONG);
+        assert!(stats.rtt_variation().is_some());
+        assert!(stats.congestion_window() > 0);
+        assert!(stats.received_datagrams() > 0);
+        assert!(stats.last_datagram().is_some());
+    }
+    assert!(accepted.stats.received_bytes() > 100_000);
+}
+
+#[tokio::test]
+async fn the_last_datagram_is_in_the_time_of_the_world() {
+    let worker = worker();
+    let certificate = certificate();
+    let mut server = bind(&worker, &certificate);
+    let env = Env::system();
+    let endpoints = kwik_io::endpoint::ClientEndpoints::new(
+        env.clone(),
+        Role::Primary,
+        EndpointLimits::default(),
+    );
+    let before = env.now();
+    let trust = Trust::Pin(certificate.pin());
+    let (dialled, _accepted) = tokio::join!(
+        endpoints.connect(&worker, server.local_addr(), &trust, None, LONG),
+        server.accept()
+    );
+    let last = dialled.unwrap().stats.last_datagram().unwrap();
+    assert!(before <= last && last <= env.now(), "{before} {last} {}", env.now());
+}
+
+#[tokio::test]
+async fn one_trust_family_and_worker_share_an_endpoint() {
+    let mut lab = Lab::new();
+    let (one, _a) = lab.connect().await;
+    let (two, _b) = lab.connect().await;
+    assert_eq!(one.connection.local_addr().unwrap(), two.connection.local_addr().unwrap());
+    assert_eq!(lab.endpoints.count(), 1);
+}
+
+#[tokio::test]
+async fn another_trust_or_worker_has_another_endpoint() {
+    let workers = Workers::start(Placement::Threads(2)).unwrap();
+    let certificate = certificate();
+    let server = bind(&workers.next(), &certificate);
+    let endpoints = endpoints(Role::Primary);
+    let trusts = [Trust::Pin(certificate.pin()), Trust::ca(certificate.certificate_pem())];
+    let mut dialled = vec![];
+    for worker in workers.iter() {
+        for trust in &trusts {
+            let target = server.local_addr();
+            dialled.push(endpoints.connect(worker, target, trust, None, LONG).await.unwrap());
+        }
+    }
+    assert_eq!(endpoints.count(), 4);
+}
+
+#[tokio::test]
+async fn ipv6_works_where_there_is_any() {
+    let address: SocketAddr = "[::1]:0".parse().unwrap();
+    if std::net::UdpSocket::bind(address).is_err() {
+        return;
+    }
+    let worker = worker();
+    let certificate = certificate();
+    let limits = EndpointLimits::default();
+    let mut server =
+        ServerEndpoint::bind(&Env::system(), &worker, address, &certificate, limits).unwrap();
+    let endpoints = endpoints(Role::Primary);
+    let trust = Trust::ca(certificate.certificate_pem());
+    let (dialled, accepted) = tokio::join!(
+        endpoints.connect(&worker, server.local_addr(), &trust, None, LONG),
+        server.accept()
+    );
+    assert_eq!(dialled.unwrap().exporter, accepted.unwrap().exporter);
+}
+
+#[tokio::test]
+async fn an_endpoint_closes_when_its_last_connection_is_over() {
+    let mut lab = Lab::new();
+    let (dialled, accepted) = lab.connect().await;
+    drop(dialled);
+    drop(accepted);
+    lab.endpoints.closed().await;
+    assert_eq!(lab.endpoints.count(), 0);
+}
+
+#[tokio::test]
+async fn an_endpoint_stays_while_a_handle_to_its_connection_does() {
+    let mut lab = Lab::new();
+    let (dialled, _accepted) = lab.connect().await;
+    let mut handle = dialled.connection.handle();
+    drop(dialled);
+    handle.ping().unwrap();
+    assert_eq!(lab.endpoints.count(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_dropped_gives_its_port_back() {
+    let worker = worker();
+    let certificate = certificate();
+    let server = bind(&worker, &certificate);
+    let address = server.local_addr();
+    drop(server);
+    let limits = EndpointLimits::default();
+    // Its socket closes on the worker, a few turns after the drop.
+    loop {
+        match ServerEndpoint::bind(&Env::system(), &worker, address, &certificate, limits) {
+            Ok(server) => return assert_eq!(server.local_addr(), address),
+            Err(BindError::PortInUse(_)) => tokio::task::yield_now().await,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_port_in_use_is_named() {
+    let lab = Lab::new();
+    let bound = ServerEndpoint::bind(
+        &Env::system(),
+        &lab.worker,
+        lab.address(),
+        &lab.certificate,
+        EndpointLimits::default(),
+    );
+    let error = bound.unwrap_err();
+    assert!(matches!(error, BindError::PortInUse(_)), "{error:?}");
+    assert!(error.to_string().contains(&lab.address().port().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_foreign_address_is_named() {
+    let address = "192.0.2.1:0".parse().unwrap();
+    let limits = EndpointLimits::default();
+    let bound = ServerEndpoint::bind(&Env::system(), &worker(), address, &certificate(), limits);
+    let error = bound.unwrap_err();
+    assert!(matches!(error, BindError::NotLocal(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_local_address_has_the_real_port() {
+    let lab = Lab::new();
+    assert_eq!(lab.address().ip(), any_port().ip());
+    assert_ne!(lab.address().port(), 0);
+}
+
+#[tokio::test]
+async fn a_secondary_may_open_a_thousand_contributions_and_no_bidirectional_stream() {
+    let worker = worker();
+    let certificate = certificate();
+    let mut server = bind(&worker, &certificate);
+    let endpoints = endpoints(Role::Secondary);
+    let trust = Trust::Pin(certificate.pin());
+    let (dialled, accepted) = tokio::join!(
+        endpoints.connect(&worker, server.local_addr(), &trust, None, LONG),
+        server.accept()
+    );
+    let (_dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
+    let mut open = vec![];
+    for _ in 0..1_024 {
+        open.push(accepted.connection.open_send_stream().await.unwrap());
+    }
+    let handle = accepted.connection.handle();
+    for kind in [s2n_quic::stream::Type::Unidirectional, s2n_quic::stream::Type::Bidirectional] {
+        let mut handle = handle.clone();
+        let more = std::future::poll_fn(|context| {
+            std::task::Poll::Ready(handle.poll_open_stream(kind, context).is_pending())
+        });
+        assert!(more.await, "{kind:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_primary_path_has_room_for_control_and_public_streams_both_ways() {
+    let mut lab = Lab::new();
+    let (mut dialled, mut accepted) = lab.connect().await;
+    let mut open = vec![];
+    for _ in 0..101 {
+        open.push(dialled.connection.open_bidirectional_stream().await.unwrap());
+    }
+    let mut sending = vec![];
+    for _ in 0..164 {
+        sending.push(accepted.connection.open_send_stream().await.unwrap());
+    }
+}
