@@ -100,7 +100,8 @@ impl Runs {
             return RunKey { slot, id: run.id };
         }
         let (start, end, path) = (chunk.start, chunk.end(), chunk.path);
-        let mut chunks = Chunks::new();
+        // Many runs never grow, and the default first step is four chunks.
+        let mut chunks = Chunks::with_capacity(1);
         chunks.push_back(chunk);
         self.link_after(before, start, end, path, chunks)
     }

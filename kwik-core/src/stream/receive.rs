@@ -93,6 +93,8 @@ pub struct ReceiveHalf {
     primary_end: Offset,
     /// Bytes below were read or could have been.
     settled_end: Offset,
+    /// First settled byte that can still be compared. Never falls.
+    memory_start: Offset,
     /// Since when the reader waits.
     waiting: Option<Instant>,
     /// Number of pieces at which small ones are joined.
@@ -113,6 +115,7 @@ impl ReceiveHalf {
             final_size: None,
             primary_end: Offset::ZERO,
             settled_end: Offset::ZERO,
+            memory_start: Offset::ZERO,
             waiting: None,
             join_at: 0,
             counters: Counters::default(),
@@ -271,7 +274,10 @@ impl ReceiveHalf {
         let bytes = self.reassembler.read(max).unwrap_or_default();
         self.window.consumed(bytes.len() as u64);
         if let (ConflictPolicy::Reject, Some(path)) = (self.policy, path) {
-            self.referee.remember(offset, path, &bytes, self.memory_start());
+            let reach = Referee::reach(self.window.size());
+            let start = self.settled_end.value().saturating_sub(reach);
+            self.memory_start = self.memory_start.max(Offset::ZERO.saturating_add(start));
+            self.referee.remember(offset, path, &bytes, self.memory_start);
         }
         bytes
     }

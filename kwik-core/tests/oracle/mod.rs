@@ -64,6 +64,8 @@ pub struct Oracle {
     read: Vec<(u8, u16)>,
     held: BTreeMap<u64, (u8, u16)>,
     settled: u64,
+    /// Settled bytes below are forgotten.
+    remembered: u64,
     pub max_offset: u64,
     pub final_size: Option<u64>,
     primary_end: u64,
@@ -83,6 +85,7 @@ impl Oracle {
             read: Vec::new(),
             held: BTreeMap::new(),
             settled: 0,
+            remembered: 0,
             max_offset: window,
             final_size: None,
             primary_end: 0,
@@ -189,8 +192,7 @@ impl Oracle {
         if path == 0 {
             self.decide(offset, bytes);
         }
-        let remembered = self.settled - (self.settled.min((64 << 10).min(self.window / 4)));
-        let found = self.differences(remembered, offset, bytes);
+        let found = self.differences(self.remembered, offset, bytes);
         let is_proof = |holder: u16| path != 0 && (holder == 0 || holder == path);
         if let Some((range, _)) = found.iter().find(|(_, holder)| is_proof(*holder)) {
             return Err(Refused::Conflict(range.clone()));
@@ -293,23 +295,30 @@ impl Oracle {
         let was_readable = self.is_readable();
         self.fix(size)?;
         if self.state == State::Open {
-            let beyond: Vec<u64> = self.held.range(size..).map(|(at, _)| *at).collect();
-            let paths: BTreeSet<u16> = beyond.iter().map(|at| self.held[at].1).collect();
-            for path in paths {
-                let wrong = Some(path);
-                self.verdicts.push(Dispute { range: size..size, holder: path, rival: 0, wrong });
-            }
-            beyond.iter().for_each(|at| self.throw_away(*at..at + 1));
-            if self.read_offset() > size {
-                self.fail(State::DataConflict(size..self.read_offset()));
-            }
+            self.cut(size);
         }
         Ok(!was_readable && self.is_readable())
     }
 
+    /// What lies beyond the final size goes; what was settled there cannot be taken back.
+    fn cut(&mut self, size: u64) {
+        let beyond: Vec<u64> =
+            self.held.range(size.max(self.settled)..).map(|(at, _)| *at).collect();
+        let paths: BTreeSet<u16> = beyond.iter().map(|at| self.held[at].1).collect();
+        for path in paths {
+            let wrong = Some(path);
+            self.verdicts.push(Dispute { range: size..size, holder: path, rival: 0, wrong });
+        }
+        beyond.iter().for_each(|at| self.throw_away(*at..at + 1));
+        if self.settled > size {
+            self.fail(State::DataConflict(size..self.settled));
+        }
+    }
+
     pub fn reset(&mut self, code: u64, size: u64) -> Result<(), Refused> {
+        let was_complete = self.is_complete();
         self.fix(size)?;
-        if self.state == State::Open && !self.is_complete() {
+        if self.state == State::Open && !was_complete {
             self.end(State::Reset(code));
         }
         Ok(())
@@ -327,14 +336,14 @@ impl Oracle {
     }
 
     pub fn read(&mut self, max: u64) -> ReadResult {
-        let mut end = self.contiguous_end();
-        match &self.state {
-            State::Reset(code) | State::Stopped(code) => return ReadResult::Reset(*code),
-            State::DataConflict(range) => end = end.min(range.start),
-            State::Open | State::Missing => {}
+        let end = self.contiguous_end();
+        if let State::Reset(code) | State::Stopped(code) = &self.state {
+            return ReadResult::Reset(*code);
         }
         if end > self.read_offset() {
             self.settled = self.settled.max(self.contiguous_end());
+            let reach = (64 << 10).min(self.window / 4);
+            self.remembered = self.remembered.max(self.settled.saturating_sub(reach));
             let to = end.min(self.read_offset() + max);
             let mut bytes = Vec::new();
             for at in self.read_offset()..to {
@@ -361,7 +370,8 @@ impl Oracle {
     fn fail(&mut self, state: State) {
         if self.state == State::Open {
             self.state = state;
-            let end = self.contiguous_end();
+            let is_conflict = matches!(self.state, State::DataConflict(_));
+            let end = if is_conflict { self.settled } else { self.contiguous_end() };
             self.held.retain(|at, _| *at < end);
             self.claims.clear();
             self.disputed.clear();

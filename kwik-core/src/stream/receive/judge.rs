@@ -4,7 +4,7 @@ use bytes::Bytes;
 use kwik_proto::{ByteRange, Offset, PathId};
 
 use super::{Failure, ReceiveError, ReceiveHalf, rest_of_stream};
-use crate::conflict::{Conflict, ConflictPolicy, Difference, Referee, Verdict, differences};
+use crate::conflict::{Conflict, ConflictPolicy, Difference, Verdict, differences};
 
 impl ReceiveHalf {
     /// Makes room for the bytes that count before the frame is inserted; returns the first difference.
@@ -48,19 +48,13 @@ impl ReceiveHalf {
 
     /// Where a frame differs from settled bytes, read or not, as far back as they are remembered.
     fn differences_from_settled(&self, range: ByteRange, payload: &Bytes) -> Vec<Difference> {
-        let Some(part) = ByteRange::new(self.memory_start(), self.settled_end)
+        let Some(part) = ByteRange::new(self.memory_start, self.settled_end)
             .and_then(|settled| settled.intersection(range))
         else {
             return Vec::new();
         };
         let held = self.referee.history().chain(self.reassembler.held_in(part));
         differences(within(held, part), range.start(), payload)
-    }
-
-    /// First settled byte that can still be compared.
-    pub(super) fn memory_start(&self) -> Offset {
-        let reach = Referee::reach(self.window.size());
-        Offset::ZERO.saturating_add(self.settled_end.value().saturating_sub(reach))
     }
 
     /// Compares with everything that is held or remembered.
