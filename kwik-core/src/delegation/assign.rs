@@ -228,7 +228,7 @@ impl Scheduler {
     }
 
     /// Says once that bytes are wanted which nobody is left to deliver.
-    pub(super) fn give_up(&mut self, _now: Instant) {
+    pub(super) fn give_up(&mut self) {
         for (&stream, half) in &mut self.halves {
             let window = half.window;
             for plan in half.plans.values_mut().filter(|plan| !plan.given_up) {

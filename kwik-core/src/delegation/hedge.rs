@@ -1,6 +1,15 @@
-//! The price of impatience: how many redundant bytes may be ordered.
+//! Impatience and its price: late ranges get a second source, as long as the bucket of redundant bytes lasts.
 
+use kwik_proto::frame::{GapReason, PathState};
+use kwik_proto::{ByteRange, DelegationId, PathId};
+
+use super::assign::Choice;
 use super::config::DelegationConfig;
+use super::ledger::{Entry, Role};
+use super::outcome::Event;
+use super::repair::Tell;
+use super::{Scheduler, pick};
+use crate::time::Instant;
 
 /// Redundant bytes that may still be ordered: an opening balance and a share of what was delivered, less what was spent.
 ///
@@ -36,5 +45,127 @@ impl Bucket {
 
     pub(super) fn spent(&self) -> u64 {
         self.spent
+    }
+}
+
+impl Scheduler {
+    /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
+    /// byte of it came, it is taken away.
+    pub(super) fn late(&mut self, id: DelegationId, range: ByteRange, now: Instant) {
+        let Some(entry) = self.ledger.entry(id).filter(|_| self.config.switches.hedging) else {
+            return;
+        };
+        let (path, untouched) = (entry.path, entry.delivered == 0);
+        if let Some(source) = self.sources.get_mut(&path) {
+            source.range_late(self.primary_rtt, &self.config, now);
+        }
+        let head =
+            self.halves.get(&entry.stream).is_some_and(|half| range.start() <= half.contiguous);
+        if untouched && !head {
+            self.give_back(id, GapReason::Late, Tell::Path);
+            return;
+        }
+        self.copy(id, now);
+    }
+
+    /// Late heads that found no second source get one now, if there is one.
+    pub(super) fn retry_copies(&mut self, now: Instant) {
+        let waiting: Vec<DelegationId> =
+            self.ledger.iter().filter(|entry| entry.wants_copy).map(|entry| entry.id).collect();
+        for id in waiting {
+            self.copy(id, now);
+        }
+    }
+
+    /// Asks others for the rest of a late delegation. Beyond the bucket it is taken away from its owner instead, so that
+    /// the reader never depends on what may be wasted.
+    fn copy(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.ledger.entry(id).cloned() else { return };
+        let Some(half) = self.halves.get(&entry.stream) else { return };
+        let copied = self.ledger.owed_by_others(&entry);
+        let rest: Vec<ByteRange> = half
+            .held
+            .missing_in(entry.range)
+            .flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>())
+            .collect();
+        let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
+        let nobody = rest.iter().all(|&piece| self.second_sources(&entry, piece, now).is_empty());
+        if nobody && len > 0 {
+            if let Some(entry) = self.ledger.entry_mut(id) {
+                entry.wants_copy = true;
+            }
+            return;
+        }
+        if len > self.bucket.balance(self.stats.delivered_bytes) {
+            self.give_back(id, GapReason::Late, Tell::Path);
+            return;
+        }
+        if let Some(entry) = self.ledger.entry_mut(id) {
+            entry.wants_copy = false;
+            entry.copied = true;
+        }
+        for piece in rest {
+            self.copy_piece(&entry, piece, now);
+        }
+    }
+
+    /// Who could copy `range` of a late delegation: nobody who owes bytes of it.
+    fn second_sources(&self, entry: &Entry, range: ByteRange, now: Instant) -> Vec<pick::Standing> {
+        let owners: Vec<PathId> = self
+            .ledger
+            .overlapping(entry.stream, range)
+            .into_iter()
+            .filter_map(|id| self.ledger.entry(id).map(|entry| entry.path))
+            .collect();
+        let half = self.halves.get(&entry.stream);
+        let plan = half.and_then(|half| half.plans.range(..=entry.range.start()).next_back());
+        let Some((_, plan)) = plan else { return Vec::new() };
+        let able = |path: PathId, now| {
+            self.sources.get(&path).is_some_and(|source| {
+                source.able(now) && source.state == PathState::Live && plan.may_ask_now(path)
+            })
+        };
+        let mut all = self.standings_of(plan, now);
+        all.retain(|source| !owners.contains(&source.path) && able(source.path, now));
+        plan.spare_local(&mut all);
+        all
+    }
+
+    fn copy_piece(&mut self, entry: &Entry, piece: ByteRange, now: Instant) {
+        let mut rest = piece;
+        while !rest.is_empty() {
+            let all = self.second_sources(entry, rest, now);
+            let Some(best) = pick::soonest(&all, rest.len().min(self.config.floor)) else { return };
+            let len = rest.len().min(best.size);
+            let Some(range) = ByteRange::with_length(rest.start(), len) else { return };
+            let path = best.path;
+            self.bucket.spend(len);
+            self.stats.hedges += 1;
+            self.tell(Event::Hedged { stream: entry.stream, range, late: entry.path, path });
+            self.order(Choice { path, stream: entry.stream, range, role: Role::Copy });
+            rest = ByteRange::new(range.end(), rest.end()).unwrap_or_default();
+        }
+    }
+
+    /// A path that was late and has delivered nothing since is taken to hang: all that it owes goes to others, and it
+    /// is left alone for a while.
+    pub(super) fn take_from_silent(&mut self, now: Instant) {
+        let silent: Vec<PathId> = self
+            .sources
+            .values()
+            .filter(|source| {
+                source.silence_due(self.primary_rtt, &self.config).is_some_and(|due| due <= now)
+            })
+            .map(|source| source.path)
+            .collect();
+        for path in silent {
+            if let Some(source) = self.sources.get_mut(&path) {
+                source.fell_silent(&self.config);
+                source.pause(&self.config, now);
+            }
+            for id in self.ledger.of_path(path) {
+                self.give_back(id, GapReason::Late, Tell::Path);
+            }
+        }
     }
 }

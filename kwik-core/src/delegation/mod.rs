@@ -144,7 +144,7 @@ impl Scheduler {
                 self.sources.insert(path, Source::new(path, view, &self.config));
             }
         }
-        self.follow_state(path, view.state, now);
+        self.follow_state(path, view.state);
     }
 
     /// Takes the client's report about a path: state, RTT, and the two counters that its rate comes from. A report about
@@ -154,14 +154,14 @@ impl Scheduler {
         let complete = self.halves.values().all(|half| !half.truncated);
         let Some(source) = self.sources.get_mut(&status.path) else { return };
         source.handle_status(status, complete);
-        self.follow_state(status.path, status.state, now);
+        self.follow_state(status.path, status.state);
     }
 
     /// What a path owes when it stops delivering is asked of others.
-    fn follow_state(&mut self, path: PathId, state: PathState, now: Instant) {
+    fn follow_state(&mut self, path: PathId, state: PathState) {
         match state {
-            PathState::Suspect => self.path_lost(path, GapReason::PathSuspect, now),
-            PathState::Gone => self.path_lost(path, GapReason::PathGone, now),
+            PathState::Suspect => self.path_lost(path, GapReason::PathSuspect),
+            PathState::Gone => self.path_lost(path, GapReason::PathGone),
             PathState::Dialing | PathState::Proving | PathState::Live | PathState::Draining => {}
         }
     }
@@ -169,7 +169,7 @@ impl Scheduler {
     /// Forgets a path; what it still owes goes back to the pool. The primary's own path stays.
     pub fn remove_path(&mut self, path: PathId, now: Instant) {
         self.touch(now);
-        self.path_lost(path, GapReason::PathGone, now);
+        self.path_lost(path, GapReason::PathGone);
         if !path.is_primary() {
             self.sources.remove(&path);
         }
@@ -363,7 +363,7 @@ impl Scheduler {
             self.retry_copies(now);
             self.assign(now);
             self.end_game(now);
-            self.give_up(now);
+            self.give_up();
         }
         self.decisions.pop_front()
     }

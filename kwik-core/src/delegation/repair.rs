@@ -1,12 +1,11 @@
 //! Taking back: what a source will not deliver goes to others, and what is late is copied.
 
-use kwik_proto::frame::{DelegationState, DelegationStatus, Gap, GapReason, PathState};
+use kwik_proto::frame::{DelegationState, DelegationStatus, Gap, GapReason};
 use kwik_proto::{ByteRange, DelegationId, PathId, StreamId};
 
-use super::assign::Choice;
 use super::ledger::{Entry, Role, Standing};
 use super::outcome::{Decision, Event};
-use super::{BARRED, Scheduler, pick};
+use super::{BARRED, Scheduler};
 use crate::time::Instant;
 
 /// What a failure says about the source's next answer.
@@ -50,7 +49,7 @@ impl Scheduler {
         }
         match status.state {
             DelegationState::Accepted => self.accepted(id),
-            DelegationState::Pending => self.pending(id, now),
+            DelegationState::Pending => self.pending(id),
             DelegationState::Refused(reason) | DelegationState::Failed(reason) => {
                 self.failed(id, reason, now);
             }
@@ -81,7 +80,7 @@ impl Scheduler {
     }
 
     /// A source will say later whether it can. Its range is open to others; it keeps the delegation as its ticket.
-    fn pending(&mut self, id: DelegationId, now: Instant) {
+    fn pending(&mut self, id: DelegationId) {
         let Some(entry) = self.ledger.entry_mut(id) else { return };
         if entry.standing == Standing::Pending {
             return;
@@ -93,14 +92,14 @@ impl Scheduler {
         if let Some(plan) = half.and_then(|half| half.plan_at(entry.range.start())) {
             plan.set_pending(entry.path);
         }
-        self.reopen(entry.stream, entry.range, now);
+        self.reopen(entry.stream, entry.range);
         // One ticket is enough, and a second range would wait as long.
         for other in self.ledger.of_path(entry.path) {
             let same = self.ledger.entry(other).is_some_and(|other| {
                 other.id > id && other.stream == entry.stream && other.standing == Standing::Owed
             });
             if same && self.same_plan(other, &entry) {
-                self.give_back(other, GapReason::Busy, Tell::Path, now);
+                self.give_back(other, GapReason::Busy, Tell::Path);
             }
         }
     }
@@ -136,7 +135,7 @@ impl Scheduler {
             }
             (None, _) => {}
         }
-        self.reopen(gap.stream, gap.range, now);
+        self.reopen(gap.stream, gap.range);
     }
 
     /// Bytes that counted as held are missing again: whoever is still asked for them owes more.
@@ -172,7 +171,7 @@ impl Scheduler {
             }
             Verdict::Nothing => {}
         }
-        self.give_back(id, reason, Tell::Nobody, now);
+        self.give_back(id, reason, Tell::Nobody);
     }
 
     fn pause(&mut self, path: PathId, now: Instant) {
@@ -202,11 +201,11 @@ impl Scheduler {
     }
 
     /// Everything that a path owes is asked of others.
-    pub(super) fn path_lost(&mut self, path: PathId, reason: GapReason, now: Instant) {
+    pub(super) fn path_lost(&mut self, path: PathId, reason: GapReason) {
         // A suspect server may wake up: then it finds that it has nothing to send.
         let tell = if reason == GapReason::PathSuspect { Tell::Path } else { Tell::Nobody };
         for id in self.ledger.of_path(path) {
-            self.give_back(id, reason, tell, now);
+            self.give_back(id, reason, tell);
         }
         if let Some(source) = self.sources.get_mut(&path) {
             source.fell_silent(&self.config);
@@ -220,7 +219,7 @@ impl Scheduler {
     }
 
     /// Ends a delegation whose missing bytes are to come from others.
-    fn give_back(&mut self, id: DelegationId, reason: GapReason, tell: Tell, now: Instant) {
+    pub(super) fn give_back(&mut self, id: DelegationId, reason: GapReason, tell: Tell) {
         let Some(entry) = self.ledger.remove(id) else { return };
         self.owes_less(&entry);
         match tell {
@@ -236,7 +235,7 @@ impl Scheduler {
             self.tell(Event::Lost { stream, range: lost, path, reason });
         }
         if self.config.switches.repair {
-            self.reopen(entry.stream, entry.range, now);
+            self.reopen(entry.stream, entry.range);
         }
     }
 
@@ -259,7 +258,7 @@ impl Scheduler {
     }
 
     /// Puts the bytes of `range` that are neither held nor owed back into the pool.
-    fn reopen(&mut self, stream: StreamId, range: ByteRange, _now: Instant) {
+    fn reopen(&mut self, stream: StreamId, range: ByteRange) {
         if !self.config.switches.repair {
             return;
         }
@@ -303,131 +302,11 @@ impl Scheduler {
             Decision::Revoke { path: entry.path, stream: entry.stream, delegation: entry.id }
         });
     }
-
-    /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
-    /// byte of it came, it is taken away.
-    fn late(&mut self, id: DelegationId, range: ByteRange, now: Instant) {
-        let Some(entry) = self.ledger.entry(id).filter(|_| self.config.switches.hedging) else {
-            return;
-        };
-        let (path, untouched) = (entry.path, entry.delivered == 0);
-        if let Some(source) = self.sources.get_mut(&path) {
-            source.range_late(self.primary_rtt, &self.config, now);
-        }
-        let head =
-            self.halves.get(&entry.stream).is_some_and(|half| range.start() <= half.contiguous);
-        if untouched && !head {
-            self.give_back(id, GapReason::Late, Tell::Path, now);
-            return;
-        }
-        self.copy(id, now);
-    }
-
-    /// Late heads that found no second source get one now, if there is one.
-    pub(super) fn retry_copies(&mut self, now: Instant) {
-        let waiting: Vec<DelegationId> =
-            self.ledger.iter().filter(|entry| entry.wants_copy).map(|entry| entry.id).collect();
-        for id in waiting {
-            self.copy(id, now);
-        }
-    }
-
-    /// Asks others for the rest of a late delegation. Beyond the bucket it is taken away from its owner instead, so that
-    /// the reader never depends on what may be wasted.
-    fn copy(&mut self, id: DelegationId, now: Instant) {
-        let Some(entry) = self.ledger.entry(id).cloned() else { return };
-        let Some(half) = self.halves.get(&entry.stream) else { return };
-        let copied = self.ledger.owed_by_others(&entry);
-        let rest: Vec<ByteRange> = half
-            .held
-            .missing_in(entry.range)
-            .flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>())
-            .collect();
-        let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
-        let nobody = rest.iter().all(|&piece| self.second_sources(&entry, piece, now).is_empty());
-        if nobody && len > 0 {
-            if let Some(entry) = self.ledger.entry_mut(id) {
-                entry.wants_copy = true;
-            }
-            return;
-        }
-        if len > self.bucket.balance(self.stats.delivered_bytes) {
-            self.give_back(id, GapReason::Late, Tell::Path, now);
-            return;
-        }
-        if let Some(entry) = self.ledger.entry_mut(id) {
-            entry.wants_copy = false;
-            entry.copied = true;
-        }
-        for piece in rest {
-            self.copy_piece(&entry, piece, now);
-        }
-    }
-
-    /// Who could copy `range` of a late delegation: nobody who owes bytes of it.
-    fn second_sources(&self, entry: &Entry, range: ByteRange, now: Instant) -> Vec<pick::Standing> {
-        let owners: Vec<PathId> = self
-            .ledger
-            .overlapping(entry.stream, range)
-            .into_iter()
-            .filter_map(|id| self.ledger.entry(id).map(|entry| entry.path))
-            .collect();
-        let half = self.halves.get(&entry.stream);
-        let plan = half.and_then(|half| half.plans.range(..=entry.range.start()).next_back());
-        let Some((_, plan)) = plan else { return Vec::new() };
-        let able = |path: PathId, now| {
-            self.sources.get(&path).is_some_and(|source| {
-                source.able(now) && source.state == PathState::Live && plan.may_ask_now(path)
-            })
-        };
-        let mut all = self.standings_of(plan, now);
-        all.retain(|source| !owners.contains(&source.path) && able(source.path, now));
-        plan.spare_local(&mut all);
-        all
-    }
-
-    fn copy_piece(&mut self, entry: &Entry, piece: ByteRange, now: Instant) {
-        let mut rest = piece;
-        while !rest.is_empty() {
-            let all = self.second_sources(entry, rest, now);
-            let Some(best) = pick::soonest(&all, rest.len().min(self.config.floor)) else { return };
-            let len = rest.len().min(best.size);
-            let Some(range) = ByteRange::with_length(rest.start(), len) else { return };
-            let path = best.path;
-            self.bucket.spend(len);
-            self.stats.hedges += 1;
-            self.tell(Event::Hedged { stream: entry.stream, range, late: entry.path, path });
-            self.order(Choice { path, stream: entry.stream, range, role: Role::Copy });
-            rest = ByteRange::new(range.end(), rest.end()).unwrap_or_default();
-        }
-    }
-
-    /// A path that was late and has delivered nothing since is taken to hang: all that it owes goes to others, and it
-    /// is left alone for a while.
-    pub(super) fn take_from_silent(&mut self, now: Instant) {
-        let silent: Vec<PathId> = self
-            .sources
-            .values()
-            .filter(|source| {
-                source.silence_due(self.primary_rtt, &self.config).is_some_and(|due| due <= now)
-            })
-            .map(|source| source.path)
-            .collect();
-        for path in silent {
-            if let Some(source) = self.sources.get_mut(&path) {
-                source.fell_silent(&self.config);
-                source.pause(&self.config, now);
-            }
-            for id in self.ledger.of_path(path) {
-                self.give_back(id, GapReason::Late, Tell::Path, now);
-            }
-        }
-    }
 }
 
 /// Whether the path that loses a delegation has to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tell {
+pub(super) enum Tell {
     /// It may still be sending.
     Path,
     /// It knows, or cannot be reached.

@@ -500,7 +500,7 @@ impl<'a> World<'a> {
     fn answer(&mut self, path: usize, delegation: DelegationId, state: DelegationState) {
         let status = DelegationStatus { path: PathId::new(path as u16), delegation, state };
         let way = self.servers[path].link.rtt / 2;
-        self.to_client(way, Message::Answer { status });
+        self.send_to_client(way, Message::Answer { status });
     }
 
     fn start(&mut self, path: usize) {
@@ -544,12 +544,12 @@ impl<'a> World<'a> {
                 }
             }
             let way = server.link.rtt / 2;
-            self.to_client(way, data);
+            self.send_to_client(way, data);
         }
         self.start(path);
     }
 
-    fn to_client(&mut self, way: Duration, message: Message) {
+    fn send_to_client(&mut self, way: Duration, message: Message) {
         if self.now < self.outage_until {
             // Lost, and sent again when the network is back.
             let wait = self.outage_until.since(self.now) + way;
@@ -559,7 +559,7 @@ impl<'a> World<'a> {
         }
     }
 
-    fn from_client(&mut self, way: Duration, event: Event) {
+    fn send_from_client(&mut self, way: Duration, event: Event) {
         let wait = self.outage_until.since(self.now);
         self.after(wait + way, event);
     }
@@ -573,6 +573,7 @@ impl<'a> World<'a> {
         }
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     fn at_client(&mut self, message: Message) {
         match message {
             Message::Order { path, id, range } => {
@@ -586,12 +587,15 @@ impl<'a> World<'a> {
                 if self.paths[path].state == PathState::Dialing {
                     way += self.servers[path].link.rtt;
                 }
-                self.from_client(way, Event::AtServer(path, Message::Order { path, id, range }));
+                self.send_from_client(
+                    way,
+                    Event::AtServer(path, Message::Order { path, id, range }),
+                );
             }
             Message::Revoke { path, id } => {
                 self.promises.revoke(PathId::new(path as u16), id, self.now);
                 let way = self.servers[path].link.rtt / 2;
-                self.from_client(way, Event::AtServer(path, Message::Revoke { path, id }));
+                self.send_from_client(way, Event::AtServer(path, Message::Revoke { path, id }));
             }
             Message::Remove { path } => {
                 self.paths[path].state = PathState::Gone;
@@ -603,7 +607,7 @@ impl<'a> World<'a> {
                 self.heard(path);
                 self.promises.handle_status(status.path, status.delegation, status.state, self.now);
                 let way = self.lab.primary_rtt / 2;
-                self.from_client(way, Event::AtPrimary(Message::Answer { status }));
+                self.send_from_client(way, Event::AtPrimary(Message::Answer { status }));
             }
             Message::Reset { path, id } => self.reset_arrived(path, id),
             Message::Data { path, id, range, promised } => self.data(path, id, range, promised),
@@ -682,7 +686,7 @@ impl<'a> World<'a> {
             self.window_told = window;
             let way = self.lab.primary_rtt / 2;
             let offset = Offset::new(window).unwrap();
-            self.from_client(way, Event::AtPrimary(Message::Window(offset)));
+            self.send_from_client(way, Event::AtPrimary(Message::Window(offset)));
         }
     }
 
@@ -701,7 +705,7 @@ impl<'a> World<'a> {
                 Some(GapAction::Report(gap)) => {
                     self.progress();
                     let way = self.lab.primary_rtt / 2;
-                    self.from_client(way, Event::AtPrimary(Message::Gap(gap)));
+                    self.send_from_client(way, Event::AtPrimary(Message::Gap(gap)));
                 }
                 Some(GapAction::GiveUp { offset, len, .. }) => {
                     self.missing = Some((offset.value(), len));
@@ -735,7 +739,7 @@ impl<'a> World<'a> {
             reader_waiting: self.read == contiguous.value(),
         };
         let way = self.lab.primary_rtt / 2;
-        self.from_client(way, Event::AtPrimary(Message::Progress(progress)));
+        self.send_from_client(way, Event::AtPrimary(Message::Progress(progress)));
     }
 
     fn status(&mut self, path: usize) {
@@ -757,7 +761,7 @@ impl<'a> World<'a> {
         }
         self.paths[path].epoch_reported = Some(status);
         let way = self.lab.primary_rtt / 2;
-        self.from_client(way, Event::AtPrimary(Message::Status(status)));
+        self.send_from_client(way, Event::AtPrimary(Message::Status(status)));
     }
 
     fn report(&mut self) {
@@ -836,7 +840,7 @@ impl<'a> World<'a> {
                         (usize::from(path.value()), delegation.id, delegation.range);
                     assert!(range.end().value() <= self.window_told, "beyond the window");
                     self.ordered.insert(id, range);
-                    self.to_client(way, Message::Order { path, id, range });
+                    self.send_to_client(way, Message::Order { path, id, range });
                 }
                 Decision::SupplyLocally { range, id, .. } => {
                     self.ordered.insert(id, range);
@@ -845,7 +849,7 @@ impl<'a> World<'a> {
                 Decision::CancelLocal { id } => self.at_server(0, Message::Revoke { path: 0, id }),
                 Decision::Revoke { path, delegation, .. } => {
                     let path = usize::from(path.value());
-                    self.to_client(way, Message::Revoke { path, id: delegation });
+                    self.send_to_client(way, Message::Revoke { path, id: delegation });
                 }
                 Decision::GiveUp { .. } => self.gave_up = true,
                 other => panic!("{other:?}"),
@@ -868,10 +872,10 @@ impl<'a> World<'a> {
         match fault {
             Fault::Dies(path) => self.servers[path].dead = true,
             Fault::Freezes(path, time) => {
-                self.pause(path, |server| server.frozen_until = now + time, time)
+                self.pause(path, |server| server.frozen_until = now + time, time);
             }
             Fault::DiskHangs(path, time) => {
-                self.pause(path, |server| server.hung_until = now + time, time)
+                self.pause(path, |server| server.hung_until = now + time, time);
             }
             Fault::Refuses(path, reason) => self.servers[path].refuses = Some(reason),
             Fault::Rate(path, rate) => self.servers[path].link.rate = rate,
@@ -883,7 +887,7 @@ impl<'a> World<'a> {
                 let jobs = std::mem::take(&mut server.jobs);
                 let way = server.link.rtt / 2;
                 for (id, ..) in jobs {
-                    self.to_client(way, Message::Reset { path, id });
+                    self.send_to_client(way, Message::Reset { path, id });
                 }
             }
             Fault::Outage(time) => self.outage_until = now + time,
@@ -903,7 +907,7 @@ impl<'a> World<'a> {
             }
             Fault::Removed(path) => {
                 self.scheduler.remove_path(PathId::new(path as u16), now);
-                self.to_client(self.lab.primary_rtt / 2, Message::Remove { path });
+                self.send_to_client(self.lab.primary_rtt / 2, Message::Remove { path });
                 self.drain_primary();
             }
             Fault::Pending(path, time) => {
