@@ -75,7 +75,9 @@ pub(crate) fn differences<'a>(
     let mut stretch: Option<(PathId, Offset)> = None;
     let mut is_open = false;
     for (start, holder, bytes) in held {
-        let Some((start, bytes, copy)) = overlap((start, bytes), (offset, payload)) else { continue };
+        let Some((start, bytes, copy)) = overlap((start, bytes), (offset, payload)) else {
+            continue;
+        };
         is_open &= stretch == Some((holder, start));
         stretch = Some((holder, start.saturating_add(bytes.len() as u64)));
         match found.last_mut() {

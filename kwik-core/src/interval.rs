@@ -122,7 +122,11 @@ impl RangeSet {
     /// Whether at least one byte of `range` is in the set.
     pub fn overlaps(&self, range: ByteRange) -> bool {
         !range.is_empty()
-            && self.ranges.range(..range.end()).next_back().is_some_and(|(_, &end)| end > range.start())
+            && self
+                .ranges
+                .range(..range.end())
+                .next_back()
+                .is_some_and(|(_, &end)| end > range.start())
     }
 
     /// The ranges in order. None is empty, none touches the next.

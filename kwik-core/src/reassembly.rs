@@ -366,8 +366,7 @@ impl Reassembler {
         ready.chain(runs).take_while(move |chunk| chunk.start < end).filter_map(move |chunk| {
             let (from, to) = (chunk.start.max(start), chunk.end().min(end));
             let bytes = chunk.bytes.get(
-                chunk::offset_in(chunk.start, from)
-                    ..chunk::offset_in(chunk.start, to.max(from)),
+                chunk::offset_in(chunk.start, from)..chunk::offset_in(chunk.start, to.max(from)),
             )?;
             (!bytes.is_empty()).then(|| (offset(from), chunk.path, bytes))
         })
@@ -406,7 +405,8 @@ impl Reassembler {
     /// The unread ranges that `path` sent, in order.
     pub fn sent_by(&self, path: PathId) -> impl Iterator<Item = ByteRange> + '_ {
         let ready = self.ready.iter().filter(move |chunk| chunk.path == path);
-        let ready = ready.filter_map(|chunk| ByteRange::new(offset(chunk.start), offset(chunk.end())));
+        let ready =
+            ready.filter_map(|chunk| ByteRange::new(offset(chunk.start), offset(chunk.end())));
         let runs = self.held_beyond().filter(move |held| held.path == path);
         ready.chain(runs.map(|held| held.range))
     }

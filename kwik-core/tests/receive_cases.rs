@@ -34,17 +34,55 @@ type Span = (u64, u64);
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 enum Step {
-    Data { path: u16, at: u64, #[serde(flatten)] content: Content, refused: Option<String> },
-    Fin { #[serde(default)] path: u16, size: u64, refused: Option<String> },
-    Reset { code: u64, size: u64, refused: Option<String> },
-    Stop { code: u64 },
-    GiveUp { at: u64, len: u64 },
-    Isolate { path: u16, gone: Vec<Span> },
-    Grant { path: u16, range: Span },
-    Window { announces: Option<u64> },
-    Gaps { within: Span, ranges: Vec<Span> },
-    Disputed { ranges: Vec<Span> },
-    Read { max: Option<usize>, #[serde(flatten)] content: Content, then: Option<String> },
+    Data {
+        path: u16,
+        at: u64,
+        #[serde(flatten)]
+        content: Content,
+        refused: Option<String>,
+    },
+    Fin {
+        #[serde(default)]
+        path: u16,
+        size: u64,
+        refused: Option<String>,
+    },
+    Reset {
+        code: u64,
+        size: u64,
+        refused: Option<String>,
+    },
+    Stop {
+        code: u64,
+    },
+    GiveUp {
+        at: u64,
+        len: u64,
+    },
+    Isolate {
+        path: u16,
+        gone: Vec<Span>,
+    },
+    Grant {
+        path: u16,
+        range: Span,
+    },
+    Window {
+        announces: Option<u64>,
+    },
+    Gaps {
+        within: Span,
+        ranges: Vec<Span>,
+    },
+    Disputed {
+        ranges: Vec<Span>,
+    },
+    Read {
+        max: Option<usize>,
+        #[serde(flatten)]
+        content: Content,
+        then: Option<String>,
+    },
 }
 
 #[derive(Debug, Deserialize)]

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_core::conflict::{ConflictPolicy, Verdict};
-use kwik_core::stream::{
-    Failure, Read, ReceiveConfig, ReceiveError, ReceiveHalf, SourceKey,
-};
+use kwik_core::stream::{Failure, Read, ReceiveConfig, ReceiveError, ReceiveHalf, SourceKey};
 use kwik_core::time::Instant;
 use kwik_core::window::Budget;
 use kwik_proto::{ByteRange, Offset, PathId};
@@ -68,7 +66,11 @@ fn policies() -> impl Strategy<Value = (Policy, ConflictPolicy)> {
 
 fn cases() -> ProptestConfig {
     let cases = std::env::var("KWIK_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: cases.unwrap_or(10_000), failure_persistence: None, ..Default::default() }
+    ProptestConfig {
+        cases: cases.unwrap_or(10_000),
+        failure_persistence: None,
+        ..Default::default()
+    }
 }
 
 fn at(offset: u64) -> Offset {
@@ -174,7 +176,8 @@ impl Pair {
                 self.sources[source] = Source { key, allowed };
             }
             Op::Isolate { path } => {
-                let gone: Vec<u64> = self.half.isolate(PathId::new(path)).iter().flat_map(bytes_of).collect();
+                let gone: Vec<u64> =
+                    self.half.isolate(PathId::new(path)).iter().flat_map(bytes_of).collect();
                 assert_eq!(gone, self.oracle.isolate(path));
             }
             Op::MoveWindow => {
@@ -224,7 +227,10 @@ impl Pair {
         assert!(pinned >= oracle.buffered(), "{pinned} pinned for {}", oracle.buffered());
         let bound = self.window + self.window.div_ceil(2) + 8192;
         assert!(pinned <= bound, "{pinned} pinned, at most {bound} promised");
-        assert!(half.peak_pinned() <= bound + 60, "a frame is counted before larger buffers are let go");
+        assert!(
+            half.peak_pinned() <= bound + 60,
+            "a frame is counted before larger buffers are let go"
+        );
         assert!(self.budget.promised() <= self.budget.total());
         let verdicts: Vec<Dispute> = std::iter::from_fn(|| half.next_conflict())
             .map(|conflict| Dispute {

@@ -148,7 +148,11 @@ impl Referee {
         let (mut gone, mut kept) = (RangeSet::new(), RangeSet::new());
         self.claims.retain(|claim| {
             let withdrawn = claim.sides.iter().any(|(side, _)| *side == path);
-            if withdrawn { gone.insert(claim.range) } else { kept.insert(claim.range) };
+            if withdrawn {
+                gone.insert(claim.range)
+            } else {
+                kept.insert(claim.range)
+            };
             !withdrawn
         });
         for range in gone.iter() {

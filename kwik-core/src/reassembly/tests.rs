@@ -112,7 +112,10 @@ fn stale_hint_costs_time_never_bytes() {
     reassembler.insert(&mut stale.clone(), A, at(7), text("hij"), 3);
     reassembler.insert(&mut stale.clone(), A, at(22), text("wx"), 2);
     assert_eq!(read_all(&mut reassembler), b"abcdefghij");
-    assert_eq!(reassembler.missing_in(range(0, 30)).collect::<Vec<_>>(), [range(10, 20), range(24, 30)]);
+    assert_eq!(
+        reassembler.missing_in(range(0, 30)).collect::<Vec<_>>(),
+        [range(10, 20), range(24, 30)]
+    );
 }
 
 #[test]

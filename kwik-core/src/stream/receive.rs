@@ -149,7 +149,8 @@ impl ReceiveHalf {
         allocation: usize,
         now: Instant,
     ) -> Result<Inserted, ReceiveError> {
-        let range = self.check(source, offset, &payload).inspect_err(|_| self.counters.refused += 1)?;
+        let range =
+            self.check(source, offset, &payload).inspect_err(|_| self.counters.refused += 1)?;
         self.counters.frames += 1;
         if self.state != State::Open || self.sources.is_isolated(source) {
             self.counters.unwanted_bytes += range.len();
@@ -204,7 +205,13 @@ impl ReceiveHalf {
     }
 
     /// Gives the reassembler what may be filled: from a secondary everything but disputed ranges.
-    fn place(&mut self, key: SourceKey, range: ByteRange, payload: Bytes, allocation: usize) -> u64 {
+    fn place(
+        &mut self,
+        key: SourceKey,
+        range: ByteRange,
+        payload: Bytes,
+        allocation: usize,
+    ) -> u64 {
         let Some(source) = self.sources.find_mut(key) else { return 0 };
         let (path, hint) = (key.path(), &mut source.hint);
         if path.is_primary() || !self.referee.disputed().overlaps(range) {

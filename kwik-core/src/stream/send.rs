@@ -47,14 +47,18 @@ enum State {
         fin_sent: bool,
     },
     /// The receiver has every byte up to the final size.
-    Complete { final_size: Offset },
+    Complete {
+        final_size: Offset,
+    },
     /// This end reset the half, or the receiver gave it up without completing it.
     Reset {
         final_size: Offset,
         /// This end's code; `None` if the receiver gave up.
         code: Option<u64>,
     },
-    Stopped { code: u64 },
+    Stopped {
+        code: u64,
+    },
 }
 
 /// The sending half of one KWIK stream: what the application wrote and what is due to be sent.

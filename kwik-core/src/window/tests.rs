@@ -106,7 +106,10 @@ fn every_stream_has_its_floor_when_one_took_the_rest() {
     assert!(budget.promised() <= budget.total());
     for window in &mut others {
         window.consumed(Budget::FLOOR);
-        assert!(window.extended(at(0), Duration::ZERO, &mut budget).is_some(), "the floor moves on");
+        assert!(
+            window.extended(at(0), Duration::ZERO, &mut budget).is_some(),
+            "the floor moves on"
+        );
     }
 }
 

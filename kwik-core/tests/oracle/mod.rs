@@ -246,7 +246,12 @@ impl Oracle {
                     .collect();
                 if let (Some(first), Some(last)) = (wrong.first(), wrong.last()) {
                     let range = *first..last + 1;
-                    self.verdicts.push(Dispute { range, holder: side, rival: 0, wrong: Some(side) });
+                    self.verdicts.push(Dispute {
+                        range,
+                        holder: side,
+                        rival: 0,
+                        wrong: Some(side),
+                    });
                 }
             }
         }
@@ -262,7 +267,7 @@ impl Oracle {
         let mut stretch = None;
         let mut is_new = true;
         for (at, &byte) in (offset..).zip(bytes) {
-            let held = self.byte(at).filter(|_| at >= from);
+            let held = self.byte(at).filter(|_| at >= from.min(self.settled));
             let holder = held.map(|(_, holder)| (holder, at < self.settled));
             is_new |= holder.is_none() || holder != stretch;
             stretch = holder;
@@ -405,8 +410,12 @@ impl Oracle {
                 self.disputed.remove(&at);
             }
         }
-        let sent: Vec<u64> =
-            self.held.iter().filter(|(_, (_, sender))| *sender == path).map(|(at, _)| *at).collect();
+        let sent: Vec<u64> = self
+            .held
+            .iter()
+            .filter(|(_, (_, sender))| *sender == path)
+            .map(|(at, _)| *at)
+            .collect();
         sent.iter().for_each(|at| self.throw_away(*at..at + 1));
         self.settled = self.settled.min(self.contiguous_end());
         sent

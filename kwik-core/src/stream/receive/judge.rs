@@ -33,7 +33,8 @@ impl ReceiveHalf {
         let mut first = None;
         for difference in self.differences_in(open, range.start(), payload) {
             if !difference.holder.is_primary() {
-                let conflict = conflict(&difference, PathId::PRIMARY, Verdict::Wrong(difference.holder));
+                let conflict =
+                    conflict(&difference, PathId::PRIMARY, Verdict::Wrong(difference.holder));
                 first.get_or_insert(conflict);
                 self.counters.conflicts += 1;
                 self.discard(difference.holder, difference.range);

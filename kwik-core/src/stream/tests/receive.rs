@@ -76,7 +76,9 @@ fn final_size_at_the_read_offset_wakes_the_reader() {
 fn held_ranges_name_their_senders_nearest_first() {
     let mut half = first_wins(100);
     let (a, b) = (half.add_source(A, None), half.add_source(B, None));
-    for (source, offset, bytes) in [(a, 30, "x"), (b, 12, "cd"), (a, 10, "ab"), (a, 14, "e"), (a, 15, "f")] {
+    for (source, offset, bytes) in
+        [(a, 30, "x"), (b, 12, "cd"), (a, 10, "ab"), (a, 14, "e"), (a, 15, "f")]
+    {
         half.insert(source, at(offset), text(bytes), 1, NOW).unwrap();
     }
     let held = [
@@ -210,7 +212,8 @@ fn both_liars_of_a_dispute_are_convicted_by_the_primary() {
     assert_eq!((conflict.holder, conflict.rival), (A, B));
     assert_eq!(half.next_conflict(), Some(conflict));
     half.insert(primary, at(1), text("b"), 1, NOW).unwrap();
-    let verdicts: Vec<_> = std::iter::from_fn(|| half.next_conflict()).map(|next| next.verdict).collect();
+    let verdicts: Vec<_> =
+        std::iter::from_fn(|| half.next_conflict()).map(|next| next.verdict).collect();
     assert_eq!(verdicts, [Verdict::Wrong(A), Verdict::Wrong(B)]);
     assert_eq!(half.counters().conflicts, 3);
 }
@@ -224,7 +227,8 @@ fn honest_side_of_a_dispute_is_not_convicted() {
     half.insert(b, at(0), text("abc"), 3, NOW).unwrap();
     half.next_conflict();
     half.insert(primary, at(1), text("b"), 1, NOW).unwrap();
-    let verdicts: Vec<_> = std::iter::from_fn(|| half.next_conflict()).map(|next| next.verdict).collect();
+    let verdicts: Vec<_> =
+        std::iter::from_fn(|| half.next_conflict()).map(|next| next.verdict).collect();
     assert_eq!(verdicts, [Verdict::Wrong(A)], "though its copy came second");
 }
 
