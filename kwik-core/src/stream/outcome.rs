@@ -15,7 +15,7 @@ pub struct Inserted {
     pub duplicate_bytes: u64,
     /// The reader can go on and could not before: wake it.
     pub readable: bool,
-    /// The frame differed from what another source had sent. Under [`ConflictPolicy::Reject`] the session acts on it.
+    /// The frame differed from what another source had sent. Under [`ConflictPolicy::Reject`](crate::conflict::ConflictPolicy::Reject) the session acts on it.
     pub conflict: Option<Conflict>,
 }
 

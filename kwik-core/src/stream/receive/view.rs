@@ -60,7 +60,7 @@ impl ReceiveHalf {
     }
 
     /// The oldest conflict that the session has not heard of: ask the primary for the range of an
-    /// [`Undecided`](Verdict::Undecided) one, isolate the path of a [`Wrong`](Verdict::Wrong) one.
+    /// [`Undecided`](crate::conflict::Verdict::Undecided) one, isolate the path of a [`Wrong`](crate::conflict::Verdict::Wrong) one.
     pub fn next_conflict(&mut self) -> Option<Conflict> {
         self.referee.next_verdict()
     }
