@@ -24,7 +24,8 @@ pub(super) fn negotiate(hello: &Hello) -> Result<Agreed, Refuse> {
             format!("this server speaks version {VERSIONS:?}, the client {:?}", hello.versions),
         ));
     };
-    let features = FEATURES.into_iter().filter(|feature| hello.features.contains(feature)).collect();
+    let features =
+        FEATURES.into_iter().filter(|feature| hello.features.contains(feature)).collect();
     Ok(Agreed { version, features })
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_proto::frame::{
-    AddPathResult, ControlFrame, ErrorCode, Gap, GapReason, Grant, Hello, Order, Orders, PathState, Pong,
-    Relay, RelayCredit, RemovePath, Revoke, ServerIdentity, SessionClose, StreamProgress,
+    AddPathResult, ControlFrame, ErrorCode, Gap, GapReason, Grant, Hello, Order, Orders, PathState,
+    Pong, Relay, RelayCredit, RemovePath, Revoke, ServerIdentity, SessionClose, StreamProgress,
     StreamWindow, TokenRequest, Welcome,
 };
 use kwik_proto::{
@@ -526,11 +526,7 @@ impl PrimarySession {
         Ok(())
     }
 
-    fn handle_progress(
-        &mut self,
-        progress: StreamProgress,
-        now: Instant,
-    ) -> Result<(), ErrorCode> {
+    fn handle_progress(&mut self, progress: StreamProgress, now: Instant) -> Result<(), ErrorCode> {
         if self.streams.sends(progress.stream) {
             self.scheduler.handle_progress(&progress, now);
         }
@@ -599,8 +595,7 @@ impl PrimarySession {
         let up = result.code == ErrorCode::None;
         let before = path.state;
         path.state = if up { PathState::Live } else { PathState::Gone };
-        let view =
-            PathView { state: path.state, srtt: path.smoothed_rtt, rttvar: Duration::ZERO };
+        let view = PathView { state: path.state, srtt: path.smoothed_rtt, rttvar: Duration::ZERO };
         let after = path.state;
         self.scheduler.set_path(result.path, view, now);
         self.note_change(result.path, before, after, Some(result.code), result.detail);

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kwik_proto::frame::{
     CarrierKind, ControlFrame, Delegation, DelegationState, DelegationStatus, ErrorCode, GapReason,
-    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, SessionClose,
-    StreamBlocked, StreamHeader, Welcome,
+    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, SessionClose, StreamBlocked,
+    StreamHeader, Welcome,
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId};
 

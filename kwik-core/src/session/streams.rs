@@ -174,18 +174,14 @@ impl PublicStreams {
         let receives = bidirectional || !ours;
         let sends = bidirectional || ours;
         let state = |present| if present { Half::Open } else { Half::Absent };
-        self.table.insert(
-            id,
-            Stream { receive: state(receives), send: state(sends), admitted: false },
-        );
+        self.table
+            .insert(id, Stream { receive: state(receives), send: state(sends), admitted: false });
         let receive = receives.then_some(ReceiveConfig {
             policy: self.conflict_policy,
             initial_window: INITIAL_WINDOW,
         });
-        let send = sends.then(|| SendConfig {
-            initial_window: self.peer_window,
-            queue: self.send_queue,
-        });
+        let send =
+            sends.then(|| SendConfig { initial_window: self.peer_window, queue: self.send_queue });
         self.act(StreamAction::Open { id, receive, send });
     }
 
@@ -316,7 +312,13 @@ impl PublicStreams {
     }
 
     /// A frame about what this end sends: whether the half is still open. An error if it can never have been.
-    fn known_send_half(&self, id: StreamId) -> Result<bool, ErrorCode> {
+    ///
+    /// The control stream may be ahead of the carrier: such a frame makes the peer's stream exist, as MAX_STREAM_DATA
+    /// does in QUIC (RFC 9000, 3.2), and accept waits for its header.
+    fn known_send_half(&mut self, id: StreamId) -> Result<bool, ErrorCode> {
+        if id.initiator() != self.local && id.kind() == StreamKind::Bidirectional {
+            self.announce(id, false)?;
+        }
         match self.table.get(&id).map(|stream| stream.send) {
             Some(Half::Absent) => Err(ErrorCode::StreamState),
             Some(half) => Ok(half == Half::Open),

@@ -56,14 +56,6 @@ pub enum DelegateError {
         /// Where the next sequential write goes.
         position: Offset,
     },
-    /// The range ends beyond the window.
-    #[error("{range} ends beyond the window at {max_offset}")]
-    BeyondWindow {
-        /// What was asked for.
-        range: ByteRange,
-        /// First offset that may not be sent.
-        max_offset: Offset,
-    },
     /// Bytes of the range were written or delegated before.
     #[error("{range} was written or delegated before")]
     Overlap {

@@ -204,13 +204,13 @@ impl SendHalf {
     }
 
     /// Leaves a range to others. It starts at or after the [position](Self::position), which moves to its end, and overlaps
-    /// nothing. A hole before it can still be filled with [`write_at`](Self::write_at). A delegation is itself credit:
-    /// it lies within the window.
+    /// nothing. A hole before it can still be filled with [`write_at`](Self::write_at). It may reach beyond the window:
+    /// the scheduler orders no byte of it before the window has moved there.
     ///
     /// # Errors
     /// [`DelegateError`]; nothing changed then.
     pub fn delegate(&mut self, range: ByteRange) -> Result<(), DelegateError> {
-        let (position, max_offset) = (self.position(), self.window.max_offset());
+        let position = self.position();
         if self.state != State::Open {
             return Err(DelegateError::Closed);
         }
@@ -219,9 +219,6 @@ impl SendHalf {
         }
         if range.start() < position {
             return Err(DelegateError::BehindPosition { range, position });
-        }
-        if range.end() > max_offset {
-            return Err(DelegateError::BeyondWindow { range, max_offset });
         }
         if let Some(range) = self.taken.iter_in(range).next() {
             return Err(DelegateError::Overlap { range });

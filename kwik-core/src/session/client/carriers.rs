@@ -87,13 +87,7 @@ impl ClientSession {
         }
     }
 
-    fn route(
-        &mut self,
-        path: PathId,
-        carrier: u64,
-        header: &StreamHeader,
-        now: Instant,
-    ) -> Route {
+    fn route(&mut self, path: PathId, carrier: u64, header: &StreamHeader, now: Instant) -> Route {
         let allowed = match header.kind {
             CarrierKind::Public => None,
             CarrierKind::Contribution => {

@@ -248,7 +248,13 @@ impl ClientSession {
     }
 
     /// A frame of the primary ([`PathId::PRIMARY`]) or of a secondary's current connection.
-    pub fn handle_control(&mut self, path: PathId, epoch: Epoch, frame: ControlFrame, now: Instant) {
+    pub fn handle_control(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        frame: ControlFrame,
+        now: Instant,
+    ) {
         if self.closed {
             return;
         }
@@ -565,4 +571,3 @@ impl ClientSession {
         (self.primary_rtt / 8).max(LEAST_REPORT_INTERVAL)
     }
 }
-
