@@ -178,7 +178,10 @@ impl Shared {
             .and_then(|builder| builder.with_limits(limits))
             .and_then(|builder| builder.with_event(Observer::client(self.env.clone(), refusal)))
             .unwrap_or_else(|never| match never {})
-            .with_io(self.socket(worker, local.unwrap_or(family.any())).map_err(socket_error)?)
+            .with_io(
+                self.socket(worker, local.unwrap_or(family.any()))
+                    .map_err(|error| DialError::Socket(error.to_string()))?,
+            )
             .unwrap_or_else(|never| match never {})
             .start()
             .map_err(|error| DialError::Socket(error.to_string()))?;
@@ -199,10 +202,6 @@ impl Shared {
             Role::Primary | Role::Server => io.build(),
         }
     }
-}
-
-fn socket_error(error: std::io::Error) -> DialError {
-    DialError::Socket(error.to_string())
 }
 
 /// One endpoint. Held by its dials and, through their event contexts, by its connections.

@@ -131,7 +131,7 @@ impl Dial {
             Ok(Err(error)) => return Err(self.failure(error, &stats)),
             Err(_) => return Err(self.no_answer(self.timeout, &stats)),
         };
-        let exporter = stats.exporter().ok_or_else(|| self.failed("no TLS exporter"))?;
+        let exporter = stats.exporter().ok_or_else(|| self.failed("no TLS exporter".to_owned()))?;
         connection.keep_alive(true).map_err(|error| self.failure(error, &stats))?;
         Ok(Dialled { connection, stats, exporter })
     }
@@ -153,7 +153,7 @@ impl Dial {
                 self.no_answer(max_handshake_duration, stats)
             }
             Error::IdleTimerExpired { .. } => self.no_answer(self.timeout, stats),
-            error => self.failed(error),
+            error => self.failed(error.to_string()),
         }
     }
 
@@ -165,8 +165,8 @@ impl Dial {
         }
     }
 
-    fn failed(&self, reason: impl ToString) -> DialError {
-        DialError::Failed { target: self.target, reason: reason.to_string() }
+    fn failed(&self, reason: String) -> DialError {
+        DialError::Failed { target: self.target, reason }
     }
 }
 

@@ -78,7 +78,7 @@ pub fn client_config(env: &Env, trust: &Trust) -> Result<(ClientConfig, RefusalC
     let verifier = Verifier::new(rule, provider.clone(), refusal.clone());
     let mut config = ClientConfig::builder_with_details(provider, Arc::new(Wall(env.clone())))
         .with_protocol_versions(&[&TLS13])
-        .map_err(tls_error)?
+        .map_err(|error| TrustError::Tls(error.to_string()))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -97,7 +97,7 @@ pub fn server_config(
 ) -> Result<ServerConfig, TrustError> {
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(Wall(env.clone())))
         .with_protocol_versions(&[&TLS13])
-        .map_err(tls_error)?
+        .map_err(|error| TrustError::Tls(error.to_string()))?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(Always(certificate.certified())));
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -118,17 +118,13 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-fn tls_error(error: impl ToString) -> TrustError {
-    TrustError::Tls(error.to_string())
-}
-
 fn authorities(
     roots: RootCertStore,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, TrustError> {
     WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
-        .map_err(tls_error)
+        .map_err(|error| TrustError::Tls(error.to_string()))
 }
 
 pub(super) fn bundle(pem: &str) -> Result<RootCertStore, TrustError> {

@@ -1,6 +1,7 @@
 //! Who may be at the other end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use kwik_io::endpoint::DialError;
 use kwik_io::env::Env;
@@ -9,6 +10,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256,
     PKCS_ED25519, SignatureAlgorithm, date_time_ymd,
 };
+
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::support::{LONG, Lab};
 
@@ -178,6 +183,39 @@ async fn an_authoritys_own_certificate_as_a_servers_says_what_to_do() {
     let refusal = refusal(&lab, &trust, Some("localhost")).await;
     assert_eq!(refusal, Refusal::CaUsedAsServer);
     assert!(refusal.to_string().contains("use its pin"));
+}
+
+/// Whoever has seen a certificate can show it; only its owner can sign the handshake.
+#[tokio::test]
+async fn a_copied_certificate_without_its_key_is_refused() {
+    let lab = Lab::new();
+    let other = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = PrivateKeyDer::try_from(other.serialize_der()).unwrap();
+    let key = provider.key_provider.load_private_key(key).unwrap();
+    let pem = lab.certificate.certificate_pem();
+    let chain = vec![CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()];
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(chain, key))));
+    config.alpn_protocols = vec![kwik_io::tls::ALPN.to_vec()];
+    let server = s2n_quic::Server::builder()
+        .with_tls(s2n_quic::provider::tls::rustls::Server::from(config))
+        .unwrap()
+        .with_io("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let target = server.local_addr().unwrap();
+    for trust in [lab.pin(), Trust::ca(pem)] {
+        let dial = lab.endpoints.connect(&lab.worker, target, &trust, Some("localhost"), LONG);
+        match dial.await {
+            Err(DialError::Identity { refusal, .. }) => assert_eq!(refusal, Refusal::Signature),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[tokio::test]
