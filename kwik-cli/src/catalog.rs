@@ -33,8 +33,6 @@ pub(crate) enum Refused {
     NotFound,
     /// The file here has another content.
     Stale,
-    /// The file is being hashed; a later try may succeed.
-    Pending,
     /// Too much to do; a later try may succeed.
     Busy,
     /// The resource is malformed, or the file cannot be read.
@@ -72,10 +70,13 @@ impl Catalog {
     }
 
     /// The bytes of a delegated range, if the file here has the content that the primary means.
+    ///
+    /// Calls `wait` if it has to be hashed first, and then waits for that.
     pub(crate) async fn check(
         &self,
         resource: &Resource,
         range: &Range<u64>,
+        wait: impl FnOnce(),
     ) -> Result<FileSource, Refused> {
         let path = RequestPath::new(&*resource.path).map_err(|_| Refused::Failed)?;
         let file = self.open(path).await.map_err(|error| match error {
@@ -83,14 +84,18 @@ impl Catalog {
             OpenError::Unreadable(_) => Refused::Failed,
         })?;
         let source = FileSource::new(Arc::clone(&file), resource.shift);
-        let tags = self.tags.clone();
-        let lookup = tokio::task::spawn_blocking(move || tags.lookup(&file)).await;
-        match lookup.map_err(|_| Refused::Failed)? {
-            Lookup::Ready(tag) if tag != resource.tag => Err(Refused::Stale),
-            Lookup::Ready(_) if !source.covers(range) => Err(Refused::Failed),
-            Lookup::Ready(_) => Ok(source),
-            Lookup::Pending(_) => Err(Refused::Pending),
-            Lookup::Busy => Err(Refused::Busy),
+        let tag = match self.tags.lookup(&file).await {
+            Lookup::Ready(tag) => tag,
+            Lookup::Pending(hashing) => {
+                wait();
+                hashing.outcome().await.map_err(|_| Refused::Failed)?
+            }
+            Lookup::Busy => return Err(Refused::Busy),
+        };
+        match source.covers(range) {
+            _ if tag != resource.tag => Err(Refused::Stale),
+            false => Err(Refused::Failed),
+            true => Ok(source),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use kwik_client::{Client, Trust};
-use kwik_server::{IdentityKey, PathSpec, ServerCertificate, ServerIdentity};
+use kwik_server::{Env, IdentityKey, ServerCertificate};
 
 use crate::catalog::Catalog;
 use crate::cli::DemoArgs;
@@ -49,7 +49,7 @@ async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
         .tempdir()
         .context("cannot make a directory for the demo; set TMPDIR to one with room")?;
     let (catalog, tag) = prepare(dir.path(), args.size).await?;
-    let identity = IdentityKey::generate();
+    let identity = IdentityKey::generate(&Env::system());
     let secondaries = (0..args.secondaries)
         .map(|_| start_secondary(&catalog, &identity))
         .collect::<anyhow::Result<Vec<_>>>()?;
@@ -105,8 +105,7 @@ fn make_file(path: &Path, size: ByteSize) -> io::Result<Tag> {
 }
 
 fn start_secondary(catalog: &Catalog, identity: &IdentityKey) -> anyhow::Result<Running> {
-    let primary =
-        Primary { catalog: catalog.clone(), secondaries: [].into(), share: Share::Own };
+    let primary = Primary { catalog: catalog.clone(), secondaries: [].into(), share: Share::Own };
     Service {
         listen: LOOPBACK,
         certificate: ServerCertificate::self_signed(["localhost"])?,
@@ -122,10 +121,7 @@ fn start_primary(
     identity: IdentityKey,
     secondaries: &[Running],
 ) -> anyhow::Result<Running> {
-    let paths = secondaries
-        .iter()
-        .map(|running| PathSpec::new(running.address, ServerIdentity::Pin(running.pin)))
-        .collect();
+    let paths = secondaries.iter().map(Running::as_secondary).collect();
     Service {
         listen: LOOPBACK,
         certificate: ServerCertificate::self_signed(["localhost"])?,

@@ -1,6 +1,6 @@
 //! `kwik get`.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use kwik_server::IdentityKey;
+use kwik_server::{Env, IdentityKey};
 
 use crate::cli::KeygenArgs;
 
@@ -20,7 +20,7 @@ pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<()> {
             path.display()
         );
     }
-    let key = IdentityKey::generate();
+    let key = IdentityKey::generate(&Env::system());
     key.save_new(&secret).context("cannot keep the key; choose another --out")?;
     key.public().save_new(&public).context("cannot keep the key; choose another --out")?;
     Ok(())

@@ -3,16 +3,21 @@
 mod catalog;
 mod cli;
 mod connect;
+mod demo;
 mod fetch;
 mod get;
 mod inbound;
+mod keygen;
 mod monitor;
 mod output;
+mod primary;
 mod progress;
 mod protocol;
 mod report;
 mod request_path;
 mod root;
+mod secondary;
+mod serve;
 mod signals;
 mod size;
 mod source;
@@ -51,11 +56,16 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
+    if let Command::Keygen(args) = command {
+        return keygen::run(args);
+    }
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(async {
         match command {
+            Command::Demo(args) => demo::run(args).await,
             Command::Get(args) => get::run(args).await,
-            _ => Ok(()),
+            Command::Serve(args) => serve::run(args).await,
+            Command::Keygen(_) => Ok(()),
         }
     });
     // Long enough for a writing thread to remove its FILE.part, not for one that waits for a reader of a pipe.

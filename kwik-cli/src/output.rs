@@ -76,11 +76,6 @@ impl Output {
         Self { name: "nowhere".to_owned(), sink: Sink::Discard }
     }
 
-    /// What is written to, for messages.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Writes `bytes`. Blocks.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
         match &mut self.sink {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kwik_server::{
-    BidirectionalStream, Delegate, PathSpec, Paths, PrimaryHandle, PrimarySession, SendStream,
-};
+use kwik_server::stream::{BidirectionalStream, ReceiveStream, SendStream};
+use kwik_server::{Delegate, Handle, LocalSupply, PathSpec, PrimarySession, application};
 use tokio::sync::OnceCell;
 
 use crate::catalog::{Catalog, Content};
@@ -22,6 +21,8 @@ const SMALL: u64 = 1 << 20;
 const HEAD: u64 = 512 << 10;
 /// A client that opened a stream has this long to say what it wants.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
+/// The code of a stream that is reset because the rest cannot be read.
+const ABORTED: application::Error = application::Error::UNKNOWN;
 
 /// Serves files to clients, with the help of secondaries.
 #[derive(Clone, Debug)]
@@ -44,7 +45,7 @@ pub(crate) enum Share {
 #[derive(Debug)]
 struct Client {
     primary: Primary,
-    handle: PrimaryHandle,
+    handle: Handle,
     /// How many secondaries were attached; set at the first large request.
     attached: OnceCell<usize>,
 }
@@ -75,22 +76,37 @@ impl Primary {
 impl Client {
     async fn answer(&self, stream: BidirectionalStream) -> anyhow::Result<()> {
         let (receive, mut send) = stream.split();
-        match self.find(Inbound::new(receive)).await? {
+        let answered = self.reply(Inbound::new(receive), &mut send).await;
+        match answered {
+            Ok(()) => Ok(send.close().await?),
+            Err(error) => {
+                // Dropped, the stream would end well, and a short file look complete.
+                send.reset(ABORTED)?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn reply(
+        &self,
+        inbound: Inbound<ReceiveStream>,
+        send: &mut SendStream,
+    ) -> anyhow::Result<()> {
+        match self.find(inbound).await? {
             Ok((get, content)) => {
                 monitor::request("found");
-                self.send(&get, &content, &mut send).await?;
+                self.send(&get, &content, send).await
             }
             Err(failed) => {
                 monitor::request("failed");
-                send.send(Reply::Failed(failed).encode()).await?;
+                Ok(send.send(Reply::Failed(failed).encode()).await?)
             }
         }
-        Ok(send.close().await?)
     }
 
     async fn find(
         &self,
-        mut inbound: Inbound<kwik_server::ReceiveStream>,
+        mut inbound: Inbound<ReceiveStream>,
     ) -> anyhow::Result<Result<(Get, Content), Failed>> {
         let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Get>());
         let get = match request.await.context("no request came")? {
@@ -124,15 +140,14 @@ impl Client {
         };
         send_all(send, source.clone(), range.start..head).await?;
         let resource = Resource { path: get.path.clone(), tag: content.found.tag, shift };
-        let delegate = Delegate {
-            range: head..range.end,
-            resource: resource.to_wire().into(),
-            paths: Paths::All,
-            local: Some(Arc::new(source.clone())),
-            share_local: self.primary.share == Share::Own,
+        let supply = match self.primary.share {
+            Share::Own => LocalSupply::Share,
+            Share::RepairsOnly => LocalSupply::Fallback,
         };
-        match send.delegate(delegate) {
-            Ok(_) => Ok(()),
+        let order = Delegate::new(head..range.end, resource.to_wire().into())
+            .with_local(Arc::new(source.clone()), supply);
+        match send.delegate(order).await {
+            Ok(()) => Ok(()),
             Err(error) => {
                 tracing::warn!(%error, "nothing delegated");
                 send_all(send, source, head..range.end).await
@@ -162,7 +177,6 @@ async fn send_all(
     range: Range<u64>,
 ) -> anyhow::Result<()> {
     let mut ahead = ReadAhead::new(source, range);
-    // On an error the stream is dropped unfinished: the client sees a reset, never a short file.
     while let Some((_, bytes)) = ahead.next().await.context("reading")? {
         monitor::sent(Role::Primary, bytes.len() as u64);
         send.send(bytes).await?;

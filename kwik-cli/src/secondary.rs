@@ -11,9 +11,9 @@ use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Message as _, Resource};
 use crate::source::ReadAhead;
 
-/// Delegations of one session that are worked on at once; further ones wait in the transport. As many as QUIC sends
-/// side by side.
-const AT_ONCE: usize = 16;
+/// Delegations of one session that are worked on at once, those that wait for a hash included; further ones wait in
+/// the transport.
+const AT_ONCE: usize = 64;
 
 /// Works for a primary until the session ends.
 pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) {
@@ -40,8 +40,8 @@ pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) 
 
 async fn fulfil(catalog: &Catalog, delegation: Delegation) -> anyhow::Result<()> {
     let range = delegation.range();
-    let source = match Resource::from_wire(&delegation.resource()) {
-        Ok(resource) => catalog.check(&resource, &range).await,
+    let source = match Resource::from_wire(delegation.resource()) {
+        Ok(resource) => catalog.check(&resource, &range, || delegation.postpone()).await,
         Err(_) => Err(Refused::Failed),
     };
     let source = match source {
@@ -52,7 +52,7 @@ async fn fulfil(catalog: &Catalog, delegation: Delegation) -> anyhow::Result<()>
             return Ok(());
         }
     };
-    let mut contribution = delegation.accept()?;
+    let mut contribution = delegation.accept().await?;
     let mut ahead = ReadAhead::new(source, range);
     // On an error the contribution is dropped unfinished, and the range goes to another server.
     while let Some((offset, bytes)) = ahead.next().await.context("reading")? {
@@ -68,7 +68,6 @@ fn word(refused: Refused) -> &'static str {
     match refused {
         Refused::NotFound => "not_found",
         Refused::Stale => "stale",
-        Refused::Pending => "pending",
         Refused::Busy => "busy",
         Refused::Failed => "failed",
     }
@@ -79,7 +78,6 @@ impl From<Refused> for Refusal {
         match refused {
             Refused::NotFound => Self::NotFound,
             Refused::Stale => Self::Stale,
-            Refused::Pending => Self::Pending,
             Refused::Busy => Self::Busy,
             Refused::Failed => Self::Failed,
         }

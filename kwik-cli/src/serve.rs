@@ -4,12 +4,15 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
-use kwik_server::{IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate, ServerIdentity};
+use anyhow::{Context as _, ensure};
+use kwik_server::{
+    IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate, ServerIdentity,
+};
 use serde_json::json;
 use tokio::net::lookup_host;
+use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
 use crate::cli::{Secondary, ServeArgs};
@@ -22,6 +25,11 @@ use crate::signals::Stop;
 use crate::state::StateDir;
 use crate::tag_cache::TagCache;
 use crate::tag_store::TagStore;
+
+/// Addresses of a secondary that the client may try: as many as the protocol carries.
+const MAX_ADDRESSES: usize = 8;
+/// How long the end of a session may take to reach its client.
+const GOODBYE: Duration = Duration::from_millis(100);
 
 /// A server of the file service, not started yet.
 #[derive(Debug)]
@@ -38,7 +46,8 @@ pub(crate) struct Service {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) pin: Pin,
-    server: Server,
+    /// Accepting, and all sessions.
+    tasks: JoinSet<()>,
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -75,15 +84,53 @@ impl Service {
     /// Binds the port and serves from now on. Needs a tokio runtime.
     pub(crate) fn start(self) -> anyhow::Result<Running> {
         let pin = self.certificate.pin();
-        todo!("wire {pin} {:?} {:?} {:?}", self.listen, self.identity, self.trusted)
+        let mut builder = Server::builder()
+            .with_tls(self.certificate)?
+            .with_io(&self.listen.to_string())?
+            .with_trusted_primaries(self.trusted)?;
+        if let Some(identity) = self.identity {
+            builder = builder.with_identity(identity)?;
+        }
+        let server =
+            builder.start().with_context(|| format!("cannot listen on {}", self.listen))?;
+        let address = server.local_addr();
+        let (mut primaries, mut secondaries) = server.split();
+        let mut tasks = JoinSet::new();
+        let catalog = self.primary.catalog.clone();
+        let primary = self.primary;
+        tasks.spawn(async move {
+            let mut sessions = JoinSet::new();
+            while let Some(session) = primaries.accept().await {
+                sessions.spawn(primary.clone().serve(session));
+                while sessions.try_join_next().is_some() {}
+            }
+        });
+        tasks.spawn(async move {
+            let mut sessions = JoinSet::new();
+            while let Some(session) = secondaries.accept().await {
+                sessions.spawn(contribute(catalog.clone(), session));
+                while sessions.try_join_next().is_some() {}
+            }
+        });
+        Ok(Running { address, pin, tasks })
     }
 }
 
 impl Running {
-    /// Ends every session.
-    pub(crate) async fn close(self) {
-        todo!()
+    /// This server, for a primary in the same process.
+    pub(crate) fn as_secondary(&self) -> PathSpec {
+        secondary(vec![self.address], self.pin)
     }
+
+    /// Ends every session and gives the clients a moment to hear of it.
+    pub(crate) async fn close(mut self) {
+        self.tasks.shutdown().await;
+        tokio::time::sleep(GOODBYE).await;
+    }
+}
+
+fn secondary(addresses: Vec<SocketAddr>, pin: Pin) -> PathSpec {
+    PathSpec { addresses, identity: ServerIdentity::Pin(pin.0), grant_all: false }
 }
 
 /// The first line, which scripts read.
@@ -116,10 +163,11 @@ fn certificate(args: &ServeArgs, state: &StateDir) -> anyhow::Result<ServerCerti
 
 async fn resolve(secondary: &Secondary) -> anyhow::Result<PathSpec> {
     let Secondary { address, pin } = secondary;
-    let resolved = lookup_host(address)
+    let resolved: Vec<_> = lookup_host(address)
         .await
         .with_context(|| format!("cannot find {address}; check --secondary"))?
-        .next()
-        .ok_or_else(|| anyhow!("{address} has no address; check --secondary"))?;
-    Ok(PathSpec::new(resolved, ServerIdentity::Pin(*pin)))
+        .take(MAX_ADDRESSES)
+        .collect();
+    ensure!(!resolved.is_empty(), "{address} has no address; check --secondary");
+    Ok(self::secondary(resolved, *pin))
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kwik_server::RangeSource;
 use tokio::task::JoinHandle;
 
 use crate::root::OpenFile;
@@ -35,20 +36,23 @@ impl FileSource {
             && self.file_offset(range.end).is_some_and(|end| end <= self.file.size())
     }
 
-    /// Exactly `len` bytes from `offset` of the stream on. Blocks.
-    ///
-    /// Fails if the file changed since it was opened: its bytes are then those of no tag.
-    pub(crate) fn read_exact_at(&self, offset: u64, len: usize) -> io::Result<Bytes> {
-        let at = self.file_offset(offset).ok_or(io::ErrorKind::InvalidInput)?;
-        let bytes = self.file.read_at(at, len)?;
-        if bytes.len() != len || self.file.current_key()? != self.file.key() {
-            return Err(io::Error::other("the file changed while it was served"));
-        }
-        Ok(bytes.into())
-    }
-
     fn file_offset(&self, stream_offset: u64) -> Option<u64> {
         u64::try_from(i128::from(stream_offset) - i128::from(self.shift)).ok()
+    }
+}
+
+impl RangeSource for FileSource {
+    /// Fails if the file changed since it was opened: its bytes are then those of no tag.
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let at = self.file_offset(offset).ok_or(io::ErrorKind::InvalidInput)?;
+        let bytes = self.file.read_at(at, length)?;
+        if self.file.current_key()? != self.file.key() {
+            return Err(io::Error::other("the file changed while it was served"));
+        }
+        if bytes.is_empty() && length > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(bytes.into())
     }
 }
 
@@ -73,6 +77,8 @@ impl ReadAhead {
     pub(crate) async fn next(&mut self) -> io::Result<Option<(u64, Bytes)>> {
         let Some((offset, reading)) = self.reading.take() else { return Ok(None) };
         let bytes = reading.await.map_err(io::Error::other)??;
+        // A short read ends the file: what is left of the range then fails at its own offset.
+        self.left.start = offset + bytes.len() as u64;
         self.start_next();
         Ok(Some((offset, bytes)))
     }
@@ -83,9 +89,8 @@ impl ReadAhead {
         if len == 0 {
             return;
         }
-        self.left.start += len;
         let source = self.source.clone();
-        let read = move || source.read_exact_at(offset, len as usize);
+        let read = move || source.read_at(offset, len as usize);
         self.reading = Some((offset, tokio::task::spawn_blocking(read)));
     }
 }

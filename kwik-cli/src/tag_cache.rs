@@ -46,10 +46,23 @@ type Outcome = Result<Tag, Arc<str>>;
 #[derive(Clone, Debug)]
 pub(crate) enum Lookup {
     Ready(Tag),
-    /// The file is being hashed; the receiver learns the outcome.
-    Pending(watch::Receiver<Option<Outcome>>),
+    /// The file is being hashed.
+    Pending(Hashing),
     /// Too many files wait to be hashed.
     Busy,
+}
+
+/// A file that is being hashed.
+#[derive(Clone, Debug)]
+pub(crate) struct Hashing(watch::Receiver<Option<Outcome>>);
+
+impl Hashing {
+    /// Waits for the tag.
+    pub(crate) async fn outcome(mut self) -> io::Result<Tag> {
+        let outcome = self.0.wait_for(Option::is_some).await.map_err(io::Error::other)?.clone();
+        let outcome = outcome.expect("waited until there is an outcome");
+        outcome.map_err(|message| io::Error::other(message.to_string()))
+    }
 }
 
 impl TagCache {
@@ -59,32 +72,29 @@ impl TagCache {
     }
 
     /// The tag, if it is known; otherwise hashing is under way from now on.
-    ///
-    /// Blocks for one small read of the store. Needs a tokio runtime.
-    pub(crate) fn lookup(&self, file: &Arc<OpenFile>) -> Lookup {
+    pub(crate) async fn lookup(&self, file: &Arc<OpenFile>) -> Lookup {
         let key = file.key();
         if let Some(tag) = self.shared.tables().known.get(&key) {
             return Lookup::Ready(*tag);
         }
-        if let Some(tag) = self.shared.store.load(key) {
-            self.shared.tables().remember(key, tag);
-            return Lookup::Ready(tag);
+        let store = self.shared.store.clone();
+        // What cannot be loaded is hashed.
+        match tokio::task::spawn_blocking(move || store.load(key)).await {
+            Ok(Some(tag)) => {
+                self.shared.tables().remember(key, tag);
+                Lookup::Ready(tag)
+            }
+            _ => self.start_hashing(file),
         }
-        self.start_hashing(file)
     }
 
     /// The tag, waiting for it if need be.
     pub(crate) async fn tag(&self, file: &Arc<OpenFile>) -> io::Result<Tag> {
-        let (cache, file) = (self.clone(), Arc::clone(file));
-        let lookup = tokio::task::spawn_blocking(move || cache.lookup(&file));
-        let mut pending = match lookup.await.map_err(io::Error::other)? {
-            Lookup::Ready(tag) => return Ok(tag),
-            Lookup::Busy => return Err(io::Error::other("too many files wait to be hashed")),
-            Lookup::Pending(pending) => pending,
-        };
-        let outcome = pending.wait_for(Option::is_some).await.map_err(io::Error::other)?.clone();
-        let outcome = outcome.expect("waited until there is an outcome");
-        outcome.map_err(|message| io::Error::other(message.to_string()))
+        match self.lookup(file).await {
+            Lookup::Ready(tag) => Ok(tag),
+            Lookup::Pending(hashing) => hashing.outcome().await,
+            Lookup::Busy => Err(io::Error::other("too many files wait to be hashed")),
+        }
     }
 
     fn start_hashing(&self, file: &Arc<OpenFile>) -> Lookup {
@@ -95,7 +105,7 @@ impl TagCache {
             return Lookup::Ready(*tag);
         }
         if let Some(running) = tables.running.get(&key) {
-            return Lookup::Pending(running.clone());
+            return Lookup::Pending(Hashing(running.clone()));
         }
         if tables.running.len() >= MAX_RUNNING {
             return Lookup::Busy;
@@ -103,7 +113,7 @@ impl TagCache {
         let (done, pending) = watch::channel(None);
         tables.running.insert(key, pending.clone());
         tokio::spawn(hash(Arc::clone(&self.shared), Arc::clone(file), done));
-        Lookup::Pending(pending)
+        Lookup::Pending(Hashing(pending))
     }
 }
 

@@ -32,6 +32,7 @@ pub use builder::{Builder, StartError};
 pub use delegate::{Delegate, DelegateError, LocalSupply, Paths, RangeSource};
 pub use kwik_core::path::lifecycle::PathState;
 pub use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
+pub use kwik_io::env::Env;
 pub use kwik_io::key::{IdentityKey, KeyFileError, PublicKey};
 pub use kwik_io::tls::{CertificateError, Pin, ServerCertificate};
 pub use kwik_proto::PathId;

@@ -54,10 +54,9 @@ async fn the_tag_is_the_hash_of_the_content() {
 async fn the_first_lookup_is_pending_and_a_later_one_ready() {
     let bench = bench();
     let (cache, file) = (bench.cache(), bench.file(b"content"));
-    let Lookup::Pending(mut pending) = cache.lookup(&file) else { panic!("known already") };
-    assert!(matches!(cache.lookup(&file), Lookup::Pending(_)));
-    pending.wait_for(Option::is_some).await.unwrap();
-    assert!(matches!(cache.lookup(&file), Lookup::Ready(tag) if tag == tag_of(b"content")));
+    let Lookup::Pending(hashing) = cache.lookup(&file).await else { panic!("known already") };
+    assert_eq!(hashing.outcome().await.unwrap(), tag_of(b"content"));
+    assert!(matches!(cache.lookup(&file).await, Lookup::Ready(tag) if tag == tag_of(b"content")));
 }
 
 #[tokio::test]
@@ -65,7 +64,7 @@ async fn a_restarted_server_knows_the_tag_at_once() {
     let bench = bench();
     let file = bench.file(b"content");
     bench.cache().tag(&file).await.unwrap();
-    assert!(matches!(bench.cache().lookup(&bench.reopened()), Lookup::Ready(_)));
+    assert!(matches!(bench.cache().lookup(&bench.reopened()).await, Lookup::Ready(_)));
 }
 
 #[tokio::test]
@@ -104,7 +103,7 @@ async fn beyond_the_cap_files_are_told_busy() {
         let key = FileKey { inode: u64::MAX - inode, ..file.key() };
         cache.shared.tables().running.insert(key, pending.clone());
     }
-    assert!(matches!(cache.lookup(&file), Lookup::Busy));
+    assert!(matches!(cache.lookup(&file).await, Lookup::Busy));
     assert!(cache.tag(&file).await.is_err());
 }
 
