@@ -86,11 +86,23 @@ struct Numbers {
 }
 
 impl StreamNumbers {
-    /// No stream. `limits` is what the peer is allowed; what we are allowed is nothing until
+    /// Streams of each kind that may be open before the peer's limits are known: 16. So an application need not wait a
+    /// round trip for Welcome; every peer has room for them, whatever its limits say.
+    pub const EARLY: u32 = 16;
+
+    /// No stream. `limits` is what the peer is allowed; what we are allowed is [`StreamNumbers::EARLY`] until
     /// [`StreamNumbers::set_peer_limits`].
     pub fn new(local: Initiator, limits: Limits) -> Self {
         let mut numbers = Self { local, kinds: Default::default() };
         numbers.set_limits(opposite(local), limits);
+        numbers.set_limits(
+            local,
+            Limits {
+                max_bidirectional_streams: Self::EARLY,
+                max_unidirectional_streams: Self::EARLY,
+                initial_window: 0,
+            },
+        );
         numbers
     }
 
@@ -175,11 +187,12 @@ impl Numbers {
         self.open.len() as u64
     }
 
-    /// Whether opening everything up to `index` passes twice the limit. Asked before anything is made: `index` may
-    /// be 2^60.
+    /// Whether opening everything up to `index` passes twice the limit and the early streams. Asked before anything is
+    /// made: `index` may be 2^60.
     fn would_exceed(&self, index: u64) -> bool {
         let more = index - self.next + 1;
-        self.open_count().saturating_add(more) > self.limit.saturating_mul(2)
+        let room = self.limit.saturating_mul(2).max(StreamNumbers::EARLY.into());
+        self.open_count().saturating_add(more) > room
     }
 
     fn create_to(&mut self, index: u64) -> Vec<u64> {

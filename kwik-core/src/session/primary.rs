@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_proto::frame::{
-    AddPathResult, ControlFrame, ErrorCode, Gap, GapReason, Grant, Hello, Order, Orders, PathState,
-    Pong, Relay, RelayCredit, RemovePath, Revoke, ServerIdentity, SessionClose, StreamProgress,
-    StreamWindow, TokenRequest, Welcome,
+    AddPathResult, ControlFrame, ErrorCode, Gap, GapReason, Grant, Hello, MappingSnapshot, Order,
+    Orders, PathState, Pong, Relay, RelayCredit, RemovePath, Revoke, ServerIdentity, SessionClose,
+    StreamHeader, StreamProgress, StreamWindow, TokenRequest, Welcome,
 };
 use kwik_proto::{
     ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
@@ -21,7 +21,7 @@ use crate::delegation::{
     Candidates, Decision, DelegateError, DelegationConfig, Event as RangeEvent, Local, PathShare,
     PathView, PlanId, Scheduler, SchedulerStats,
 };
-use crate::mapping::takes_contributions;
+use crate::mapping::{Mapping, takes_contributions};
 use crate::orders::{MAX_ORDERS, OrderIssuer};
 use crate::relay::{Inbox, Outbox};
 use crate::stream::ReceiveHalf;
@@ -163,6 +163,7 @@ pub struct PrimarySession {
     paths: BTreeMap<PathId, Path>,
     next_path: u16,
     issuer: OrderIssuer,
+    carriers: Mapping,
     granted: BTreeMap<StreamId, Vec<PathId>>,
     linger: Duration,
     lingering: BTreeMap<StreamId, Instant>,
@@ -208,6 +209,7 @@ impl PrimarySession {
             paths: BTreeMap::new(),
             next_path: 1,
             issuer: OrderIssuer::new(id),
+            carriers: Mapping::new(),
             granted: BTreeMap::new(),
             linger: config.linger,
             lingering: BTreeMap::new(),
@@ -286,6 +288,12 @@ impl PrimarySession {
                 Ok(())
             }
             ControlFrame::Gap(gap) => self.handle_gap(gap, now),
+            ControlFrame::MappingQuery(query) => {
+                let mappings = self.carriers.snapshot(PathId::PRIMARY, &query.carriers);
+                let snapshot = MappingSnapshot { query: query.query, mappings };
+                self.send(ControlFrame::MappingSnapshot(snapshot));
+                Ok(())
+            }
             ControlFrame::Relay(piece) => self.handle_relay(piece),
             ControlFrame::RelayCredit(credit) => {
                 self.handle_relay_credit(credit);
@@ -449,6 +457,17 @@ impl PrimarySession {
             return Err(DelegateError::Closed);
         }
         self.scheduler.delegate(stream, range, resource, candidates, local, now)
+    }
+
+    /// QUIC opened a carrier for a supply.
+    pub fn handle_carrier_open(&mut self, carrier: u64, header: StreamHeader) {
+        // Refused only for what the driver can't do: one QUIC stream id twice.
+        let _ = self.carriers.create(PathId::PRIMARY, carrier, header);
+    }
+
+    /// A supply's carrier is over.
+    pub fn handle_carrier_end(&mut self, carrier: u64) {
+        self.carriers.close(PathId::PRIMARY, carrier);
     }
 
     /// The local provider failed to supply a range.

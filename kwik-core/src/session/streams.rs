@@ -106,10 +106,12 @@ impl PublicStreams {
     pub(super) fn new(local: Initiator, config: &SessionConfig) -> Self {
         let limits = config.limits();
         // Receiving halves: both kinds of the peer's streams, and this end's bidirectional ones.
+        let early = StreamNumbers::EARLY;
         let halves = limits
             .max_bidirectional_streams
+            .max(early)
             .saturating_mul(2)
-            .saturating_add(limits.max_unidirectional_streams);
+            .saturating_add(limits.max_unidirectional_streams.max(early));
         Self {
             local,
             numbers: StreamNumbers::new(local, limits),

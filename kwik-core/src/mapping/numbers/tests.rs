@@ -42,11 +42,14 @@ fn own_streams_count_up_within_the_peers_limit() {
 }
 
 #[test]
-fn before_the_peers_limits_nothing_may_be_opened() {
+fn before_the_peers_limits_the_early_streams_may_be_opened() {
     let mut numbers = StreamNumbers::new(Initiator::Server, limits(9, 9));
+    for index in 0..u64::from(StreamNumbers::EARLY) {
+        assert_eq!(numbers.open_local(StreamKind::Bidirectional), Some(id(4 * index + 1)));
+    }
     assert_eq!(numbers.open_local(StreamKind::Bidirectional), None);
-    numbers.set_peer_limits(limits(1, 1));
-    assert_eq!(numbers.open_local(StreamKind::Bidirectional), Some(id(1)));
+    numbers.set_peer_limits(limits(17, 1));
+    assert_eq!(numbers.open_local(StreamKind::Bidirectional), Some(id(65)));
 }
 
 #[test]
@@ -106,11 +109,11 @@ fn too_many_streams_are_refused_before_any_is_made() {
     let far = StreamId::new(Initiator::Server, StreamKind::Bidirectional, (1 << 60) - 1).unwrap();
     assert_eq!(numbers.handle_remote(far, true), RemoteId::LimitExceeded);
     assert_eq!(numbers.open_count(Initiator::Server, StreamKind::Bidirectional), 0);
-    let eighth = StreamId::new(Initiator::Server, StreamKind::Bidirectional, 7).unwrap();
-    assert!(matches!(numbers.handle_remote(eighth, true), RemoteId::Opened { .. }));
-    assert_eq!(numbers.handle_remote(id(33), true), RemoteId::LimitExceeded);
+    let last = StreamId::new(Initiator::Server, StreamKind::Bidirectional, 15).unwrap();
+    assert!(matches!(numbers.handle_remote(last, true), RemoteId::Opened { .. }));
+    assert_eq!(numbers.handle_remote(id(65), true), RemoteId::LimitExceeded);
     numbers.handle_closed(id(1));
-    assert_eq!(numbers.handle_remote(id(33), true), opened(&[33], &[33]));
+    assert_eq!(numbers.handle_remote(id(65), true), opened(&[65], &[65]));
 }
 
 proptest! {

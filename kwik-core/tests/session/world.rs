@@ -1,0 +1,707 @@
+//! The simulated world: cores, channels, and servers that misbehave by plan.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kwik_core::delegation::{Candidates, Local};
+use kwik_core::session::client::{CarrierEnd, Output as ClientOutput};
+use kwik_core::session::primary::{Output as PrimaryOutput, PathSpec};
+use kwik_core::session::secondary::Output as SecondaryOutput;
+use kwik_core::session::{
+    ClientSession, PrimarySession, SecondarySession, SessionConfig, StreamAction,
+};
+use kwik_core::stream::{Read, ReceiveHalf, SendHalf, SourceKey};
+use kwik_core::time::Instant;
+use kwik_proto::frame::{
+    AddPath, CarrierKind, ControlFrame, Delegation, ErrorCode, GapReason, Orders, ServerIdentity,
+    SignedOrders, StreamHeader,
+};
+use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId, StreamKind};
+
+/// What a secondary does with its orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    Honest,
+    /// Refuses everything.
+    Refuses,
+    /// Accepts and sends nothing.
+    Hangs,
+    /// Breaks every other contribution off in the middle.
+    Breaks,
+    /// Its connection is lost at that time.
+    Dies(Duration),
+    /// Can't be reached.
+    Unreachable,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub size: u64,
+    pub head: u64,
+    pub primary_delay: Duration,
+    pub secondaries: Vec<(Manner, Duration)>,
+}
+
+/// A generator that needs no crate: xorshift64*.
+#[derive(Clone, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn roll(&mut self, sides: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides.max(1)
+    }
+}
+
+impl Plan {
+    pub fn random(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let count = dice.roll(5);
+        let secondaries = (0..count)
+            .map(|_| {
+                let manner = match dice.roll(9) {
+                    0 => Manner::Refuses,
+                    1 => Manner::Hangs,
+                    2 => Manner::Breaks,
+                    3 => Manner::Dies(Duration::from_millis(dice.roll(300))),
+                    4 => Manner::Unreachable,
+                    _ => Manner::Honest,
+                };
+                (manner, Duration::from_millis(1 + dice.roll(40)))
+            })
+            .collect();
+        Self {
+            seed,
+            size: dice.roll(1 << dice_bits(seed)),
+            head: dice.roll(64 << 10),
+            primary_delay: Duration::from_millis(1 + dice.roll(60)),
+            secondaries,
+        }
+    }
+}
+
+/// Mostly small streams, some of many ranges.
+fn dice_bits(seed: u64) -> u64 {
+    [14, 16, 17, 18, 18, 18, 19, 20][(seed % 8) as usize]
+}
+
+fn byte(offset: u64) -> u8 {
+    (offset.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
+}
+
+fn bytes(range: ByteRange) -> Bytes {
+    (range.start().value()..range.end().value()).map(byte).collect::<Vec<_>>().into()
+}
+
+/// What travels.
+#[derive(Debug)]
+enum Event {
+    ToClient(PathId, Epoch, ControlFrame),
+    ToPrimary(ControlFrame),
+    ToSecondary(usize, Epoch, ControlFrame),
+    Dialled(PathId, Epoch),
+    Lost(PathId, Epoch),
+    Header(PathId, Epoch, u64, StreamHeader),
+    Chunk(PathId, Epoch, u64, Offset, Bytes),
+    Fin(PathId, u64, Offset),
+    End(PathId, Epoch, u64, CarrierEnd),
+    Read,
+    Wake,
+}
+
+struct Server {
+    manner: Manner,
+    delay: Duration,
+    epoch: Epoch,
+    session: Option<SecondarySession>,
+    broken: u64,
+}
+
+/// How a carrier's bytes get to the client's half.
+struct Feed {
+    stream: StreamId,
+    source: SourceKey,
+}
+
+pub struct World {
+    plan: Plan,
+    dice: Dice,
+    now: Instant,
+    queue: BinaryHeap<Reverse<(Instant, u64, usize)>>,
+    events: BTreeMap<usize, Event>,
+    last: BTreeMap<(u8, PathId, u64), Instant>,
+    sequence: u64,
+    armed: Option<Instant>,
+    reading: bool,
+    client: ClientSession,
+    halves: BTreeMap<StreamId, ReceiveHalf>,
+    feeds: BTreeMap<(PathId, u64), Feed>,
+    primary: Option<PrimarySession>,
+    sends: BTreeMap<StreamId, SendHalf>,
+    servers: Vec<Server>,
+    next_carrier: u64,
+    stream: StreamId,
+    read: u64,
+    finished: bool,
+    announced_header: bool,
+    log: Vec<String>,
+}
+
+const SESSION: SessionId = SessionId([7; 16]);
+
+impl World {
+    pub fn new(plan: Plan) -> Self {
+        let primary: SocketAddr = "192.0.2.1:4433".parse().unwrap();
+        let client = ClientSession::new(SessionConfig::default(), primary, [1; 32], plan.seed);
+        let servers = plan
+            .secondaries
+            .iter()
+            .map(|(manner, delay)| Server {
+                manner: *manner,
+                delay: *delay,
+                epoch: Epoch(0),
+                session: None,
+                broken: 0,
+            })
+            .collect();
+        Self {
+            dice: Dice::new(plan.seed ^ 0xabcd),
+            now: Instant::ZERO,
+            queue: BinaryHeap::new(),
+            events: BTreeMap::new(),
+            last: BTreeMap::new(),
+            sequence: 0,
+            armed: None,
+            reading: false,
+            client,
+            halves: BTreeMap::new(),
+            feeds: BTreeMap::new(),
+            primary: None,
+            sends: BTreeMap::new(),
+            servers,
+            next_carrier: 3,
+            stream: StreamId::from_wire(0).unwrap(),
+            read: 0,
+            finished: false,
+            announced_header: false,
+            log: Vec::new(),
+            plan,
+        }
+    }
+
+    pub fn log(&self) -> &[String] {
+        &self.log
+    }
+
+    /// Runs until the reader has everything, or 60 simulated seconds are over.
+    pub fn run(&mut self) -> Result<(), String> {
+        self.stream = self.client.open_stream(StreamKind::Bidirectional).unwrap();
+        self.drain();
+        self.read_later();
+        let limit = Instant::from_start(Duration::from_secs(60));
+        while !self.finished {
+            let Some(Reverse((at, _, key))) = self.queue.pop() else {
+                return Err(format!(
+                    "nothing left to happen, {} of {} read",
+                    self.read, self.plan.size
+                ));
+            };
+            if at > limit {
+                return Err(format!("60 s and {} of {} read", self.read, self.plan.size));
+            }
+            self.now = self.now.max(at);
+            let event = self.events.remove(&key).unwrap();
+            if !matches!(event, Event::Wake | Event::Read) {
+                self.log.push(format!("{} {event:?}", self.now));
+            }
+            self.step(event)?;
+            self.drain();
+            self.arm();
+        }
+        self.check_end()
+    }
+
+    fn check_end(&mut self) -> Result<(), String> {
+        if self.read != self.plan.size {
+            return Err(format!("ended after {} of {}", self.read, self.plan.size));
+        }
+        if self.client.promised_bytes() != 0 {
+            return Err(format!("{} bytes are still promised", self.client.promised_bytes()));
+        }
+        Ok(())
+    }
+
+    fn schedule(&mut self, at: Instant, event: Event) {
+        self.sequence += 1;
+        let key = self.sequence as usize;
+        self.events.insert(key, event);
+        self.queue.push(Reverse((at, self.sequence, key)));
+    }
+
+    /// In order with everything else on the same channel.
+    fn travel(&mut self, channel: (u8, PathId, u64), delay: Duration, event: Event) {
+        let jitter = Duration::from_micros(self.dice.roll(3_000));
+        let at = self.now + delay + jitter;
+        let at = self.last.get(&channel).map_or(at, |last| at.max(*last + Duration::from_nanos(1)));
+        self.last.insert(channel, at);
+        self.schedule(at, event);
+    }
+
+    fn arm(&mut self) {
+        let primary = self.primary.as_ref().and_then(PrimarySession::poll_timeout);
+        let due = [self.client.poll_timeout(), primary].into_iter().flatten().min();
+        let Some(at) = due.map(|at| at.max(self.now + Duration::from_micros(10))) else { return };
+        if self.armed.is_none_or(|armed| at < armed || armed <= self.now) {
+            self.armed = Some(at);
+            self.schedule(at, Event::Wake);
+        }
+    }
+
+    fn delay(&self, path: PathId) -> Duration {
+        match path.value() {
+            0 => self.plan.primary_delay,
+            number => self.servers[usize::from(number) - 1].delay,
+        }
+    }
+
+    fn step(&mut self, event: Event) -> Result<(), String> {
+        let now = self.now;
+        match event {
+            Event::ToClient(path, epoch, frame) => {
+                self.client.handle_control(path, epoch, frame, now);
+            }
+            Event::ToPrimary(frame) => self.to_primary(frame),
+            Event::ToSecondary(index, epoch, frame) => self.to_secondary(index, epoch, frame),
+            Event::Dialled(path, epoch) => {
+                let server = &self.servers[usize::from(path.value()) - 1];
+                if server.manner == Manner::Unreachable {
+                    let code = ErrorCode::Unreachable;
+                    self.client.handle_lost(path, epoch, code, "no answer", now);
+                } else {
+                    self.client.handle_connected(path, epoch, [2; 64], now);
+                    let rtt = server.delay * 2;
+                    self.client.handle_path_rtt(path, rtt, rtt / 4, now);
+                    if let Manner::Dies(after) = server.manner {
+                        self.schedule(now + after, Event::Lost(path, epoch));
+                    }
+                }
+            }
+            Event::Lost(path, epoch) => {
+                let index = usize::from(path.value()) - 1;
+                if self.servers[index].epoch == epoch {
+                    self.servers[index].session = None;
+                }
+                let carriers: Vec<u64> =
+                    self.feeds.keys().filter(|(of, _)| *of == path).map(|(_, id)| *id).collect();
+                for carrier in carriers {
+                    self.end(path, carrier, CarrierEnd::Lost);
+                }
+                self.client.handle_lost(path, epoch, ErrorCode::Unreachable, "lost", now);
+            }
+            Event::Header(path, epoch, carrier, header) => {
+                self.header(path, epoch, carrier, header)
+            }
+            Event::Chunk(path, epoch, carrier, offset, payload) => {
+                self.chunk(path, epoch, carrier, offset, payload)?;
+            }
+            Event::Fin(path, carrier, size) => {
+                if let Some(feed) = self.feeds.get(&(path, carrier)) {
+                    let half = self.halves.get_mut(&feed.stream).unwrap();
+                    half.handle_fin(feed.source, size).map_err(|error| error.to_string())?;
+                    self.service(self.stream);
+                }
+            }
+            Event::End(path, _, carrier, end) => self.end(path, carrier, end),
+            Event::Read => {
+                self.reading = false;
+                self.read()?;
+            }
+            Event::Wake => {
+                self.client.handle_timeout(now);
+                if let Some(primary) = &mut self.primary {
+                    primary.handle_timeout(now);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn header(&mut self, path: PathId, epoch: Epoch, carrier: u64, header: StreamHeader) {
+        if !path.is_primary() && self.servers[usize::from(path.value()) - 1].epoch != epoch {
+            return;
+        }
+        let routed = self.client.handle_header(path, carrier, header, self.now);
+        self.drain();
+        if let Ok(Some(route)) = routed
+            && let Some(half) = self.halves.get_mut(&route.stream)
+        {
+            let source = half.add_source(path, route.allowed);
+            self.client.handle_source(path, carrier, source);
+            self.feeds.insert((path, carrier), Feed { stream: route.stream, source });
+        }
+    }
+
+    fn chunk(
+        &mut self,
+        path: PathId,
+        _epoch: Epoch,
+        carrier: u64,
+        offset: Offset,
+        payload: Bytes,
+    ) -> Result<(), String> {
+        let Some(feed) = self.feeds.get(&(path, carrier)) else { return Ok(()) };
+        let stream = feed.stream;
+        let Some(half) = self.halves.get_mut(&stream) else { return Ok(()) };
+        let length = payload.len();
+        half.insert(feed.source, offset, payload, length, self.now)
+            .map_err(|error| format!("an honest frame was refused: {error}"))?;
+        self.service(stream);
+        Ok(())
+    }
+
+    fn end(&mut self, path: PathId, carrier: u64, end: CarrierEnd) {
+        let half =
+            self.feeds.remove(&(path, carrier)).and_then(|feed| self.halves.get_mut(&feed.stream));
+        self.client.handle_carrier_end(path, carrier, end, half, self.now);
+    }
+
+    fn service(&mut self, id: StreamId) {
+        self.read_later();
+        if let Some(half) = self.halves.get_mut(&id) {
+            self.client.service_stream(id, half, self.now);
+        }
+    }
+
+    fn read(&mut self) -> Result<(), String> {
+        if let Some(half) = self.halves.get_mut(&self.stream) {
+            loop {
+                let most = 1 + self.dice.roll(200_000) as usize;
+                match half.read(most, self.now) {
+                    Read::Data(data) => {
+                        let right = data.iter().zip(self.read..).all(|(got, at)| *got == byte(at));
+                        if !right {
+                            return Err(format!("wrong bytes at {}", self.read));
+                        }
+                        self.read += data.len() as u64;
+                    }
+                    Read::Blocked => break,
+                    Read::Finished => {
+                        self.finished = true;
+                        break;
+                    }
+                    other => {
+                        let last = self.log.iter().rev().take(6).rev().collect::<Vec<_>>();
+                        return Err(format!(
+                            "the reader got {other:?} at {}: {last:#?}",
+                            self.read
+                        ));
+                    }
+                }
+            }
+            self.service(self.stream);
+        }
+        Ok(())
+    }
+
+    /// The reader comes back some time after something arrived.
+    fn read_later(&mut self) {
+        if !self.reading {
+            self.reading = true;
+            let pause = Duration::from_micros(100 + self.dice.roll(4_000));
+            self.schedule(self.now + pause, Event::Read);
+        }
+    }
+
+    fn to_primary(&mut self, frame: ControlFrame) {
+        if let ControlFrame::Hello(hello) = &frame {
+            let config = SessionConfig::default();
+            let seed = self.plan.seed;
+            self.primary =
+                Some(PrimarySession::new(&config, hello, SESSION, seed, self.now).unwrap());
+            self.start_job();
+            return;
+        }
+        self.primary.as_mut().unwrap().handle_control(frame, self.now);
+    }
+
+    /// What the primary's application does: it adds its secondaries, writes the head, delegates the rest.
+    fn start_job(&mut self) {
+        let primary = self.primary.as_mut().unwrap();
+        for index in 0..self.servers.len() {
+            let address = format!("198.51.100.{}:4433", index + 1);
+            let spec = PathSpec {
+                addresses: vec![address.parse().unwrap()],
+                identity: ServerIdentity::Pin([index as u8; 32]),
+                grant_all: false,
+            };
+            primary.add_path(spec, self.now).unwrap();
+        }
+        primary.handle_header(self.stream).unwrap();
+        primary.handle_rtt(self.plan.primary_delay * 2);
+        self.drain();
+        let head = self.plan.head.min(self.plan.size);
+        let send = self.sends.get_mut(&self.stream).unwrap();
+        let first = ByteRange::with_length(Offset::ZERO, head).unwrap();
+        send.write(bytes(first)).unwrap();
+        let rest = ByteRange::new(first.end(), Offset::new(self.plan.size).unwrap()).unwrap();
+        if !rest.is_empty() {
+            send.delegate(rest).unwrap();
+            let primary = self.primary.as_mut().unwrap();
+            let (all, local) = (Candidates::All, Local::Fallback);
+            primary.delegate(self.stream, rest, "x".into(), all, local, self.now).unwrap();
+        }
+        self.sends.get_mut(&self.stream).unwrap().finish().unwrap();
+        self.pump();
+    }
+
+    /// The public carrier: whatever the sending half lets go.
+    fn pump(&mut self) {
+        // The client's second bidirectional QUIC stream, behind the control stream.
+        let (path, carrier, delay) = (PathId::PRIMARY, 4, self.plan.primary_delay);
+        let channel = (2, path, carrier);
+        while let Some(frame) =
+            self.sends.get_mut(&self.stream).and_then(|send| send.next_frame(16 << 10))
+        {
+            if !self.announced_header {
+                self.announced_header = true;
+                let header = StreamHeader {
+                    stream: self.stream,
+                    kind: CarrierKind::Public,
+                    delegation: None,
+                    promised: None,
+                };
+                self.travel(channel, delay, Event::Header(path, Epoch::FIRST, carrier, header));
+            }
+            let end = frame.offset.saturating_add(frame.payload.len() as u64);
+            if !frame.payload.is_empty() {
+                let chunk = Event::Chunk(path, Epoch::FIRST, carrier, frame.offset, frame.payload);
+                self.travel(channel, delay, chunk);
+            }
+            if frame.fin {
+                self.travel(channel, delay, Event::Fin(path, carrier, end));
+            }
+        }
+    }
+
+    fn to_secondary(&mut self, index: usize, epoch: Epoch, frame: ControlFrame) {
+        let path = PathId::new(index as u16 + 1);
+        if let ControlFrame::Hello(hello) = &frame {
+            self.servers[index].epoch = epoch;
+            let config = SessionConfig::default();
+            let session = SecondarySession::new(&config, hello, SESSION, path, epoch);
+            self.servers[index].session = Some(session.unwrap());
+            return;
+        }
+        if self.servers[index].epoch != epoch {
+            return;
+        }
+        let Some(session) = &mut self.servers[index].session else { return };
+        match frame {
+            ControlFrame::Orders(signed) => {
+                session.handle_orders(Orders::decode(&signed.body).unwrap());
+            }
+            frame => session.handle_control(frame),
+        }
+    }
+
+    /// Carries every core's outputs out until nobody has any.
+    fn drain(&mut self) {
+        loop {
+            let mut idle = true;
+            while let Some(output) = self.client.poll_output(self.now) {
+                idle = false;
+                self.client_output(output);
+            }
+            while let Some(output) =
+                self.primary.as_mut().and_then(|primary| primary.poll_output(self.now))
+            {
+                idle = false;
+                self.primary_output(output);
+            }
+            for index in 0..self.servers.len() {
+                while let Some(output) =
+                    self.servers[index].session.as_mut().and_then(SecondarySession::poll_output)
+                {
+                    idle = false;
+                    self.secondary_output(index, output);
+                }
+            }
+            if idle {
+                return;
+            }
+        }
+    }
+
+    fn client_output(&mut self, output: ClientOutput) {
+        match output {
+            ClientOutput::Send(path, frame) => {
+                let delay = self.delay(path);
+                let event = match path.value() {
+                    0 => Event::ToPrimary(frame),
+                    number => {
+                        let epoch = self.epoch(path);
+                        Event::ToSecondary(usize::from(number) - 1, epoch, frame)
+                    }
+                };
+                self.travel((0, path, 0), delay, event);
+            }
+            ClientOutput::Dial { path, epoch, .. } => {
+                let delay = self.delay(path) * 2;
+                self.servers[usize::from(path.value()) - 1].epoch = epoch;
+                self.schedule(self.now + delay, Event::Dialled(path, epoch));
+            }
+            ClientOutput::Stream(action) => self.client_action(action),
+            ClientOutput::Service(id) => self.service(id),
+            ClientOutput::StopCarrier { path, carrier, .. } => {
+                self.feeds.remove(&(path, carrier));
+            }
+            ClientOutput::Close { code, reason, .. } => {
+                self.log.push(format!("{} closed: {code:?} {reason}", self.now));
+            }
+            _ => {}
+        }
+    }
+
+    fn epoch(&self, path: PathId) -> Epoch {
+        self.servers[usize::from(path.value()) - 1].epoch
+    }
+
+    fn client_action(&mut self, action: StreamAction) {
+        match action {
+            StreamAction::Open { id, receive: Some(config), .. } => {
+                self.halves.insert(id, ReceiveHalf::new(config));
+            }
+            StreamAction::Fail(id, failure) => {
+                if let Some(half) = self.halves.get_mut(&id) {
+                    half.fail(failure);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn primary_output(&mut self, output: PrimaryOutput) {
+        let (path, epoch, delay) = (PathId::PRIMARY, Epoch::FIRST, self.plan.primary_delay);
+        let mut to_client = |world: &mut Self, frame| {
+            world.travel((1, path, 0), delay, Event::ToClient(path, epoch, frame));
+        };
+        match output {
+            PrimaryOutput::Send(frame) => to_client(self, frame),
+            PrimaryOutput::Sign(orders) => {
+                let body = orders.encode();
+                let signed = SignedOrders { body, signature: [0; 64], key_id: String::new() };
+                to_client(self, ControlFrame::Orders(signed));
+            }
+            PrimaryOutput::Attach { path, epoch, addresses, identity, .. } => {
+                let token = "v4.public.x".into();
+                let add = AddPath { path, epoch, addresses, identity, token };
+                to_client(self, ControlFrame::AddPath(add));
+            }
+            PrimaryOutput::Stream(action) => self.primary_action(action),
+            PrimaryOutput::Supply { stream, range, delegation } => {
+                self.contribute(path, epoch, delay, stream, delegation, range, None);
+            }
+            _ => {}
+        }
+    }
+
+    fn primary_action(&mut self, action: StreamAction) {
+        match action {
+            StreamAction::Open { id, send: Some(config), .. } => {
+                self.sends.insert(id, SendHalf::new(config));
+            }
+            StreamAction::ExtendWindow(id, max_offset) => {
+                if let Some(send) = self.sends.get_mut(&id) {
+                    send.extend_window(max_offset);
+                }
+                self.pump();
+            }
+            _ => {}
+        }
+    }
+
+    fn secondary_output(&mut self, index: usize, output: SecondaryOutput) {
+        let path = PathId::new(index as u16 + 1);
+        let (delay, epoch) = (self.servers[index].delay, self.servers[index].epoch);
+        match output {
+            SecondaryOutput::Send(frame) => {
+                self.travel((1, path, 0), delay, Event::ToClient(path, epoch, frame));
+            }
+            SecondaryOutput::Offer(order) => self.obey(index, path, epoch, delay, &order),
+            _ => {}
+        }
+    }
+
+    fn obey(
+        &mut self,
+        index: usize,
+        path: PathId,
+        epoch: Epoch,
+        delay: Duration,
+        order: &Delegation,
+    ) {
+        let server = &mut self.servers[index];
+        let Some(session) = &mut server.session else { return };
+        if server.manner == Manner::Refuses {
+            return session.refuse(order.id, GapReason::NotFound);
+        }
+        session.accept(order.stream, order.id).unwrap();
+        let length = order.range.len();
+        let stop = match server.manner {
+            Manner::Hangs => return,
+            Manner::Breaks => {
+                server.broken += 1;
+                (server.broken % 2 == 1).then_some(length / 2)
+            }
+            _ => None,
+        };
+        self.contribute(path, epoch, delay, order.stream, order.id, order.range, stop);
+    }
+
+    /// Sends a range as one contribution, at about 10 MB/s; breaks off after `stop` bytes.
+    #[allow(clippy::too_many_arguments)]
+    fn contribute(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        delay: Duration,
+        stream: StreamId,
+        delegation: DelegationId,
+        range: ByteRange,
+        stop: Option<u64>,
+    ) {
+        let carrier = self.next_carrier;
+        self.next_carrier += 4;
+        let channel = (2, path, carrier);
+        let header = StreamHeader {
+            stream,
+            kind: CarrierKind::Contribution,
+            delegation: Some(delegation),
+            promised: Some(range),
+        };
+        self.travel(channel, delay, Event::Header(path, epoch, carrier, header));
+        let end = stop.map_or(range.end(), |bytes| range.start().saturating_add(bytes));
+        let mut at = range.start();
+        let mut sent = Duration::ZERO;
+        while at < end {
+            let length = end.since(at).min(1 + self.dice.roll(16 << 10));
+            let piece = ByteRange::with_length(at, length).unwrap();
+            sent += Duration::from_nanos(length * 100);
+            let chunk = Event::Chunk(path, epoch, carrier, at, bytes(piece));
+            self.travel(channel, delay + sent, chunk);
+            at = piece.end();
+        }
+        let how = if stop.is_some() { CarrierEnd::Reset } else { CarrierEnd::Finished };
+        self.travel(channel, delay + sent, Event::End(path, epoch, carrier, how));
+    }
+}
