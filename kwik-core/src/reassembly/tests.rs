@@ -119,6 +119,19 @@ fn stale_hint_costs_time_never_bytes() {
 }
 
 #[test]
+fn stale_hint_does_not_append_to_another_paths_run() {
+    let mut reassembler = Reassembler::new();
+    let mut stale = Hint::default();
+    reassembler.insert(&mut stale, A, at(5), text("f"), 1);
+    reassembler.insert(&mut Hint::default(), B, at(0), text("abcde"), 5);
+    // This run takes the place in memory that the hint remembers.
+    reassembler.insert(&mut Hint::default(), B, at(20), text("u"), 1);
+    reassembler.insert(&mut stale, A, at(21), text("v"), 1);
+    let held: Vec<_> = reassembler.held_beyond().map(|held| (held.range, held.path)).collect();
+    assert_eq!(held, [(range(20, 21), B), (range(21, 22), A)]);
+}
+
+#[test]
 fn append_stops_at_the_next_run() {
     let mut reassembler = Reassembler::new();
     let (mut a, mut b) = (Hint::default(), Hint::default());

@@ -369,7 +369,8 @@ impl SendHalf {
         let final_size = match self.state {
             State::Complete { final_size } | State::Reset { final_size, .. } => return final_size,
             State::Finished { final_size, fin_sent: true } => final_size,
-            _ => self.committed,
+            // Nobody was ordered to send past the window.
+            _ => self.committed.min(self.window.max_offset()),
         };
         self.state = State::Reset { final_size, code };
         self.drop_queue();
