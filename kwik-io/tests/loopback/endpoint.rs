@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use kwik_io::endpoint::{BindError, EndpointLimits, Role, ServerEndpoint};
+use kwik_io::endpoint::{BindError, ClientEndpoints, EndpointLimits, Role, ServerEndpoint};
 use kwik_io::env::Env;
 use kwik_io::tls::Trust;
 use kwik_io::worker::{Placement, Workers};
@@ -42,21 +42,18 @@ async fn a_connection_tells_its_round_trip_and_its_last_datagram() {
 
 #[tokio::test]
 async fn the_last_datagram_is_in_the_time_of_the_world() {
-    let worker = worker();
-    let certificate = certificate();
-    let mut server = bind(&worker, &certificate);
     let env = Env::system();
-    let endpoints = kwik_io::endpoint::ClientEndpoints::new(
-        env.clone(),
-        Role::Primary,
-        EndpointLimits::default(),
-    );
-    let before = env.now();
-    let trust = Trust::Pin(certificate.pin());
-    let (dialled, _accepted) = tokio::join!(
-        endpoints.connect(&worker, server.local_addr(), &trust, None, LONG),
-        server.accept()
-    );
+    let mut lab = Lab::new();
+    // The world is to be older than the endpoint by more than a handshake takes.
+    for _ in 0..20 {
+        lab.connect().await;
+    }
+    let limits = EndpointLimits::default();
+    let endpoints = ClientEndpoints::new(env.clone(), Role::Primary, limits);
+    let (trust, before) = (lab.pin(), env.now());
+    let (target, accept) = (lab.server.local_addr(), lab.server.accept());
+    let dial = endpoints.connect(&lab.worker, target, &trust, None, LONG);
+    let (dialled, _accepted) = tokio::join!(dial, accept);
     let last = dialled.unwrap().stats.last_datagram().unwrap();
     assert!(before <= last && last <= env.now(), "{before} {last} {}", env.now());
 }
