@@ -185,12 +185,8 @@ impl Shared {
             .unwrap_or_else(|never| match never {})
             .start()
             .map_err(|error| DialError::Socket(error.to_string()))?;
-        self.alive.send_modify(|alive| *alive += 1);
-        Ok(ClientEndpoint {
-            client: Some(client),
-            worker: worker.clone(),
-            alive: self.alive.clone(),
-        })
+        let alive = Some(Alive::new(self.alive.clone()));
+        Ok(ClientEndpoint { client: Some(client), worker: worker.clone(), alive })
     }
 
     fn socket(&self, worker: &Worker, local: SocketAddr) -> std::io::Result<io::tokio::Provider> {
@@ -210,7 +206,8 @@ pub(crate) struct ClientEndpoint {
     /// Taken by the drop alone.
     client: Option<Client>,
     worker: Worker,
-    alive: watch::Sender<usize>,
+    /// Taken by the drop alone.
+    alive: Option<Alive>,
 }
 
 impl ClientEndpoint {
@@ -222,12 +219,32 @@ impl ClientEndpoint {
 impl Drop for ClientEndpoint {
     /// An endpoint of s2n-quic that is merely dropped may keep its sockets and tasks for ever; this closes it.
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        let alive = self.alive.clone();
+        let (client, alive, worker) = (self.client.take(), self.alive.take(), self.worker.clone());
         self.worker.spawn(async move {
-            close(client).await;
-            alive.send_modify(|alive| *alive -= 1);
+            if let Some(client) = client {
+                close(client).await;
+            }
+            drop(alive);
+            // Held until here: without it the thread might end before the goodbye is sent.
+            drop(worker);
         });
+    }
+}
+
+/// Counts one endpoint as long as it lives, also where its worker ends before it is closed.
+#[derive(Debug)]
+struct Alive(watch::Sender<usize>);
+
+impl Alive {
+    fn new(count: watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

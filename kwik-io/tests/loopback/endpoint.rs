@@ -115,6 +115,19 @@ async fn an_endpoint_closes_when_its_last_connection_is_over() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_dropped_whole_says_goodbye() {
+    let mut lab = Lab::new();
+    let (client, clients) = (worker(), endpoints(Role::Primary));
+    let (trust, target) = (lab.pin(), lab.address());
+    let dial = clients.connect(&client, target, &trust, None, LONG);
+    let (dialled, accepted) = tokio::join!(dial, lab.server.accept());
+    drop((dialled, client, clients));
+    // Without it the server would wait for its idle timeout, which is longer.
+    let end = tokio::time::timeout(LONG, accepted.unwrap().connection.accept()).await;
+    assert!(!matches!(end.unwrap(), Ok(Some(_))));
+}
+
+#[tokio::test]
 async fn an_endpoint_stays_while_a_handle_to_its_connection_does() {
     let mut lab = Lab::new();
     let (dialled, _accepted) = lab.connect().await;
