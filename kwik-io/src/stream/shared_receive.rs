@@ -137,11 +137,11 @@ impl SharedReceive {
         self.update(look)
     }
 
-    /// Changes the half, and lets a waiting reader look again.
+    /// Changes the half, and wakes a waiting reader if that gave it something to find.
     pub fn update<T>(&self, change: impl FnOnce(&mut ReceiveHalf) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state.half);
-        let reader = state.reader.take();
+        let reader = state.reader_to_wake();
         drop(state);
         reader.wake();
         result
@@ -315,6 +315,15 @@ impl SharedReceive {
 }
 
 impl State {
+    /// The reader, if it waits and would now find bytes or an end.
+    fn reader_to_wake(&mut self) -> Waiting {
+        let half = &self.half;
+        match half.is_finished() || half.contiguous_end() > half.read_offset() {
+            true => self.reader.take(),
+            false => Waiting::default(),
+        }
+    }
+
     fn insert(
         &mut self,
         source: SourceKey,

@@ -81,6 +81,28 @@ async fn two_contributions_out_of_order_make_one_stream() {
 }
 
 #[tokio::test]
+async fn bytes_with_a_hole_between_them_stay_where_they_belong() {
+    let (client, mut server) = pair().await;
+    let mut stream = ReceiveStream::new(client.table.receive(1, WINDOW));
+    let id = StreamId::from_wire(1).unwrap();
+    let target = ContributionTarget::delegated(id, DelegationId(0), range(0, 30));
+    let (mut writer, pump, _control) = contribution::open(&mut server.handle, target).unwrap();
+    // All three are queued before the pump runs.
+    writer.write_at(at(20), Bytes::from_static(b"after hole")).await.unwrap();
+    writer.write_at(at(0), Bytes::from_static(b"before ")).await.unwrap();
+    writer.write_at(at(7), Bytes::from_static(b"the")).await.unwrap();
+    tokio::spawn(pump.run());
+    writer.finish().await.unwrap();
+    let (mut late, _late, _) = contribute(&mut server, 10, 20);
+    late.write_at(at(10), Bytes::from_static(b" hole, and")).await.unwrap();
+    let mut all = Vec::new();
+    while all.len() < 30 {
+        all.extend_from_slice(&stream.receive().await.unwrap().unwrap());
+    }
+    assert_eq!(all, b"before the hole, andafter hole");
+}
+
+#[tokio::test]
 async fn a_contribution_without_stream_credit_is_busy() {
     let limits = Limits::new().with_max_open_remote_unidirectional_streams(1).unwrap();
     let (client, mut server) = pair_with(limits).await;

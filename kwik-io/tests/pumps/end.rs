@@ -14,7 +14,7 @@ use kwik_io::pump::{
 };
 use kwik_io::stream::{
     BidirectionalStream, ReceiveStream, SendStream, ServiceList, SharedReceive, SharedSend,
-    StreamHalf, Watch,
+    StreamHalf,
 };
 use kwik_proto::frame::ErrorCode;
 use kwik_proto::{Epoch, PathId, StreamId};
@@ -72,7 +72,6 @@ impl Table {
         let config = ReceiveConfig { initial_window: window, ..ReceiveConfig::default() };
         let half = ReceiveHalf::new(config);
         let receive = SharedReceive::new(id, half, &self.1, self.2.clone());
-        receive.watch(Watch::Progress);
         self.rows().receive.insert(id, receive.clone());
         receive
     }
