@@ -217,16 +217,15 @@ impl ClientEndpoint {
 }
 
 impl Drop for ClientEndpoint {
-    /// An endpoint of s2n-quic that is merely dropped may keep its sockets and tasks for ever; this closes it.
+    /// An endpoint of s2n-quic that is merely dropped may keep its sockets and tasks for ever; this closes it. Where
+    /// this held the last handle to the worker, the worker's end closes it.
     fn drop(&mut self) {
-        let (client, alive, worker) = (self.client.take(), self.alive.take(), self.worker.clone());
+        let (client, alive) = (self.client.take(), self.alive.take());
         self.worker.spawn(async move {
             if let Some(client) = client {
                 close(client).await;
             }
             drop(alive);
-            // Held until here: without it the thread might end before the goodbye is sent.
-            drop(worker);
         });
     }
 }
