@@ -4,9 +4,10 @@
 
 use allocation_counter::measure;
 use bytes::{Bytes, BytesMut};
+use kwik_proto::control::ControlDecoder;
 use kwik_proto::data::{self, DataDecoder, DataHeader};
 use kwik_proto::frame::{CarrierKind, StreamHeader};
-use kwik_proto::{Offset, StreamId};
+use kwik_proto::{DecodeError, Offset, StreamId};
 
 const FRAME: usize = 64 * 1024;
 
@@ -72,4 +73,19 @@ fn encoding_allocates_nothing_per_frame() {
         }
     });
     assert_eq!(used.count_total, 0);
+}
+
+#[test]
+fn entries_above_their_limit_are_refused_before_memory_is_taken_for_them() {
+    // A snapshot of 32,000 empty mappings: two bytes each on the wire, 80 each decoded.
+    let mappings = [0x12, 0].repeat(32_000);
+    let mut frame = BytesMut::from(&[0x85, 0xf4, 0x03, 0xb2, 0x01, 0x80, 0xf4, 0x03][..]);
+    frame.extend_from_slice(&mappings);
+    let mut decoder = ControlDecoder::new();
+    decoder.push(frame.freeze());
+    let mut result = None;
+    let used = measure(|| result = Some(decoder.poll()));
+    let Some(Err(DecodeError::Invalid { invalid, .. })) = result else { panic!("{result:?}") };
+    assert_eq!(invalid.field, "MappingSnapshot.mappings");
+    assert!(used.bytes_total < 1000, "{} bytes", used.bytes_total);
 }
