@@ -134,9 +134,8 @@ impl Task {
                 }
             }
             CarrierFault::Frame(_) => self.end_carrier(carrier, Ended::Faulty(ErrorCode::Checksum)),
-            CarrierFault::Conflict(conflict) => {
-                self.core.handle_conflict(carrier.header.map(|header| header.stream), *conflict);
-            }
+            // The half keeps it for the session's next look, which the pump has asked for.
+            CarrierFault::Conflict(_) => {}
             other => tracing::warn!(?other, "a fault that this client does not know"),
         }
     }
@@ -165,7 +164,7 @@ impl Task {
         let core = &mut self.core;
         match self.table.receive_of(carrier) {
             Some(receive) => {
-                receive.update(|half| core.handle_carrier_end(path, id, end, Some(half), now))
+                receive.update(|half| core.handle_carrier_end(path, id, end, Some(half), now));
             }
             None => core.handle_carrier_end(path, id, end, None, now),
         }

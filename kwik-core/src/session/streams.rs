@@ -182,8 +182,8 @@ impl PublicStreams {
             policy: self.conflict_policy,
             initial_window: INITIAL_WINDOW,
         });
-        let send =
-            sends.then(|| SendConfig { initial_window: self.peer_window, queue: self.send_queue });
+        let send = sends
+            .then_some(SendConfig { initial_window: self.peer_window, queue: self.send_queue });
         self.act(StreamAction::Open { id, receive, send });
     }
 

@@ -23,7 +23,7 @@ use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, Stre
 
 /// What a secondary does with its orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Manner {
+pub(crate) enum Manner {
     Honest,
     /// Refuses everything.
     Refuses,
@@ -38,7 +38,7 @@ pub enum Manner {
 }
 
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     pub seed: u64,
     pub size: u64,
     pub head: u64,
@@ -48,14 +48,14 @@ pub struct Plan {
 
 /// A generator that needs no crate: xorshift64*.
 #[derive(Clone, Debug)]
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    pub fn roll(&mut self, sides: u64) -> u64 {
+    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -64,7 +64,7 @@ impl Dice {
 }
 
 impl Plan {
-    pub fn random(seed: u64) -> Self {
+    pub(crate) fn random(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let count = dice.roll(5);
         let secondaries = (0..count)
@@ -114,7 +114,7 @@ enum Event {
     Header(PathId, Epoch, u64, StreamHeader),
     Chunk(PathId, Epoch, u64, Offset, Bytes),
     Fin(PathId, u64, Offset),
-    End(PathId, Epoch, u64, CarrierEnd),
+    End(PathId, u64, CarrierEnd),
     Read,
     Wake,
 }
@@ -133,7 +133,7 @@ struct Feed {
     source: SourceKey,
 }
 
-pub struct World {
+pub(crate) struct World {
     plan: Plan,
     dice: Dice,
     now: Instant,
@@ -160,7 +160,7 @@ pub struct World {
 const SESSION: SessionId = SessionId([7; 16]);
 
 impl World {
-    pub fn new(plan: Plan) -> Self {
+    pub(crate) fn new(plan: Plan) -> Self {
         let primary: SocketAddr = "192.0.2.1:4433".parse().unwrap();
         let client = ClientSession::new(SessionConfig::default(), primary, [1; 32], plan.seed);
         let servers = plan
@@ -199,12 +199,12 @@ impl World {
         }
     }
 
-    pub fn log(&self) -> &[String] {
+    pub(crate) fn log(&self) -> &[String] {
         &self.log
     }
 
     /// Runs until the reader has everything, or 60 simulated seconds are over.
-    pub fn run(&mut self) -> Result<(), String> {
+    pub(crate) fn run(&mut self) -> Result<(), String> {
         self.stream = self.client.open_stream(StreamKind::Bidirectional).unwrap();
         self.drain();
         self.read_later();
@@ -280,8 +280,8 @@ impl World {
             Event::ToClient(path, epoch, frame) => {
                 self.client.handle_control(path, epoch, frame, now);
             }
-            Event::ToPrimary(frame) => self.to_primary(frame),
-            Event::ToSecondary(index, epoch, frame) => self.to_secondary(index, epoch, frame),
+            Event::ToPrimary(frame) => self.reach_primary(frame),
+            Event::ToSecondary(index, epoch, frame) => self.reach_secondary(index, epoch, frame),
             Event::Dialled(path, epoch) => {
                 let server = &self.servers[usize::from(path.value()) - 1];
                 if server.manner == Manner::Unreachable {
@@ -309,7 +309,7 @@ impl World {
                 self.client.handle_lost(path, epoch, ErrorCode::Unreachable, "lost", now);
             }
             Event::Header(path, epoch, carrier, header) => {
-                self.header(path, epoch, carrier, header)
+                self.header(path, epoch, carrier, header);
             }
             Event::Chunk(path, epoch, carrier, offset, payload) => {
                 self.chunk(path, epoch, carrier, offset, payload)?;
@@ -321,7 +321,7 @@ impl World {
                     self.service(self.stream);
                 }
             }
-            Event::End(path, _, carrier, end) => self.end(path, carrier, end),
+            Event::End(path, carrier, end) => self.end(path, carrier, end),
             Event::Read => {
                 self.reading = false;
                 self.read()?;
@@ -422,7 +422,7 @@ impl World {
         }
     }
 
-    fn to_primary(&mut self, frame: ControlFrame) {
+    fn reach_primary(&mut self, frame: ControlFrame) {
         if let ControlFrame::Hello(hello) = &frame {
             let config = SessionConfig::default();
             let seed = self.plan.seed;
@@ -493,7 +493,7 @@ impl World {
         }
     }
 
-    fn to_secondary(&mut self, index: usize, epoch: Epoch, frame: ControlFrame) {
+    fn reach_secondary(&mut self, index: usize, epoch: Epoch, frame: ControlFrame) {
         let path = PathId::new(index as u16 + 1);
         if let ControlFrame::Hello(hello) = &frame {
             self.servers[index].epoch = epoch;
@@ -592,7 +592,7 @@ impl World {
 
     fn primary_output(&mut self, output: PrimaryOutput) {
         let (path, epoch, delay) = (PathId::PRIMARY, Epoch::FIRST, self.plan.primary_delay);
-        let mut to_client = |world: &mut Self, frame| {
+        let to_client = |world: &mut Self, frame| {
             world.travel((1, path, 0), delay, Event::ToClient(path, epoch, frame));
         };
         match output {
@@ -702,6 +702,6 @@ impl World {
             at = piece.end();
         }
         let how = if stop.is_some() { CarrierEnd::Reset } else { CarrierEnd::Finished };
-        self.travel(channel, delay + sent, Event::End(path, epoch, carrier, how));
+        self.travel(channel, delay + sent, Event::End(path, carrier, how));
     }
 }

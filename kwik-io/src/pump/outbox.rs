@@ -12,7 +12,7 @@ use s2n_quic::stream::{Result, SendStream};
 const HEADER_BLOCK: usize = 4096;
 
 /// Where a frame's header goes.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct HeaderPlace(usize);
 
 /// Chunks on their way to one carrier: headers and payloads in turn, none of them copied.

@@ -234,7 +234,9 @@ impl SharedReceive {
         }
         let (mut count, mut left) = (0, max);
         let read = loop {
-            if count == chunks.len() || left == 0 {
+            // A read that finds nothing says that the reader waits: not when it has something already.
+            let exhausted = state.half.contiguous_end() <= state.half.read_offset();
+            if count == chunks.len() || left == 0 || (count > 0 && exhausted) {
                 break None;
             }
             match state.half.read(left, now) {
@@ -246,7 +248,7 @@ impl SharedReceive {
                 end => break Some(end),
             }
         };
-        let result = self.read_result(&mut state, count, read, cx);
+        let result = self.read_result(&mut state, count, read.as_ref(), cx);
         let waits = result.is_pending() && state.watch == Watch::Progress;
         let ring = waits || state.half.wants_window() || state.half.is_finished();
         drop(state);
@@ -261,7 +263,7 @@ impl SharedReceive {
         &self,
         state: &mut State,
         count: usize,
-        read: Option<Read>,
+        read: Option<&Read>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(usize, bool)>> {
         let is_open = state.half.final_size() != Some(state.half.read_offset());
@@ -274,10 +276,10 @@ impl SharedReceive {
                 Poll::Pending
             }
             Some(Read::Reset { error_code }) => {
-                let code = application::Error::from_wire(error_code);
+                let code = application::Error::from_wire(*error_code);
                 Poll::Ready(Err(Error::stream_reset(code)))
             }
-            Some(Read::Failed(failure)) => Poll::Ready(Err(self.failure(state, failure))),
+            Some(Read::Failed(failure)) => Poll::Ready(Err(self.failure(state, *failure))),
         }
     }
 

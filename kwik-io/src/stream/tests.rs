@@ -106,6 +106,19 @@ fn service_does_not_wake_a_reader_that_would_find_nothing() {
 }
 
 #[test]
+fn a_reader_that_got_something_does_not_count_as_waiting() {
+    let services = ServiceList::default();
+    let (mut stream, shared, source) = receive_stream(&services);
+    let mut cx = Context::from_waker(Waker::noop());
+    shared.insert(source, &mut arrivals(&[(0, b"ab")])).unwrap();
+    let mut chunks = [Bytes::new(), Bytes::new()];
+    assert_eq!(stream.poll_receive_vectored(&mut chunks, &mut cx), Poll::Ready(Ok((1, true))));
+    assert_eq!(shared.inspect(|half| half.waiting_since()), None);
+    assert!(stream.poll_receive(&mut cx).is_pending());
+    assert!(shared.inspect(|half| half.waiting_since()).is_some());
+}
+
+#[test]
 fn a_half_that_only_the_primary_sends_asks_for_no_service_per_batch() {
     let services = ServiceList::default();
     let (_stream, shared, source) = receive_stream(&services);

@@ -28,10 +28,13 @@ pub(super) struct Supplied {
     failed: bool,
 }
 
+/// Whose bytes a range is supplied from.
+type Source = (ByteRange, Arc<dyn RangeSource>);
+
 /// The local copies that delegated ranges may be supplied from, and what is being supplied.
 pub(super) struct Providers {
     /// By stream, then by start of the range. As many as the stream's open plans.
-    sources: BTreeMap<StreamId, BTreeMap<Offset, (ByteRange, Arc<dyn RangeSource>)>>,
+    sources: BTreeMap<StreamId, BTreeMap<Offset, Source>>,
     running: BTreeMap<DelegationId, (StreamId, ContributionControl)>,
     ended: mpsc::Sender<Supplied>,
 }

@@ -1,13 +1,13 @@
 //! Carriers of a client session: which stream each feeds, what it may send, how it ended.
 
 use kwik_proto::frame::{
-    CarrierKind, ControlFrame, ErrorCode, GapReason, Mapping as MappingEntry, MappingSnapshot,
+    CarrierKind, ControlFrame, ErrorCode, Gap, GapReason, Mapping as MappingEntry, MappingSnapshot,
     StreamHeader,
 };
 use kwik_proto::{ByteRange, DelegationId, Initiator, Offset, PathId, StreamId};
 
 use super::{ClientSession, Output};
-use crate::conflict::{Conflict, ConflictPolicy};
+use crate::conflict::{Conflict, ConflictPolicy, Verdict};
 use crate::mapping::{MappingError, ResyncStep, UnknownStream, takes_contributions};
 use crate::session::streams::{Known, StreamAction};
 use crate::stream::{ReceiveHalf, SourceKey};
@@ -336,14 +336,29 @@ impl ClientSession {
             .map(|((path, _), _)| *path)
     }
 
-    /// Two sources differ. Under [`ConflictPolicy::Reject`](crate::conflict::ConflictPolicy::Reject) the loser of
-    /// the primary's judgement is isolated.
-    pub fn handle_conflict(&mut self, stream: Option<StreamId>, conflict: Conflict) {
-        let (Some(id), ConflictPolicy::Reject) = (stream, self.config.conflict_policy) else {
+    /// Two sources of a stream differ. What the primary's copy has decided isolates the liar; until it has, the primary
+    /// is asked for the range.
+    pub(super) fn handle_conflict(&mut self, id: StreamId, conflict: Conflict) {
+        if !self.streams.receives(id) {
             return;
-        };
-        if !conflict.rival.is_primary() {
-            self.act(StreamAction::Isolate(id, conflict.rival));
+        }
+        match conflict.verdict {
+            Verdict::Undecided => {
+                let gap = Gap {
+                    stream: id,
+                    range: conflict.range,
+                    reason: GapReason::Conflict,
+                    path: Some(conflict.rival),
+                    delegation: None,
+                };
+                self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
+            }
+            Verdict::Wrong(path) if self.config.conflict_policy == ConflictPolicy::Reject => {
+                if !path.is_primary() {
+                    self.act(StreamAction::Isolate(id, path));
+                }
+            }
+            Verdict::Wrong(_) => {}
         }
     }
 

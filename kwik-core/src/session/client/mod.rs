@@ -269,7 +269,7 @@ impl ClientSession {
 
     fn dispatch_primary(&mut self, frame: ControlFrame, now: Instant) -> Result<(), ErrorCode> {
         match frame {
-            ControlFrame::Welcome(welcome) => self.handle_welcome(welcome),
+            ControlFrame::Welcome(welcome) => self.handle_welcome(&welcome),
             ControlFrame::Refuse(refuse) => {
                 self.end(refuse.code, None, refuse.reason);
                 Ok(())
@@ -309,11 +309,11 @@ impl ClientSession {
         }
     }
 
-    fn handle_welcome(&mut self, welcome: Welcome) -> Result<(), ErrorCode> {
+    fn handle_welcome(&mut self, welcome: &Welcome) -> Result<(), ErrorCode> {
         if self.session.is_some() {
             return Err(ErrorCode::ProtocolViolation);
         }
-        check(&welcome)?;
+        check(welcome)?;
         self.session = Some(welcome.session);
         self.streams.set_peer_limits(welcome.limits);
         self.outputs.push_back(Output::Established);

@@ -65,6 +65,9 @@ impl ClientSession {
     /// Looks at a receiving half after it changed or when [`Output::Service`](super::Output::Service) asks for it:
     /// window, progress, gaps, end.
     pub fn service_stream(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
+        while let Some(conflict) = half.next_conflict() {
+            self.handle_conflict(id, conflict);
+        }
         self.note_arrivals(id, half, now);
         self.note_stall(id, half, now);
         self.streams.service(id, half, now, self.loop_time());

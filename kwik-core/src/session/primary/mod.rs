@@ -1,0 +1,398 @@
+//! A server's session as primary: public streams, secondaries, and who sends what.
+
+mod orders;
+mod paths;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kwik_proto::frame::{
+    ControlFrame, ErrorCode, Gap, Hello, MappingSnapshot, Order, Orders, PathState, Pong,
+    ServerIdentity, SessionClose, StreamProgress, StreamWindow, Welcome,
+};
+use kwik_proto::{
+    ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
+};
+
+use super::config::{INITIAL_WINDOW, SessionConfig};
+use super::handshake::{negotiate, refuse};
+use super::streams::{Effect, PublicStreams, StreamAction};
+use crate::delegation::{
+    DelegationConfig, Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats,
+};
+use crate::mapping::Mapping;
+use crate::orders::OrderIssuer;
+use crate::stream::ReceiveHalf;
+use crate::time::Instant;
+
+pub use paths::{AddPathError, MAX_PATHS, PathReport, PathSpec};
+
+use paths::Path;
+
+/// What the driver does for a [`PrimarySession`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// To the client on the control stream.
+    Send(ControlFrame),
+    /// Sign and send to the client, which passes it on.
+    Sign(Orders),
+    /// Make a token for the path and send AddPath.
+    Attach {
+        /// The path.
+        path: PathId,
+        /// Which try.
+        epoch: Epoch,
+        /// Where the secondary is.
+        addresses: Vec<SocketAddr>,
+        /// Who it is; also the token's audience.
+        identity: ServerIdentity,
+        /// What the token is bound to.
+        confirmation_key: [u8; 32],
+    },
+    /// Something about a public stream.
+    Stream(StreamAction),
+    /// Lend the stream's receiving half to [`PrimarySession::service_stream`].
+    Service(StreamId),
+    /// Send the range from the stream's local provider, as a contribution on this connection.
+    Supply {
+        /// The stream.
+        stream: StreamId,
+        /// The bytes.
+        range: ByteRange,
+        /// The number for the contribution's header.
+        delegation: DelegationId,
+    },
+    /// Stop supplying.
+    CancelSupply(DelegationId),
+    /// For the application.
+    Event(Event),
+    /// A message of a secondary's application; unauthenticated.
+    Message(PathId, Bytes),
+    /// The session is over: close the connection with this code once what was sent is out.
+    Close(ErrorCode, Option<u64>, String),
+}
+
+/// What the primary's application may want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A secondary was admitted.
+    PathUp(PathId),
+    /// A secondary is silent, or was lost; it is redialled while it is wanted.
+    PathDown(PathId, Option<ErrorCode>, String),
+    /// Something about delegated ranges.
+    Range(RangeEvent),
+    /// Bytes that nobody can deliver.
+    Unavailable(StreamId, ByteRange),
+}
+
+/// A server's session as primary.
+///
+/// Created from a Hello without admission. Feed it frames, the application's wishes and the time; after each call
+/// drain [`poll_output`](Self::poll_output), and call [`handle_timeout`](Self::handle_timeout) when
+/// [`poll_timeout`](Self::poll_timeout) has come.
+#[derive(Debug)]
+pub struct PrimarySession {
+    id: SessionId,
+    confirmation_key: Option<[u8; 32]>,
+    streams: PublicStreams,
+    scheduler: Scheduler,
+    paths: BTreeMap<PathId, Path>,
+    next_path: u16,
+    issuer: OrderIssuer,
+    carriers: Mapping,
+    granted: BTreeMap<StreamId, Vec<PathId>>,
+    linger: Duration,
+    lingering: BTreeMap<StreamId, Instant>,
+    outputs: VecDeque<Output>,
+    closed: bool,
+}
+
+impl PrimarySession {
+    /// Answers a Hello with Welcome. `id` and `seed` are random.
+    ///
+    /// # Errors
+    /// The refusal to send.
+    pub fn new(
+        config: &SessionConfig,
+        hello: &Hello,
+        id: SessionId,
+        seed: u64,
+        now: Instant,
+    ) -> Result<Self, kwik_proto::frame::Refuse> {
+        let agreed = negotiate(hello)?;
+        if hello.limits.initial_window < INITIAL_WINDOW {
+            return Err(refuse(
+                ErrorCode::ProtocolViolation,
+                format!("initial_window {} is below 65536", hello.limits.initial_window),
+            ));
+        }
+        let mut streams = PublicStreams::new(Initiator::Server, config);
+        streams.set_peer_limits(hello.limits);
+        let mut scheduler = Scheduler::new(DelegationConfig::default(), seed);
+        let live = PathView { state: PathState::Live, srtt: None, rttvar: Duration::ZERO };
+        scheduler.set_path(PathId::PRIMARY, live, now);
+        let welcome = Welcome {
+            version: agreed.version,
+            features: agreed.features,
+            limits: config.limits(),
+            session: id,
+        };
+        Ok(Self {
+            id,
+            confirmation_key: hello.confirmation_key,
+            streams,
+            scheduler,
+            paths: BTreeMap::new(),
+            next_path: 1,
+            issuer: OrderIssuer::new(id),
+            carriers: Mapping::new(),
+            granted: BTreeMap::new(),
+            linger: config.linger,
+            lingering: BTreeMap::new(),
+            outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
+            closed: false,
+        })
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// What the driver does next; `None` when everything was drained.
+    pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.collect(now);
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let linger = self.lingering.values().map(|since| *since + self.linger).min();
+        [self.scheduler.poll_timeout(), linger].into_iter().flatten().min()
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let over: Vec<StreamId> = self
+            .lingering
+            .iter()
+            .filter(|(_, since)| now >= **since + self.linger)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in over {
+            self.lingering.remove(&id);
+            self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
+        }
+    }
+
+    /// A frame of the client.
+    pub fn handle_control(&mut self, frame: ControlFrame, now: Instant) {
+        if self.closed {
+            return;
+        }
+        if let Err(code) = self.dispatch(frame, now) {
+            self.close(code, None, "the client broke a rule of the control plane");
+        }
+    }
+
+    fn dispatch(&mut self, frame: ControlFrame, now: Instant) -> Result<(), ErrorCode> {
+        match frame {
+            ControlFrame::StreamWindow(window) => self.handle_window(window, now),
+            ControlFrame::StreamProgress(progress) => self.handle_progress(progress, now),
+            ControlFrame::StreamReset(reset) => self.streams.handle_reset(reset),
+            ControlFrame::StreamStop(stop) => self.streams.handle_stop(stop),
+            ControlFrame::StreamClosed(closed) => self.streams.handle_closed(closed),
+            ControlFrame::StreamBlocked(_) | ControlFrame::Pong(_) => Ok(()),
+            ControlFrame::Ping(ping) => {
+                self.send(ControlFrame::Pong(Pong { nonce: ping.nonce }));
+                Ok(())
+            }
+            ControlFrame::PathStatus(status) => {
+                self.handle_path_status(&status, now);
+                Ok(())
+            }
+            ControlFrame::AddPathResult(result) => {
+                self.handle_add_path_result(result, now);
+                Ok(())
+            }
+            ControlFrame::TokenRequest(request) => {
+                self.handle_token_request(request);
+                Ok(())
+            }
+            ControlFrame::DelegationStatus(status) => {
+                self.scheduler.handle_status(&status, now);
+                Ok(())
+            }
+            ControlFrame::Gap(gap) => self.handle_gap(gap, now),
+            ControlFrame::MappingQuery(query) => {
+                let mappings = self.carriers.snapshot(PathId::PRIMARY, &query.carriers);
+                let snapshot = MappingSnapshot { query: query.query, mappings };
+                self.send(ControlFrame::MappingSnapshot(snapshot));
+                Ok(())
+            }
+            ControlFrame::Relay(piece) => self.handle_relay(piece),
+            ControlFrame::RelayCredit(credit) => {
+                self.handle_relay_credit(credit);
+                Ok(())
+            }
+            ControlFrame::SessionClose(close) => {
+                self.closed = true;
+                let (code, application_code) = (close.code, close.application_code);
+                self.outputs.push_back(Output::Close(code, application_code, close.reason));
+                Ok(())
+            }
+            _ => Err(ErrorCode::ProtocolViolation),
+        }
+    }
+
+    /// Opens a stream; `None` while the client's limit is reached.
+    pub fn open_stream(&mut self, kind: StreamKind) -> Option<StreamId> {
+        self.streams.open(kind)
+    }
+
+    /// A public carrier's header arrived. `Ok(false)`: the stream is over, the carrier is to be stopped.
+    ///
+    /// # Errors
+    /// The code to close the connection with.
+    pub fn handle_header(&mut self, id: StreamId) -> Result<bool, ErrorCode> {
+        if id.initiator() == Initiator::Client {
+            self.streams.announce(id, true)?;
+        }
+        Ok(self.streams.receives(id) || self.streams.sends(id))
+    }
+
+    /// The application wants no more of what the client sends.
+    pub fn stop_stream(&mut self, id: StreamId, error_code: u64) {
+        self.streams.stop(id, error_code);
+    }
+
+    /// What this end sends was reset.
+    pub fn reset_stream(&mut self, id: StreamId, error_code: u64, final_size: Offset) {
+        self.streams.reset(id, error_code, final_size);
+    }
+
+    /// Looks at a receiving half after it changed.
+    pub fn service_stream(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
+        self.streams.service(id, half, now, Duration::from_millis(200));
+    }
+
+    /// The application dropped a sending half that is finished: KWIK owns it until it is complete.
+    pub fn detach_stream(&mut self, id: StreamId, now: Instant) {
+        if self.streams.sends(id) {
+            self.lingering.entry(id).or_insert(now);
+        }
+    }
+
+    /// Whether anything is still owed: a driver keeps the connection until this is false.
+    pub fn is_idle(&self) -> bool {
+        self.closed || self.streams.is_empty()
+    }
+
+    /// The RTT of the primary path, measured by this end.
+    pub fn handle_rtt(&mut self, rtt: Duration) {
+        self.scheduler.set_primary_rtt(rtt);
+    }
+
+    /// Counters of the scheduler.
+    pub fn delegation_stats(&self) -> SchedulerStats {
+        self.scheduler.stats()
+    }
+
+    /// Counters of one path in the scheduler.
+    pub fn path_share(&self, path: PathId) -> Option<PathShare> {
+        self.scheduler.path_share(path)
+    }
+
+    /// Ends the session. `application_code` is the application's, if it closed the session.
+    pub fn close(&mut self, code: ErrorCode, application_code: Option<u64>, reason: &str) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        self.send(ControlFrame::SessionClose(SessionClose {
+            code,
+            application_code,
+            reason: reason.into(),
+        }));
+        self.outputs.push_back(Output::Close(code, application_code, reason.into()));
+    }
+
+    fn handle_window(&mut self, window: StreamWindow, now: Instant) -> Result<(), ErrorCode> {
+        self.streams.handle_window(window)?;
+        if self.streams.sends(window.stream) {
+            self.scheduler.handle_window(window.stream, window.max_offset, now);
+        }
+        Ok(())
+    }
+
+    fn handle_progress(&mut self, progress: StreamProgress, now: Instant) -> Result<(), ErrorCode> {
+        if self.streams.sends(progress.stream) {
+            self.scheduler.handle_progress(&progress, now);
+        }
+        if let Some(since) = self.lingering.get_mut(&progress.stream) {
+            *since = now;
+        }
+        self.streams.handle_progress(progress)
+    }
+
+    fn handle_gap(&mut self, gap: Gap, now: Instant) -> Result<(), ErrorCode> {
+        if self.streams.sends(gap.stream) {
+            self.scheduler.handle_gap(&gap, now);
+        }
+        Ok(())
+    }
+
+    /// Turns what the parts have to say into outputs, until nothing is left.
+    fn collect(&mut self, now: Instant) {
+        while let Some(effect) = self.streams.poll() {
+            self.apply(effect, now);
+        }
+        let mut orders: BTreeMap<PathId, Vec<Order>> = BTreeMap::new();
+        while let Some(decision) = self.scheduler.poll(now) {
+            self.decide(decision, &mut orders);
+        }
+        for (id, orders) in orders {
+            self.order(id, orders);
+        }
+        while let Some(event) = self.scheduler.poll_event() {
+            self.outputs.push_back(Output::Event(Event::Range(event)));
+        }
+    }
+
+    fn apply(&mut self, effect: Effect, now: Instant) {
+        match effect {
+            Effect::Frame(frame) => self.send(frame),
+            Effect::Action(action) => {
+                if let StreamAction::Open { id, send: Some(send), .. } = &action {
+                    let window = Offset::new(send.initial_window).unwrap_or(Offset::MAX);
+                    self.scheduler.handle_window(*id, window, now);
+                    self.grant_everywhere(*id);
+                }
+                let opened = match &action {
+                    StreamAction::Open { id, receive: Some(_), .. } => Some(*id),
+                    _ => None,
+                };
+                self.act(action);
+                self.outputs.extend(opened.map(Output::Service));
+            }
+            Effect::ReceiveClosed(..) => {}
+            Effect::SendClosed(id) => {
+                self.scheduler.handle_stream_closed(id, now);
+                self.granted.remove(&id);
+                self.lingering.remove(&id);
+            }
+        }
+    }
+
+    fn act(&mut self, action: StreamAction) {
+        self.outputs.push_back(Output::Stream(action));
+    }
+
+    fn send(&mut self, frame: ControlFrame) {
+        self.outputs.push_back(Output::Send(frame));
+    }
+}

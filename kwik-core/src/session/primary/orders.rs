@@ -1,0 +1,219 @@
+//! What the primary orders: grants, delegations, its own supplies, messages.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use kwik_proto::frame::{
+    ControlFrame, ErrorCode, Gap, GapReason, Grant, Order, Relay, RelayCredit, Revoke, StreamHeader,
+};
+use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+
+use super::paths::Path;
+use super::{Event, Output, PrimarySession};
+use crate::delegation::{Candidates, Decision, DelegateError, Local, PlanId};
+use crate::mapping::takes_contributions;
+use crate::orders::MAX_ORDERS;
+use crate::session::config::INITIAL_WINDOW;
+use crate::time::Instant;
+
+impl PrimarySession {
+    /// Permits a path to contribute to a stream within `start..end` (`None`: without an end).
+    pub fn grant(&mut self, id: PathId, stream: StreamId, start: Offset, end: Option<Offset>) {
+        let max_offset = Offset::ZERO.saturating_add(INITIAL_WINDOW);
+        let grant = Grant { stream, start, end, max_offset };
+        if takes_contributions(stream) && self.paths.contains_key(&id) {
+            self.granted.entry(stream).or_default().push(id);
+            self.order(id, vec![Order::Grant(grant)]);
+        }
+    }
+
+    /// Whether [`delegate`](Self::delegate) would take the range: to be asked before the sending half reserves it.
+    ///
+    /// # Errors
+    /// See [`DelegateError`].
+    pub fn check_delegate(
+        &self,
+        stream: StreamId,
+        range: ByteRange,
+        resource: &Bytes,
+        candidates: &Candidates,
+        local: Local,
+    ) -> Result<(), DelegateError> {
+        if self.closed || !self.streams.sends(stream) || !takes_contributions(stream) {
+            return Err(DelegateError::Closed);
+        }
+        self.scheduler.check_delegate(range, resource, candidates, local)
+    }
+
+    /// Orders a range of a stream. The caller has reserved it in the sending half.
+    ///
+    /// # Errors
+    /// See [`DelegateError`]; then nothing was taken.
+    pub fn delegate(
+        &mut self,
+        stream: StreamId,
+        range: ByteRange,
+        resource: Bytes,
+        candidates: Candidates,
+        local: Local,
+        now: Instant,
+    ) -> Result<PlanId, DelegateError> {
+        if self.closed || !self.streams.sends(stream) || !takes_contributions(stream) {
+            return Err(DelegateError::Closed);
+        }
+        self.scheduler.delegate(stream, range, resource, candidates, local, now)
+    }
+
+    /// QUIC opened a carrier for a supply.
+    pub fn handle_carrier_open(&mut self, carrier: u64, header: StreamHeader) {
+        // Refused only for what the driver can't do: one QUIC stream id twice.
+        let _ = self.carriers.create(PathId::PRIMARY, carrier, header);
+    }
+
+    /// A supply's carrier is over.
+    pub fn handle_carrier_end(&mut self, carrier: u64) {
+        self.carriers.close(PathId::PRIMARY, carrier);
+    }
+
+    /// The local provider failed to supply a range.
+    pub fn handle_supply_failed(
+        &mut self,
+        stream: StreamId,
+        range: ByteRange,
+        delegation: DelegationId,
+        reason: GapReason,
+        now: Instant,
+    ) {
+        let gap = Gap {
+            stream,
+            range,
+            reason,
+            path: Some(PathId::PRIMARY),
+            delegation: Some(delegation),
+        };
+        self.scheduler.handle_gap(&gap, now);
+    }
+
+    /// A message to a secondary's application, signed on the way.
+    ///
+    /// # Errors
+    /// The message, if the path is unknown, its queue is full, or it is larger than 64 KiB.
+    pub fn send_message(&mut self, id: PathId, message: Bytes) -> Result<(), Bytes> {
+        let Some(path) = self.paths.get_mut(&id) else { return Err(message) };
+        path.outbox.push(message)?;
+        self.send_relay(id);
+        Ok(())
+    }
+
+    /// The application took a message of a secondary.
+    pub fn handle_message_taken(&mut self, id: PathId, size: usize) {
+        if let Some(path) = self.paths.get_mut(&id) {
+            let max_bytes = path.inbox.handle_taken(size);
+            self.send(ControlFrame::RelayCredit(RelayCredit { path: id, max_bytes }));
+        }
+    }
+
+    pub(super) fn renew_grants(&mut self, id: PathId) {
+        let max_offset = Offset::ZERO.saturating_add(INITIAL_WINDOW);
+        let grants: Vec<Order> = self
+            .granted
+            .iter()
+            .filter(|(_, paths)| paths.contains(&id))
+            .map(|(stream, _)| {
+                Order::Grant(Grant { stream: *stream, start: Offset::ZERO, end: None, max_offset })
+            })
+            .collect();
+        if !grants.is_empty() {
+            self.order(id, grants);
+        }
+    }
+
+    pub(super) fn handle_relay(&mut self, piece: Relay) -> Result<(), ErrorCode> {
+        let id = piece.path;
+        let Some(path) = self.paths.get_mut(&id) else { return Ok(()) };
+        match path.inbox.handle_piece(piece) {
+            Ok(Some(message)) => {
+                self.outputs.push_back(Output::Message(id, message));
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            // A secondary's broken message is its own loss: the client only passed it on.
+            Err(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn handle_relay_credit(&mut self, credit: RelayCredit) {
+        if let Some(path) = self.paths.get_mut(&credit.path) {
+            path.outbox.handle_credit(credit.max_bytes);
+            self.send_relay(credit.path);
+        }
+    }
+
+    pub(super) fn send_relay(&mut self, id: PathId) {
+        let Some(path) = self.paths.get_mut(&id) else { return };
+        let mut pieces = Vec::new();
+        while let Some(piece) = path.outbox.next_piece(id) {
+            pieces.push(Order::Relay(piece));
+        }
+        // Eleven pieces of 4 KiB stay below the 48 KiB that signed orders may have.
+        while !pieces.is_empty() {
+            let rest = pieces.split_off(pieces.len().min(11));
+            self.order(id, pieces);
+            pieces = rest;
+        }
+    }
+
+    pub(super) fn grant_everywhere(&mut self, stream: StreamId) {
+        let all = |(id, path): (&PathId, &Path)| path.spec.grant_all.then_some(*id);
+        let paths: Vec<PathId> = self.paths.iter().filter_map(all).collect();
+        for id in paths {
+            self.grant(id, stream, Offset::ZERO, None);
+        }
+    }
+
+    pub(super) fn decide(&mut self, decision: Decision, orders: &mut BTreeMap<PathId, Vec<Order>>) {
+        match decision {
+            Decision::Delegate { path, delegation } => {
+                orders.entry(path).or_default().push(Order::Delegation(delegation));
+            }
+            Decision::SupplyLocally { stream, range, id } => {
+                self.outputs.push_back(Output::Supply { stream, range, delegation: id });
+            }
+            Decision::CancelLocal { id } => self.outputs.push_back(Output::CancelSupply(id)),
+            Decision::Revoke { path, stream, delegation } => {
+                let revoke = Revoke { stream, delegation: Some(delegation) };
+                orders.entry(path).or_default().push(Order::Revoke(revoke));
+            }
+            Decision::GiveUp { stream, range, .. } => {
+                self.outputs.push_back(Output::Event(Event::Unavailable(stream, range)));
+            }
+        }
+    }
+
+    pub(super) fn order(&mut self, id: PathId, orders: Vec<Order>) {
+        let Some(epoch) = self.paths.get(&id).map(|path| path.epoch) else { return };
+        let mut rest = orders;
+        while !rest.is_empty() {
+            let later = rest.split_off(rest.len().min(batch_length(&rest)));
+            if let Ok(orders) = self.issuer.issue(id, epoch, rest) {
+                self.outputs.push_back(Output::Sign(orders));
+            }
+            rest = later;
+        }
+    }
+}
+
+/// How many orders fit into one signed batch of 48 KiB, at least one.
+fn batch_length(orders: &[Order]) -> usize {
+    const ROOM: usize = 40 * 1024;
+    let mut size = 0;
+    let fits = |order: &&Order| {
+        size += match order {
+            Order::Delegation(delegation) => 128 + delegation.resource.len(),
+            Order::Relay(relay) => 64 + relay.piece.len(),
+            Order::Grant(_) | Order::Revoke(_) => 64,
+        };
+        size <= ROOM
+    };
+    orders.iter().take(MAX_ORDERS).take_while(fits).count().max(1)
+}
