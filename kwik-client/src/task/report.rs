@@ -2,12 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use kwik_proto::PathId;
 use kwik_proto::frame::PathState;
 
 use super::Task;
 use crate::metrics::{PathMetrics, PathRole, SessionMetrics, Stall};
+
+/// Longer than a live primary keeps silent: QUIC's keep-alive asks it every 10 s while nothing else does, and a reader
+/// that waits has progress reports sent, which it acknowledges.
+const SILENCE: Duration = Duration::from_secs(3);
 
 impl Task {
     pub(super) fn metrics(&self) -> SessionMetrics {
@@ -17,7 +22,7 @@ impl Task {
             address: self.remote,
             role: PathRole::Primary,
             bytes: of(PathId::PRIMARY),
-            state: "live",
+            state: self.primary_state(),
             rtt: self.primary.as_ref().and_then(|link| link.stats().smoothed_rtt()),
             contributions: 0,
         }];
@@ -40,6 +45,14 @@ impl Task {
             peak_buffer_bytes: self.peak_buffer,
             promised_bytes: self.core.promised_bytes(),
         }
+    }
+
+    /// The primary is Gone only when QUIC says so; silent for longer than any acknowledgement takes, it is suspect.
+    fn primary_state(&self) -> &'static str {
+        let Some(primary) = &self.primary else { return "gone" };
+        let heard = primary.stats().last_datagram().unwrap_or_default();
+        let silent = self.shared.env.now().since(heard);
+        if silent > SILENCE { "suspect" } else { "live" }
     }
 
     /// Bytes that each path was the first to deliver, over all streams.
