@@ -177,6 +177,19 @@ mod rates {
     }
 }
 
+#[test]
+fn redundancy_is_an_opening_balance_and_a_share() {
+    let mut bucket = Bucket::new(&DelegationConfig::default());
+    assert_eq!(bucket.balance(0), 256 * KIB);
+    assert_eq!(bucket.balance(100_000_000), 256 * KIB + 3_000_000);
+    bucket.spend(200 * KIB);
+    assert_eq!((bucket.balance(0), bucket.spent()), (56 * KIB, 200 * KIB));
+    bucket.refund(100 * KIB);
+    assert_eq!(bucket.balance(0), 156 * KIB);
+    bucket.spend(MIB);
+    assert_eq!(bucket.balance(0), 0);
+}
+
 /// A scheduler with two live paths and one stream.
 struct Bench {
     scheduler: Scheduler,
@@ -241,7 +254,12 @@ impl Bench {
     }
 
     fn state(&mut self, path: PathId, state: PathState) {
-        let status = PathStatus {
+        let status = self.status(path, state);
+        self.scheduler.handle_path_status(&status, self.now);
+    }
+
+    fn status(&self, path: PathId, state: PathState) -> PathStatus {
+        PathStatus {
             path,
             epoch: Epoch::FIRST,
             state,
@@ -250,8 +268,7 @@ impl Bench {
             rtt_variation_us: 0,
             received_bytes: 0,
             busy_us: 0,
-        };
-        self.scheduler.handle_path_status(&status, self.now);
+        }
     }
 }
 
@@ -345,6 +362,34 @@ mod scheduler {
         bench.now = due;
         let [(again, _, same)] = bench.orders()[..] else { panic!() };
         assert_eq!((again, same), (path, range));
+    }
+
+    #[test]
+    fn who_failed_gets_one_small_range_at_the_end_of_the_window() {
+        let mut bench = Bench::new(64 * MIB, Candidates::All, Local::None);
+        let one = PathId::new(1);
+        for (path, id, _) in bench.orders() {
+            if path == one {
+                bench.answer(path, id, DelegationState::Refused(GapReason::Busy));
+            }
+        }
+        bench.decisions();
+        bench.now = bench.scheduler.poll_timeout().unwrap();
+        let [(path, _, tail)] = bench.orders()[..] else { panic!() };
+        assert_eq!((path, tail), (one, range(16 * MIB - 64 * KIB, 16 * MIB)));
+    }
+
+    #[test]
+    fn a_rate_across_a_silence_is_forgotten() {
+        let mut bench = Bench::new(MIB, Candidates::All, Local::None);
+        let one = PathId::new(1);
+        let mut status = bench.status(one, PathState::Live);
+        (status.received_bytes, status.busy_us) = (100_000, 100_000);
+        bench.scheduler.handle_path_status(&status, at(100));
+        assert_eq!(bench.scheduler.path_share(one).unwrap().rate, Some(1_000_000));
+        status.state = PathState::Suspect;
+        bench.scheduler.handle_path_status(&status, at(400));
+        assert_eq!(bench.scheduler.path_share(one).unwrap().rate, None);
     }
 
     #[test]

@@ -170,6 +170,23 @@ fn the_gap_timeout_runs_only_without_hope_and_restarts_with_progress() {
 }
 
 #[test]
+fn progress_at_an_unpromised_head_restarts_the_gap_timeout() {
+    let mut bench = Bench::new();
+    let gave_up = |bench: &mut Bench, millis| {
+        std::iter::from_fn(|| bench.poll(millis))
+            .any(|action| matches!(action, GapAction::GiveUp { .. }))
+    };
+    assert!(!gave_up(&mut bench, 0));
+    assert!(!gave_up(&mut bench, 9000));
+    // The primary's own stream moves the head, which is promised by nobody still.
+    bench.head = 100;
+    bench.missing = vec![range(100, 10_000)];
+    assert!(!gave_up(&mut bench, 9001));
+    assert!(!gave_up(&mut bench, 19_000));
+    assert!(gave_up(&mut bench, 19_001));
+}
+
+#[test]
 fn hope_of_another_source_stops_the_gap_timeout() {
     let mut bench = Bench::new();
     bench.record(P, D, range(0, 10_000), 0);
