@@ -1,8 +1,8 @@
 //! The data plane: what every QUIC stream but the control stream carries.
 //!
-//! A carrier begins with a [`StreamHeader`]; frames follow. A frame's payload is its last field, so that a sender writes
-//! a [`DataHeader`] and then the payload as it is, and a receiver takes the payload out of the chunks that QUIC gave it,
-//! both without a copy. `proto/kwik/v1/data.proto` defines the messages.
+//! A carrier begins with a [`StreamHeader`](crate::frame::StreamHeader); frames follow. A frame's payload is its last
+//! field, so that a sender writes a [`DataHeader`] and then the payload as it is, and a receiver takes the payload out of the
+//! chunks that QUIC gave it, both without a copy. `proto/kwik/v1/data.proto` defines the messages.
 //!
 //! ```
 //! use bytes::{Bytes, BytesMut};
