@@ -111,9 +111,8 @@ fn failed(code: FailureCode, message: String) -> Failed {
     Failed { code, message }
 }
 
-/// The system's own words stay here: they may name what is outside the root.
+/// The system's own words stay in the log: clients have no use for them.
 fn explain(path: &RequestPath, error: &OpenError) -> Failed {
-    tracing::debug!(%path, ?error, "not served");
     match error {
         OpenError::NotFound => failed(FailureCode::NotFound, format!("{path} does not exist")),
         OpenError::Outside => {
@@ -122,7 +121,8 @@ fn explain(path: &RequestPath, error: &OpenError) -> Failed {
         OpenError::NotAFile => {
             failed(FailureCode::NotAFile, format!("{path} is not a regular file"))
         }
-        OpenError::Unreadable(_) => {
+        OpenError::Unreadable(error) => {
+            tracing::warn!(%path, %error, "not readable");
             failed(FailureCode::Unreadable, format!("the server cannot read {path}"))
         }
     }

@@ -8,13 +8,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use kwik_client::{Client, Trust};
-use kwik_server::{Env, IdentityKey, ServerCertificate};
+use kwik_server::{Env, IdentityKey, PathSpec, ServerCertificate};
 
 use crate::catalog::Catalog;
 use crate::cli::DemoArgs;
 use crate::get::{print, transfer};
 use crate::output::Output;
-use crate::primary::{Primary, Share};
+use crate::primary::{Clients, Primary, Share};
 use crate::progress::Show;
 use crate::protocol::Get;
 use crate::report::Report;
@@ -105,13 +105,12 @@ fn make_file(path: &Path, size: ByteSize) -> io::Result<Tag> {
 }
 
 fn start_secondary(catalog: &Catalog, identity: &IdentityKey) -> anyhow::Result<Running> {
-    let primary = Primary { catalog: catalog.clone(), secondaries: [].into(), share: Share::Own };
     Service {
         listen: LOOPBACK,
         certificate: ServerCertificate::self_signed(["localhost"])?,
         identity: None,
         trusted: vec![identity.public().clone()],
-        primary,
+        primary: serves(catalog, Vec::new(), Clients::Refused),
     }
     .start()
 }
@@ -127,7 +126,12 @@ fn start_primary(
         certificate: ServerCertificate::self_signed(["localhost"])?,
         identity: Some(identity),
         trusted: Vec::new(),
-        primary: Primary { catalog: catalog.clone(), secondaries: paths, share: Share::Own },
+        primary: serves(catalog, paths, Clients::Served),
     }
     .start()
+}
+
+fn serves(catalog: &Catalog, secondaries: Vec<PathSpec>, clients: Clients) -> Primary {
+    let secondaries = secondaries.into();
+    Primary { catalog: catalog.clone(), secondaries, share: Share::Own, clients }
 }

@@ -66,13 +66,13 @@ fn refusal(failed: &Failed) -> String {
     let Failed { code, message } = failed;
     let advice = match code {
         FailureCode::NotFound | FailureCode::BadPath | FailureCode::NotAFile => {
-            "name a file below the server's root"
+            "; name a file below the server's root"
         }
-        FailureCode::Unreadable => "ask the server's operator",
-        FailureCode::TagMismatch | FailureCode::BadRange => "the file is another now; ask anew",
-        FailureCode::BadRequest | FailureCode::Other(_) => {
-            "server and client may differ in version"
-        }
+        FailureCode::Unreadable => "; ask the server's operator",
+        FailureCode::TagMismatch | FailureCode::BadRange => "; the file has changed, ask anew",
+        // The message says it.
+        FailureCode::BadRequest => "",
+        FailureCode::Other(_) => "; the server may be newer than this program",
     };
-    format!("the server refuses: {message}; {advice}")
+    format!("the server refuses: {message}{advice}")
 }

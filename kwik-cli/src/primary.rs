@@ -30,6 +30,15 @@ pub(crate) struct Primary {
     pub(crate) catalog: Catalog,
     pub(crate) secondaries: Arc<[PathSpec]>,
     pub(crate) share: Share,
+    pub(crate) clients: Clients,
+}
+
+/// Whether clients may fetch files from this server by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Clients {
+    Served,
+    /// It only helps other primaries.
+    Refused,
 }
 
 /// Whether the primary sends parts of large files itself.
@@ -116,6 +125,10 @@ impl Client {
                 return Ok(Err(Failed { code, message: error.to_string() }));
             }
         };
+        if self.primary.clients == Clients::Refused {
+            let message = "this server is a secondary; name its primary in the URL".to_owned();
+            return Ok(Err(Failed { code: FailureCode::BadRequest, message }));
+        }
         Ok(self.primary.catalog.find(&get).await.map(|content| (get, content)))
     }
 

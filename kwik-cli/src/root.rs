@@ -3,7 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -24,7 +24,6 @@ mod tests;
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
     dir: Arc<Dir>,
-    shown: PathBuf,
 }
 
 /// Why a file below the root cannot be served.
@@ -68,12 +67,7 @@ impl Root {
         };
         let dir = Dir::open_ambient_dir(path, ambient_authority()).with_context(problem)?;
         dir.entries().with_context(problem)?;
-        Ok(Self { dir: Arc::new(dir), shown: path.to_owned() })
-    }
-
-    /// The directory, as it was named.
-    pub(crate) fn path(&self) -> &Path {
-        &self.shown
+        Ok(Self { dir: Arc::new(dir) })
     }
 
     /// Opens the file at `path` for reading. Blocks on the file system.

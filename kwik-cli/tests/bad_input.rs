@@ -190,3 +190,12 @@ fn an_output_that_cannot_be_written_is_named() {
     named(&fail(fleet.get("f").args(["-o", "no/such/dir/f"]), 1), &["no/such/dir/f"]);
     named(&fail(fleet.get("f").args(["-o", "root-primary"]), 1), &["root-primary", "directory"]);
 }
+
+#[test]
+fn a_secondary_sends_nothing_to_clients_that_come_by_themselves() {
+    let fleet = Fleet::start(1, &[("f", b"content")]);
+    let secondary = &fleet.secondaries[0];
+    let mut get = kwik(fleet.dir.path());
+    get.args(["get", &secondary.url("f"), "--pin", &secondary.pin, "-o", "out"]);
+    named(&fail(&mut get, 1), &[&secondary.url("f"), "primary"]);
+}

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use kwik_server::RangeSource as _;
+
 use super::*;
 use crate::tag::Tag;
 use crate::tag_store::TagStore;

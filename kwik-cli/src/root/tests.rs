@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 
 use super::*;
 
@@ -91,7 +92,7 @@ fn a_file_without_permission_is_unreadable() {
     let tree = tree();
     let path = tree.root.join("file");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::File::open(&path).is_ok() {
+    if File::open(&path).is_ok() {
         return; // The superuser reads everything.
     }
     assert!(matches!(open(&tree, "file"), Err(OpenError::Unreadable(_))));
