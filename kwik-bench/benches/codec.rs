@@ -6,39 +6,17 @@
 
 use std::hint::black_box;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use kwik_proto::Offset;
 use kwik_proto::control::ControlDecoder;
-use kwik_proto::data::{self, DataDecoder, DataEvent, DataHeader};
-use kwik_proto::frame::{CarrierKind, ControlFrame, StreamHeader, StreamWindow};
-use kwik_proto::{Offset, StreamId};
+use kwik_proto::data::DataHeader;
+use kwik_proto::frame::{CarrierKind, ControlFrame, StreamWindow};
 
-const FRAME: usize = 64 * 1024;
-const FRAMES: usize = 64;
-/// What one datagram brings of a stream.
-const DATAGRAM: usize = 1_400;
+#[path = "input/carriers.rs"]
+mod carriers;
 
-fn header(kind: CarrierKind) -> StreamHeader {
-    let stream = StreamId::from_wire(5).expect("below 2^62");
-    StreamHeader { stream, kind, delegation: None, promised: None }
-}
-
-fn frame(kind: CarrierKind, at: u64, payload: &[u8], out: &mut BytesMut) {
-    let (stream, offset) = (header(kind).stream, Offset::new(at).expect("below 2^62"));
-    let crc32c = (kind == CarrierKind::Contribution)
-        .then(|| data::checksum(stream, offset, false, payload.len(), [payload]));
-    DataHeader { stream, offset, fin: false, length: payload.len(), crc32c }.encode(out);
-    out.extend_from_slice(payload);
-}
-
-/// A decoder that is past the header, as it is for the life of a carrier.
-fn decoder(kind: CarrierKind) -> DataDecoder {
-    let (mut decoder, mut out) = (DataDecoder::new(), BytesMut::new());
-    data::encode_stream_header(&header(kind), &mut out);
-    decoder.push(out.freeze());
-    assert!(matches!(decoder.poll(), Ok(Some(DataEvent::Header(_)))));
-    decoder
-}
+use carriers::{FRAME, FRAMES, carrier, decoder, frame, header};
 
 fn encode_head(c: &mut Criterion) {
     let stream = header(CarrierKind::Contribution).stream;
@@ -72,19 +50,6 @@ fn decode_head(c: &mut Criterion) {
             });
         });
     }
-}
-
-fn carrier(kind: CarrierKind) -> Vec<Bytes> {
-    let payload: Vec<u8> = (0..FRAME).map(|byte| (byte * 31 >> 3) as u8).collect();
-    let mut out = BytesMut::new();
-    for index in 0..FRAMES {
-        frame(kind, (index * FRAME) as u64, &payload, &mut out);
-    }
-    let bytes = out.freeze();
-    (0..bytes.len())
-        .step_by(DATAGRAM)
-        .map(|at| bytes.slice(at..bytes.len().min(at + DATAGRAM)))
-        .collect()
 }
 
 fn decode_stream(c: &mut Criterion) {
