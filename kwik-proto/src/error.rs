@@ -1,5 +1,6 @@
 //! What can be wrong with bytes from a peer, and with frames of our own.
 
+use crate::frame::ErrorCode;
 use crate::id::{Offset, StreamId};
 
 /// A value that the protocol forbids: which field, and why.
@@ -273,5 +274,36 @@ impl DecodeError {
     /// ```
     pub const fn is_fatal(&self) -> bool {
         !matches!(self, Self::StreamMismatch { .. } | Self::ChecksumMismatch { .. })
+    }
+
+    /// The code with which the path, or the carrier, is closed for it (`docs/spec/errors.md`).
+    ///
+    /// ```
+    /// use kwik_proto::{DecodeError, frame::ErrorCode};
+    /// assert_eq!(DecodeError::HeaderMissing { at: 0 }.code(), ErrorCode::HeaderMissing);
+    /// ```
+    pub const fn code(&self) -> ErrorCode {
+        match self {
+            Self::UnknownCriticalFrame { .. } => ErrorCode::UnknownCriticalFrame,
+            Self::HeaderMissing { .. } => ErrorCode::HeaderMissing,
+            Self::StreamMismatch { .. } => ErrorCode::Mapping,
+            Self::ChecksumMismatch { .. } => ErrorCode::Checksum,
+            Self::Truncated { .. }
+            | Self::TooLarge { .. }
+            | Self::NonCanonicalVarint { .. }
+            | Self::VarintOverflow { .. }
+            | Self::InvalidTag { .. }
+            | Self::WrongWireType { .. }
+            | Self::FieldTwice { .. }
+            | Self::PayloadNotLast { .. }
+            | Self::PayloadOverrun { .. }
+            | Self::OffsetOverflow { .. }
+            | Self::ChecksumMissing { .. }
+            | Self::ChecksumNotAllowed { .. }
+            | Self::FinNotAllowed { .. }
+            | Self::Invalid { .. }
+            | Self::TwoFrames { .. }
+            | Self::Malformed { .. } => ErrorCode::FrameEncoding,
+        }
     }
 }

@@ -87,6 +87,9 @@ fn unknown_fields_are_passed_over() {
 fn numbers_need_not_be_in_their_shortest_form_inside_a_message() {
     let inner = field(23, &[0x08, 0x87, 0x00]);
     assert_eq!(decode(&message(&[&inner])), Ok(vec![ping()]));
+    // Nor around the frame: the flag and the frame's length.
+    let around = message(&[&[0x08, 0x80, 0x00], &[0xba, 1, 0x82, 0x00, 0x08, 7]]);
+    assert_eq!(decode(&around), Ok(vec![ping()]));
 }
 
 #[test]
@@ -200,6 +203,9 @@ fn numbers_outside_their_range() {
         (12, &[&[0x10][..], &largest].concat(), "StreamReset.error_code"),
         (12, &[&[0x18][..], &largest].concat(), "StreamReset.final_size"),
         (15, &[&[0x10][..], &largest].concat(), "StreamWindow.max_offset"),
+        (21, &[&[0x10][..], &largest].concat(), "MappingQuery.carriers"),
+        (22, &field(2, &[&[0x08][..], &largest].concat()), "Mapping.carrier"),
+        (22, &field(2, &[&[0x18][..], &largest].concat()), "Mapping.delegation_id"),
         (25, &[&[0x08, 1, 0x10][..], &largest].concat(), "SessionClose.application_code"),
     ] {
         let invalid = invalid(number, content);

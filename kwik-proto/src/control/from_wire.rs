@@ -226,7 +226,7 @@ pub(super) fn mapping_snapshot(message: wire::MappingSnapshot) -> Result<Control
         Ok(Mapping {
             carrier: mapping.carrier,
             stream: stream("Mapping.stream_id", mapping.stream_id)?,
-            delegation: delegation("Mapping.delegation_id", mapping.delegation_id)?,
+            delegation: mapping.delegation_id.map(DelegationId),
             promised: match mapping.promised {
                 Some(promised) => Some(range("Mapping.promised", Some(promised))?),
                 None => None,
@@ -324,13 +324,6 @@ fn stream(field: &'static str, value: u64) -> Result<StreamId> {
 
 fn offset(field: &'static str, value: u64) -> Result<Offset> {
     Offset::new(value).ok_or(above_max(field, value))
-}
-
-fn delegation(field: &'static str, value: Option<u64>) -> Result<Option<DelegationId>> {
-    match value {
-        Some(value) if value > MAX_VARINT => Err(above_max(field, value)),
-        value => Ok(value.map(DelegationId)),
-    }
 }
 
 fn above_max(field: &'static str, value: u64) -> InvalidField {

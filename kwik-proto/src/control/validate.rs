@@ -81,10 +81,13 @@ impl ControlFrame {
             },
             Self::Relay(frame) => frame.validate(),
             Self::MappingQuery(frame) => {
-                at_most("MappingQuery.carriers", frame.carriers.len(), MAX_QUERIED)
+                at_most("MappingQuery.carriers", frame.carriers.len(), MAX_QUERIED)?;
+                let mut carriers = frame.carriers.iter();
+                carriers.try_for_each(|id| between("MappingQuery.carriers", *id, 0, MAX_VARINT))
             }
             Self::MappingSnapshot(frame) => {
-                at_most("MappingSnapshot.mappings", frame.mappings.len(), MAX_MAPPINGS)
+                at_most("MappingSnapshot.mappings", frame.mappings.len(), MAX_MAPPINGS)?;
+                frame.mappings.iter().copied().try_for_each(mapping)
             }
             Self::SessionClose(frame) => match frame.application_code {
                 Some(code) => between("SessionClose.application_code", code, 0, MAX_VARINT),
@@ -182,6 +185,12 @@ impl Orders {
         at_most("Orders.orders", self.orders.len(), MAX_ORDERS)?;
         self.orders.iter().try_for_each(order)
     }
+}
+
+fn mapping(mapping: Mapping) -> Result {
+    between("Mapping.carrier", mapping.carrier, 0, MAX_VARINT)?;
+    let delegation = mapping.delegation.map_or(0, |id| id.0);
+    between("Mapping.delegation_id", delegation, 0, MAX_VARINT)
 }
 
 fn order(order: &Order) -> Result {

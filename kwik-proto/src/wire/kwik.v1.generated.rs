@@ -414,6 +414,7 @@ impl GapReason {
         }
     }
 }
+/// One message of the control plane.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlFrame {
     /// True: a receiver that does not know the frame closes the path. False: it skips the frame.
@@ -530,6 +531,7 @@ pub struct Welcome {
 /// Server to client, instead of Welcome; the path is then closed. Critical.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refuse {
+    /// Why. Needed.
     #[prost(enumeration = "ErrorCode", tag = "1")]
     pub code: i32,
     /// For people. At most 256 bytes.
@@ -561,8 +563,10 @@ pub struct AddPath {
 /// Client to primary: what became of AddPath.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddPathResult {
+    /// As in AddPath.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
+    /// As in AddPath.
     #[prost(uint32, tag = "2")]
     pub epoch: u32,
     /// ERROR_CODE_NONE: the path is Live.
@@ -575,6 +579,7 @@ pub struct AddPathResult {
 /// Primary to client: drain and close a path. Critical.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemovePath {
+    /// The path's number. Range: 1 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
     /// Milliseconds that accepted delegations may still take. Range: 0 to 5000.
@@ -584,10 +589,13 @@ pub struct RemovePath {
 /// Client to primary: a path's state, at each change and, while it has work, with each report. Latest wins per path.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PathStatus {
+    /// The path's number. Range: 0 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
+    /// The path's epoch, from 1.
     #[prost(uint32, tag = "2")]
     pub epoch: u32,
+    /// The state that the path is in now. Needed.
     #[prost(enumeration = "PathState", tag = "3")]
     pub state: i32,
     /// Why it is Suspect or Gone.
@@ -609,6 +617,7 @@ pub struct PathStatus {
 /// Client to primary: a path is to be redialled and needs a token. Answered with AddPath of the next epoch, or RemovePath.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TokenRequest {
+    /// The path's number. Range: 1 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
     /// The epoch that ended.
@@ -635,8 +644,10 @@ pub struct Orders {
     /// 16 bytes.
     #[prost(bytes = "bytes", tag = "1")]
     pub session_id: ::prost::bytes::Bytes,
+    /// The path that the orders are for. Range: 1 to 2^16 - 1.
     #[prost(uint32, tag = "2")]
     pub path_id: u32,
+    /// The path's epoch, from 1.
     #[prost(uint32, tag = "3")]
     pub epoch: u32,
     /// Counts from 1 within (path, epoch), without holes. A number that was seen is refused.
@@ -646,13 +657,16 @@ pub struct Orders {
     #[prost(message, repeated, tag = "5")]
     pub orders: ::prost::alloc::vec::Vec<Order>,
 }
+/// One order of the primary to the secondary.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Order {
+    /// Exactly one. An order of an unknown kind makes the whole Orders invalid.
     #[prost(oneof = "order::Order", tags = "1, 2, 3, 4")]
     pub order: ::core::option::Option<order::Order>,
 }
 /// Nested message and enum types in `Order`.
 pub mod order {
+    /// Exactly one. An order of an unknown kind makes the whole Orders invalid.
     #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Order {
         #[prost(message, tag = "1")]
@@ -668,6 +682,7 @@ pub mod order {
 /// Permission to contribute to a stream within a range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Grant {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// Absent: the whole stream.
@@ -683,8 +698,10 @@ pub struct Delegation {
     /// Unique within the session. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub delegation_id: u64,
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub stream_id: u64,
+    /// The bytes to send. Needed.
     #[prost(message, optional, tag = "3")]
     pub range: ::core::option::Option<ByteRange>,
     /// What the secondary's application understands. At most 4 KiB.
@@ -697,6 +714,7 @@ pub struct Delegation {
 /// Takes a delegation, or all grants for a stream, back. Stops sending; bytes already sent stay good.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Revoke {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// Absent: all grants and delegations for the stream.
@@ -709,16 +727,20 @@ pub struct DelegationStatus {
     /// Set by the client; ignored from a secondary.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
+    /// The delegation. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub delegation_id: u64,
+    /// Needed.
     #[prost(enumeration = "DelegationState", tag = "3")]
     pub state: i32,
+    /// Needed when the state is REFUSED or FAILED; otherwise without meaning.
     #[prost(enumeration = "GapReason", tag = "4")]
     pub reason: i32,
 }
 /// Either end to its peer, and by the client to every path with a grant for the stream. Ends a half abruptly. Critical.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamReset {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// The application's code. Range: 0 to 2^62 - 1.
@@ -731,6 +753,7 @@ pub struct StreamReset {
 /// The receiver of a half to its sender: send no more. Critical.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamStop {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// The application's code. Range: 0 to 2^62 - 1.
@@ -741,6 +764,7 @@ pub struct StreamStop {
 /// every path with a grant for the stream. Critical.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamClosed {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// True: every byte up to the final size was delivered.
@@ -750,6 +774,7 @@ pub struct StreamClosed {
 /// The receiver of a half to its sender and to holders of open-ended grants. Latest wins per stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamWindow {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// First offset that may not be sent. Never falls.
@@ -759,6 +784,7 @@ pub struct StreamWindow {
 /// A source has bytes for the stream and waits for a window. Owes nothing meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamBlocked {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// The window that binds.
@@ -768,6 +794,7 @@ pub struct StreamBlocked {
 /// Client to primary: what arrived. Latest wins per stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamProgress {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
     /// Bytes below were read by the application. Final.
@@ -786,18 +813,23 @@ pub struct StreamProgress {
 /// A range that the client holds, and who sent it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeldRange {
+    /// The range. Needed.
     #[prost(message, optional, tag = "1")]
     pub range: ::core::option::Option<ByteRange>,
+    /// The path on which the bytes came first. 0: the primary. Range: 0 to 2^16 - 1.
     #[prost(uint32, tag = "2")]
     pub path_id: u32,
 }
 /// Client to primary: bytes that are due and that nobody delivers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
+    /// The missing bytes. Needed.
     #[prost(message, optional, tag = "2")]
     pub range: ::core::option::Option<ByteRange>,
+    /// Why nobody delivers them. Needed.
     #[prost(enumeration = "GapReason", tag = "3")]
     pub reason: i32,
     /// Who promised them. Absent: nobody.
@@ -840,47 +872,57 @@ pub struct RelayCredit {
 /// Client to the server of a path: what do these carriers carry? Also from a secondary to the client.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MappingQuery {
+    /// Chosen by the asking end; the answer repeats it.
     #[prost(uint64, tag = "1")]
     pub query_id: u64,
-    /// QUIC stream ids. At most 64. Empty: all that are open, at most 1024.
+    /// QUIC stream ids, each 0 to 2^62 - 1. At most 64. Empty: all that are open, at most 1024.
     #[prost(uint64, repeated, tag = "2")]
     pub carriers: ::prost::alloc::vec::Vec<u64>,
 }
 /// The answer to MappingQuery.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MappingSnapshot {
+    /// The query's.
     #[prost(uint64, tag = "1")]
     pub query_id: u64,
+    /// What the sender sends on the carriers; those that it does not know are left out. At most 1024.
     #[prost(message, repeated, tag = "2")]
     pub mappings: ::prost::alloc::vec::Vec<Mapping>,
 }
+/// What one carrier carries, as its sender has it. In MappingSnapshot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Mapping {
-    /// QUIC stream id of the carrier.
+    /// QUIC stream id of the carrier. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub carrier: u64,
     /// KWIK stream id.
     #[prost(uint64, tag = "2")]
     pub stream_id: u64,
+    /// As in the carrier's StreamHeader.
     #[prost(uint64, optional, tag = "3")]
     pub delegation_id: ::core::option::Option<u64>,
+    /// As in the carrier's StreamHeader.
     #[prost(message, optional, tag = "4")]
     pub promised: ::core::option::Option<ByteRange>,
 }
 /// Either end. Answered at once with Pong.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ping {
+    /// Any number; Pong repeats it.
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
 }
+/// Either end: the answer to Ping.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pong {
+    /// The Ping's.
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
 }
 /// Either end: the session, or on a secondary path the path, ends. Critical.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionClose {
+    /// Why. NONE: closed on purpose. Needed.
     #[prost(enumeration = "ErrorCode", tag = "1")]
     pub code: i32,
     /// The application's code, where the application closed the session. Range: 0 to 2^62 - 1.
