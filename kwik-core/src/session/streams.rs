@@ -87,6 +87,15 @@ struct Stream {
     send: Half,
     /// Whether the receiving half has its part of the session's budget.
     admitted: bool,
+    /// The window that senders were told last.
+    window: Offset,
+}
+
+impl Stream {
+    fn new(receive: Half, send: Half) -> Self {
+        let window = Offset::ZERO.saturating_add(INITIAL_WINDOW);
+        Self { receive, send, admitted: false, window }
+    }
 }
 
 /// Table of public streams. Bounded by the limits told to the peer and those it told.
@@ -176,8 +185,7 @@ impl PublicStreams {
         let receives = bidirectional || !ours;
         let sends = bidirectional || ours;
         let state = |present| if present { Half::Open } else { Half::Absent };
-        self.table
-            .insert(id, Stream { receive: state(receives), send: state(sends), admitted: false });
+        self.table.insert(id, Stream::new(state(receives), state(sends)));
         let receive = receives.then_some(ReceiveConfig {
             policy: self.conflict_policy,
             initial_window: INITIAL_WINDOW,
@@ -190,6 +198,11 @@ impl PublicStreams {
     /// Whether the half that this end receives is still wanted.
     pub(super) fn receives(&self, id: StreamId) -> bool {
         self.table.get(&id).is_some_and(|stream| stream.receive == Half::Open)
+    }
+
+    /// The window that senders of an open receiving half were told last.
+    pub(super) fn window(&self, id: StreamId) -> Option<Offset> {
+        self.table.get(&id).filter(|stream| stream.receive == Half::Open).map(|s| s.window)
     }
 
     /// Whether the half that this end sends is open.
@@ -309,6 +322,7 @@ impl PublicStreams {
             half.close_window(&mut self.budget);
             self.close_receive(id, half.is_complete());
         } else if let Some(max_offset) = max_offset {
+            stream.window = max_offset;
             self.tell(ControlFrame::StreamWindow(StreamWindow { stream: id, max_offset }));
         }
     }

@@ -296,8 +296,9 @@ impl ClientSession {
     /// Takes down what the sources of a stream delivered since the last look.
     pub(super) fn note_arrivals(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
         let mut paths = Vec::new();
-        for ((path, _), entry) in &mut self.carriers {
-            if entry.stream != id || entry.kind != CarrierKind::Contribution {
+        for (path, carrier) in self.mapping.carriers_of(id) {
+            let Some(entry) = self.carriers.get_mut(&(path, carrier)) else { continue };
+            if entry.kind != CarrierKind::Contribution {
                 continue;
             }
             let Some(stats) = entry.source.and_then(|source| half.source(source)) else { continue };
@@ -311,9 +312,9 @@ impl ClientSession {
             let range = ByteRange::new(entry.next, stats.next).unwrap_or_default();
             entry.next = stats.next;
             if let Some(delegation) = entry.delegation {
-                self.promises.handle_bytes(*path, delegation, range, now);
+                self.promises.handle_bytes(path, delegation, range, now);
             }
-            paths.push((*path, news));
+            paths.push((path, news));
         }
         for (path, news) in paths {
             if path.is_primary() {
@@ -328,12 +329,12 @@ impl ClientSession {
 
     /// Whose carrier delivered up to, or beyond, `at` last.
     pub(super) fn last_sender(&self, id: StreamId, at: Offset) -> Option<PathId> {
-        let feeds = |entry: &&Carrier| entry.stream == id && entry.next >= at;
-        self.carriers
-            .iter()
-            .filter(|(_, entry)| feeds(entry))
-            .max_by_key(|(_, entry)| entry.next)
-            .map(|((path, _), _)| *path)
+        self.mapping
+            .carriers_of(id)
+            .filter_map(|key| self.carriers.get(&key).map(|entry| (key.0, entry.next)))
+            .filter(|(_, next)| *next >= at)
+            .max_by_key(|(_, next)| *next)
+            .map(|(path, _)| path)
     }
 
     /// Two sources of a stream differ. What the primary's copy has decided isolates the liar; until it has, the primary

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use kwik_proto::frame::{
     ControlFrame, ErrorCode, Hello, Order, Orders, PathState, Ping, Pong, SessionClose,
-    SignedOrders, StreamClosed, Welcome,
+    SignedOrders, StreamClosed, StreamWindow, Welcome,
 };
 use kwik_proto::{Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind};
 
@@ -339,6 +339,7 @@ impl ClientSession {
         }
         if self.connected.contains(&path) {
             self.send(path, ControlFrame::Orders(signed));
+            self.send_windows(path);
             return Ok(());
         }
         let waiting = self.greeted.entry(path).or_default();
@@ -348,6 +349,19 @@ impl ClientSession {
             self.hand_back_orders(path, &orders, now);
         }
         Ok(())
+    }
+
+    /// A path with grants that have no end needs the windows of their streams; repeated ones are replaced on the way.
+    pub(super) fn send_windows(&mut self, path: PathId) {
+        let streams: Vec<StreamId> = self.watches.keys().copied().collect();
+        for stream in streams {
+            if self.grants.open_ended_for(stream).contains(&path)
+                && let Some(max_offset) = self.streams.window(stream)
+            {
+                let window = StreamWindow { stream, max_offset };
+                self.send(path, ControlFrame::StreamWindow(window));
+            }
+        }
     }
 
     fn hand_back_orders(&mut self, path: PathId, orders: &Orders, now: Instant) {
@@ -510,7 +524,14 @@ impl ClientSession {
 
     fn apply(&mut self, effect: Effect, now: Instant) {
         match effect {
-            Effect::Frame(frame) => self.send(PathId::PRIMARY, frame),
+            Effect::Frame(frame) => {
+                if let ControlFrame::StreamWindow(window) = &frame {
+                    for path in self.grants.open_ended_for(window.stream) {
+                        self.send(path, ControlFrame::StreamWindow(*window));
+                    }
+                }
+                self.send(PathId::PRIMARY, frame);
+            }
             Effect::Action(action) => {
                 let opened = match &action {
                     StreamAction::Open { id, receive: Some(_), .. } => Some(*id),

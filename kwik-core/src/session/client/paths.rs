@@ -66,6 +66,7 @@ impl ClientSession {
         for orders in self.greeted.remove(&path).unwrap_or_default() {
             self.send(path, ControlFrame::Orders(orders));
         }
+        self.send_windows(path);
         self.handle_event(path, epoch, PathEvent::Connected, ErrorCode::None.into(), now);
     }
 

@@ -74,6 +74,7 @@ impl ClientSession {
         if !self.watches.contains_key(&id) {
             return;
         }
+        self.grants.handle_read(id, half.read_offset());
         self.judge_gaps(id, half, now);
         self.report(id, half, now);
     }
