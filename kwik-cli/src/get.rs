@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use kwik_client::{PathMetrics, PathRole, Session, SessionMetrics};
+use kwik_client::{PathMetrics, PathRole, Session, SessionMetrics, stream};
 
 use crate::cli::GetArgs;
 use crate::connect::{self, Connected};
@@ -90,14 +90,15 @@ pub(crate) fn print(mut to: impl io::Write, text: &str) -> anyhow::Result<()> {
 
 /// A failed transfer's error, with the servers that went away.
 fn name_lost_servers(error: &anyhow::Error, metrics: &SessionMetrics) -> anyhow::Error {
-    let lost = |path: &&PathMetrics| matches!(path.state, "gone" | "suspect");
+    let lost = |path: &&PathMetrics| matches!(path.state, "gone" | "suspect" | "dialing");
     let names: Vec<_> = metrics
         .paths
         .iter()
         .filter(lost)
         .map(|path| format!("; {} is {}", path.address, path.state))
         .collect();
-    anyhow!("{error:#}{}", names.concat())
+    let advice = if error.is::<stream::Error>() { "; try again" } else { "" };
+    anyhow!("{error:#}{}{advice}", names.concat())
 }
 
 fn add_metrics(report: &mut Report, metrics: &SessionMetrics) {

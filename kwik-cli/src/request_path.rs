@@ -50,11 +50,6 @@ impl RequestPath {
         Ok(Self(text))
     }
 
-    /// The path as text.
-    pub(crate) fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The path for the file system.
     pub(crate) fn as_path(&self) -> &Path {
         Path::new(&self.0)

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     fn path_of(text: &str) -> anyhow::Result<String> {
-        Ok(text.parse::<KwikUrl>().unwrap().path()?.as_str().to_owned())
+        Ok(text.parse::<KwikUrl>().unwrap().path()?.to_string())
     }
 
     #[test]

@@ -104,10 +104,11 @@ fn a_secondary_with_another_content_is_not_believed() {
 
 #[test]
 fn a_killed_secondary_does_not_spoil_the_file() {
-    let content = content(256 << 20);
+    // More than a window, so that much of it is still to be sent when the secondary dies.
+    let content = content(128 << 20);
     let mut fleet = Fleet::start(2, &[("f", &content)]);
     // A first time, so that the secondaries have their copies hashed and take part from the start.
-    succeed(fleet.get("f").args(["-o", "out"]));
+    succeed(fleet.get("f").args(["-o", "/dev/null"]));
     let mut get = fleet
         .get("f")
         .args(["-o", "-", "--json"])
@@ -117,15 +118,61 @@ fn a_killed_secondary_does_not_spoil_the_file() {
         .unwrap();
     // What is not read here is not sent: the window holds the servers back in the middle of the file.
     let mut stdout = get.stdout.take().unwrap();
-    let mut received = vec![0; 32 << 20];
+    let mut received = vec![0; 16 << 20];
     stdout.read_exact(&mut received).unwrap();
+    let address = fleet.secondaries[0].address.to_string();
     fleet.secondaries[0].kill();
     stdout.read_to_end(&mut received).unwrap();
     let output = get.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{stderr}");
     assert!(received == content, "the file differs");
-    bytes_by_path(&last_object(stderr.as_bytes()));
+    let report = last_object(stderr.as_bytes());
+    bytes_by_path(&report);
+    let paths = report["paths"].as_array().unwrap();
+    let killed = paths.iter().find(|path| path["address"] == address.as_str()).unwrap();
+    let sent = killed["bytes"].as_u64().unwrap();
+    assert!(0 < sent && sent < 120 << 20, "killed in the middle of its work: {report}");
+}
+
+#[test]
+fn a_killed_primary_is_named_and_nothing_is_left() {
+    let content = content(128 << 20);
+    let mut fleet = Fleet::start(0, &[("f", &content)]);
+    let mut get = fleet.get("f");
+    get.args(["-o", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut get = get.spawn().unwrap();
+    let mut stdout = get.stdout.take().unwrap();
+    stdout.read_exact(&mut vec![0; 1 << 20]).unwrap();
+    let address = fleet.primary.address.to_string();
+    fleet.primary.kill();
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    let output = get.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains(&address) && stderr.lines().count() == 1, "{stderr}");
+    assert!(rest.len() < 127 << 20);
+}
+
+#[test]
+fn an_interrupted_get_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("kwik://{}/f", silent.local_addr().unwrap());
+    let pin = format!("sha256:{}", "00".repeat(32));
+    let mut get = kwik(dir.path());
+    get.args(["get", &url, "--pin", &pin, "-o", "out"]).stderr(Stdio::piped());
+    let get = get.spawn().unwrap();
+    // Its first packet tells that it is on its way, with its output open.
+    silent.recv(&mut [0; 2048]).unwrap();
+    assert_eq!(common::names(dir.path()), ["out.part"]);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&get), Signal::INT).unwrap();
+    let output = get.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("interrupted") && stderr.lines().count() == 1, "{stderr}");
+    assert!(common::names(dir.path()).is_empty());
 }
 
 #[test]
