@@ -104,6 +104,7 @@ pub struct SecondarySession {
     inbox: Inbox,
     outbox: Outbox,
     outputs: VecDeque<Output>,
+    closed: bool,
 }
 
 impl SecondarySession {
@@ -136,6 +137,7 @@ impl SecondarySession {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
+            closed: false,
         })
     }
 
@@ -157,6 +159,9 @@ impl SecondarySession {
     /// A frame of the client. [`ControlFrame::Orders`] goes to [`handle_orders`](Self::handle_orders) instead, once its
     /// signature was checked.
     pub fn handle_control(&mut self, frame: ControlFrame) {
+        if self.closed {
+            return;
+        }
         let result = match frame {
             ControlFrame::Ping(ping) => {
                 self.send(ControlFrame::Pong(Pong { nonce: ping.nonce }));
@@ -201,6 +206,9 @@ impl SecondarySession {
 
     /// Orders whose signature was checked against a trusted primary.
     pub fn handle_orders(&mut self, orders: Orders) {
+        if self.closed {
+            return;
+        }
         if let Err(error) = self.checker.check(&orders) {
             self.fail(error.code(), error.to_string());
             return;
@@ -342,12 +350,16 @@ impl SecondarySession {
 
     /// The application, or the server's end, closes the path.
     pub fn close(&mut self, code: ErrorCode, reason: impl Into<String>) {
+        if self.closed {
+            return;
+        }
         let reason = reason.into();
         self.send(ControlFrame::SessionClose(SessionClose {
             code,
             application_code: None,
             reason: reason.clone(),
         }));
+        self.closed = true;
         self.outputs.push_back(Output::Close(code, reason));
     }
 
@@ -411,7 +423,7 @@ impl SecondarySession {
 
     fn send_relay(&mut self) {
         while let Some(piece) = self.outbox.next_piece(self.path) {
-            self.outputs.push_back(Output::Send(ControlFrame::Relay(piece)));
+            self.send(ControlFrame::Relay(piece));
         }
     }
 
@@ -421,7 +433,9 @@ impl SecondarySession {
     }
 
     fn send(&mut self, frame: ControlFrame) {
-        self.outputs.push_back(Output::Send(frame));
+        if !self.closed {
+            self.outputs.push_back(Output::Send(frame));
+        }
     }
 
     fn fail(&mut self, code: ErrorCode, reason: impl Into<String>) {

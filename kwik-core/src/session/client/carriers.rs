@@ -8,6 +8,7 @@ use kwik_proto::{ByteRange, DelegationId, Initiator, Offset, PathId, StreamId};
 
 use super::{ClientSession, Output};
 use crate::conflict::{Conflict, ConflictPolicy, Verdict};
+use crate::grant::Grants;
 use crate::mapping::{MappingError, ResyncStep, UnknownStream, takes_contributions};
 use crate::session::streams::{Known, StreamAction};
 use crate::stream::{ReceiveHalf, SourceKey};
@@ -144,12 +145,7 @@ impl ClientSession {
         if !self.streams.receives(stream) {
             return Standing::Refused(ErrorCode::StreamClosed);
         }
-        // What the primary supplies needs no grant of its own.
-        let granted = path.is_primary()
-            || header.promised.map_or_else(
-                || !self.grants.allowed(path, stream).is_empty(),
-                |promised| self.grants.allows(path, stream, promised),
-            );
+        let granted = granted(&self.grants, path, stream, header.promised);
         if granted { Standing::Fits } else { Standing::Refused(ErrorCode::NotGranted) }
     }
 
@@ -215,7 +211,7 @@ impl ClientSession {
         let fits = |entry: &MappingEntry| {
             self.streams.receives(entry.stream)
                 && takes_contributions(entry.stream)
-                && entry.promised.is_none_or(|range| self.grants.allows(path, entry.stream, range))
+                && granted(&self.grants, path, entry.stream, entry.promised)
         };
         if let Some(step) = self.resync.handle_snapshot(path, snapshot, fits) {
             self.carry_out_resync(step, now);
@@ -377,6 +373,15 @@ impl ClientSession {
     pub fn handle_delivered(&mut self, path: PathId, bytes: u64) {
         *self.delivered.entry(path).or_default() += bytes;
     }
+}
+
+/// What the primary supplies needs no grant of its own.
+fn granted(grants: &Grants, path: PathId, stream: StreamId, promised: Option<ByteRange>) -> bool {
+    path.is_primary()
+        || promised.map_or_else(
+            || !grants.allowed(path, stream).is_empty(),
+            |promised| grants.allows(path, stream, promised),
+        )
 }
 
 fn reason(end: CarrierEnd) -> GapReason {

@@ -221,6 +221,9 @@ impl ClientSession {
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed {
+            return None;
+        }
         let reports = self.watches.values().filter_map(StreamWatch::poll_timeout).min();
         let promises = self.promises.poll_timeout().map(|(at, _)| at);
         [self.paths.poll_timeout(), promises, reports, self.resync.poll_timeout()]
@@ -232,6 +235,9 @@ impl ClientSession {
     /// The time of [`poll_timeout`](Self::poll_timeout) has come. Tell the sockets' last activity
     /// ([`handle_activity`](Self::handle_activity)) first: a process that was stopped must not condemn its paths.
     pub fn handle_timeout(&mut self, now: Instant) {
+        if self.closed {
+            return;
+        }
         while let Some(work) = self.paths.handle_timeout(now) {
             self.handle_path_work(work, now);
         }
@@ -583,7 +589,7 @@ impl ClientSession {
     }
 
     fn send(&mut self, path: PathId, frame: ControlFrame) {
-        if path.is_primary() || self.connected.contains(&path) {
+        if !self.closed && (path.is_primary() || self.connected.contains(&path)) {
             self.outputs.push_back(Output::Send(path, frame));
         }
     }

@@ -251,7 +251,7 @@ impl PrimarySession {
 
     /// Opens a stream; `None` while the client's limit is reached.
     pub fn open_stream(&mut self, kind: StreamKind) -> Option<StreamId> {
-        self.streams.open(kind)
+        if self.closed { None } else { self.streams.open(kind) }
     }
 
     /// A public carrier's header arrived. `Ok(false)`: the stream is over, the carrier is to be stopped.
@@ -312,12 +312,12 @@ impl PrimarySession {
         if self.closed {
             return;
         }
-        self.closed = true;
         self.send(ControlFrame::SessionClose(SessionClose {
             code,
             application_code,
             reason: reason.into(),
         }));
+        self.closed = true;
         self.outputs.push_back(Output::Close(code, application_code, reason.into()));
     }
 
@@ -393,6 +393,8 @@ impl PrimarySession {
     }
 
     fn send(&mut self, frame: ControlFrame) {
-        self.outputs.push_back(Output::Send(frame));
+        if !self.closed {
+            self.outputs.push_back(Output::Send(frame));
+        }
     }
 }

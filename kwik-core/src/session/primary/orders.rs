@@ -191,6 +191,9 @@ impl PrimarySession {
     }
 
     pub(super) fn order(&mut self, id: PathId, orders: Vec<Order>) {
+        if self.closed {
+            return;
+        }
         let Some(epoch) = self.paths.get(&id).map(|path| path.epoch) else { return };
         let mut rest = orders;
         while !rest.is_empty() {
