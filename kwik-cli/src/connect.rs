@@ -11,6 +11,8 @@ use tokio::net::lookup_host;
 use crate::cli::GetArgs;
 use crate::url::KwikUrl;
 
+/// How long nothing may be heard of a server. Shorter than the library's 30 s: a person waits.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How long a finished session may take to tell its servers.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -25,7 +27,7 @@ impl Connected {
     /// Connects to the server of `url`, at the first of its addresses that answers.
     pub(crate) async fn to(url: &KwikUrl, trust: Trust) -> anyhow::Result<Self> {
         let advice = advice(&trust);
-        let client = Client::builder().with_tls(trust)?.start()?;
+        let client = Client::builder().with_tls(trust)?.with_idle_timeout(SILENCE).start()?;
         let addresses = lookup_host((url.host(), url.port()))
             .await
             .with_context(|| format!("cannot find {}; check the name", url.host()))?;

@@ -1,6 +1,7 @@
 //! `kwik get`.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use crate::cli::GetArgs;
 use crate::connect::{self, Connected};
 use crate::fetch::fetch;
 use crate::output::Output;
+use crate::primary::FILE_CHANGED;
 use crate::progress::Show;
 use crate::protocol::{Get, Message as _};
 use crate::report::{PathReport, Report, Role, StallReport};
@@ -61,7 +63,8 @@ pub(crate) async fn transfer(
     let fetched = fetch(receive, Writer::start(output), show).await;
     let elapsed = start.elapsed();
     let metrics = session.metrics().await.unwrap_or_default();
-    let fetched = fetched.map_err(|error| name_lost_servers(&error, &metrics))?;
+    let primary = session.remote_addr();
+    let fetched = fetched.map_err(|error| name_lost_servers(&error, primary, &metrics))?;
     let Written { output, tag } = fetched.written;
     tokio::task::spawn_blocking(move || output.commit()).await??;
     let mut report = Report::new(fetched.found.length, elapsed, tag);
@@ -89,7 +92,20 @@ pub(crate) fn print(mut to: impl io::Write, text: &str) -> anyhow::Result<()> {
 }
 
 /// A failed transfer's error, with the servers that went away.
-fn name_lost_servers(error: &anyhow::Error, metrics: &SessionMetrics) -> anyhow::Error {
+fn name_lost_servers(
+    error: &anyhow::Error,
+    primary: SocketAddr,
+    metrics: &SessionMetrics,
+) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(stream::Error::ConnectionError { error, .. }) => {
+            return anyhow!("the connection to {primary} is lost: {error}; try again");
+        }
+        Some(stream::Error::StreamReset { error, .. }) if **error == u64::from(FILE_CHANGED) => {
+            return anyhow!("{primary} gave up: the file changed or could not be read; try again");
+        }
+        _ => {}
+    }
     let lost = |path: &&PathMetrics| matches!(path.state, "gone" | "suspect" | "dialing");
     let names: Vec<_> = metrics
         .paths
@@ -137,5 +153,6 @@ impl From<&PathMetrics> for PathReport {
 }
 
 fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
+    // Microseconds are what clocks here can tell.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

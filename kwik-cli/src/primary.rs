@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kwik_server::stream::{BidirectionalStream, ReceiveStream, SendStream};
 use kwik_server::{Delegate, Handle, LocalSupply, PathSpec, PrimarySession, application};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 
 use crate::catalog::{Catalog, Content};
 use crate::inbound::Inbound;
@@ -22,7 +22,7 @@ const HEAD: u64 = 512 << 10;
 /// A client that opened a stream has this long to say what it wants.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
 /// The code of a stream that is reset because the rest cannot be read.
-const ABORTED: application::Error = application::Error::UNKNOWN;
+pub(crate) const FILE_CHANGED: u8 = 1;
 
 /// Serves files to clients, with the help of secondaries.
 #[derive(Clone, Debug)]
@@ -61,7 +61,16 @@ struct Client {
 
 impl Primary {
     /// Answers requests until the session ends.
-    pub(crate) async fn serve(self, mut session: PrimarySession) {
+    pub(crate) async fn serve(self, session: PrimarySession, mut stop: watch::Receiver<()>) {
+        let handle = session.handle();
+        tokio::select! {
+            () = self.answer_all(session) => {}
+            // Only ever closed, when the program ends.
+            _ = stop.changed() => handle.close(application::Error::UNKNOWN),
+        }
+    }
+
+    async fn answer_all(self, mut session: PrimarySession) {
         let _open = OpenSession::new(Role::Primary);
         let handle = session.handle();
         let client = Arc::new(Client { primary: self, handle, attached: OnceCell::new() });
@@ -90,7 +99,7 @@ impl Client {
             Ok(()) => Ok(send.close().await?),
             Err(error) => {
                 // Dropped, the stream would end well, and a short file look complete.
-                send.reset(ABORTED)?;
+                send.reset(FILE_CHANGED.into())?;
                 Err(error)
             }
         }

@@ -100,6 +100,12 @@ impl OpenFile {
         Ok(FileKey::of(&self.file.metadata()?))
     }
 
+    /// Whether the content is no longer what it was when the file was opened. A new name, mode or owner is no matter.
+    pub(crate) fn was_written(&self) -> io::Result<bool> {
+        let (now, then) = (self.current_key()?, self.key);
+        Ok((now.size, now.modified) != (then.size, then.modified))
+    }
+
     /// Size in bytes when the file was opened.
     pub(crate) fn size(&self) -> u64 {
         self.key.size

@@ -12,6 +12,7 @@ use kwik_server::{
 };
 use serde_json::json;
 use tokio::net::lookup_host;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
@@ -48,6 +49,8 @@ pub(crate) struct Running {
     pub(crate) pin: Pin,
     /// Accepting, and all sessions.
     tasks: JoinSet<()>,
+    /// Its drop has every session closed.
+    stop: watch::Sender<()>,
 }
 
 /// Serves until SIGINT or SIGTERM.
@@ -100,10 +103,11 @@ impl Service {
         let mut tasks = JoinSet::new();
         let catalog = self.primary.catalog.clone();
         let primary = self.primary;
+        let (stop, stopped) = watch::channel(());
         tasks.spawn(async move {
             let mut sessions = JoinSet::new();
             while let Some(session) = primaries.accept().await {
-                sessions.spawn(primary.clone().serve(session));
+                sessions.spawn(primary.clone().serve(session, stopped.clone()));
                 while sessions.try_join_next().is_some() {}
             }
         });
@@ -114,7 +118,7 @@ impl Service {
                 while sessions.try_join_next().is_some() {}
             }
         });
-        Ok(Running { address, pin, tasks })
+        Ok(Running { address, pin, tasks, stop })
     }
 }
 
@@ -126,8 +130,9 @@ impl Running {
 
     /// Ends every session and gives the clients a moment to hear of it.
     pub(crate) async fn close(mut self) {
-        self.tasks.shutdown().await;
+        drop(self.stop);
         tokio::time::sleep(GOODBYE).await;
+        self.tasks.shutdown().await;
     }
 }
 

@@ -46,7 +46,7 @@ impl RangeSource for FileSource {
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         let at = self.file_offset(offset).ok_or(io::ErrorKind::InvalidInput)?;
         let bytes = self.file.read_at(at, length)?;
-        if self.file.current_key()? != self.file.key() {
+        if self.file.was_written()? {
             return Err(io::Error::other("the file changed while it was served"));
         }
         if bytes.is_empty() && length > 0 {

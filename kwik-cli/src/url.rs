@@ -40,8 +40,8 @@ impl KwikUrl {
     pub(crate) fn path(&self) -> anyhow::Result<RequestPath> {
         let decoded = percent_decode_str(&self.encoded_path)
             .decode_utf8()
-            .with_context(|| format!("{self}: the path is not UTF-8; percent-encode UTF-8"))?;
-        RequestPath::new(decoded).with_context(|| self.to_string())
+            .context("the path is not UTF-8; percent-encode UTF-8")?;
+        Ok(RequestPath::new(decoded)?)
     }
 }
 

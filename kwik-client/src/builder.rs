@@ -120,6 +120,14 @@ impl Builder {
         self
     }
 
+    /// How long nothing may be heard of a server before its connection is over. Default 30 s. Too low: a short outage
+    /// ends sessions. Too high: a dead primary is noticed late.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.limits.idle = timeout;
+        self
+    }
+
     /// Starts the client. Needs no runtime.
     ///
     /// # Errors

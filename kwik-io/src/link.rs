@@ -79,7 +79,8 @@ impl Link {
             // The reader, or the acceptor, notices why the stream failed.
             let _ = writer.run().await;
         });
-        Self::spawn(&mut tasks, path, epoch, reader, acceptor, inbox);
+        let handle = connection.clone();
+        Self::spawn(&mut tasks, (path, epoch), reader, (handle, acceptor), inbox);
         Self { path, epoch, connection, control: sender, stats, tasks }
     }
 
@@ -95,21 +96,21 @@ impl Link {
         let (connection, acceptor) = connection;
         let (reader, sender) = control;
         let mut tasks = JoinSet::new();
-        Self::spawn(&mut tasks, path, epoch, reader, acceptor, inbox);
+        let handle = connection.clone();
+        Self::spawn(&mut tasks, (path, epoch), reader, (handle, acceptor), inbox);
         Self { path, epoch, connection, control: sender, stats, tasks }
     }
 
     fn spawn(
         tasks: &mut JoinSet<()>,
-        path: PathId,
-        epoch: Epoch,
+        (path, epoch): (PathId, Epoch),
         reader: ControlReader,
-        acceptor: StreamAcceptor,
+        connection: (Handle, StreamAcceptor),
         inbox: Inbox,
     ) {
         let links = inbox.links.clone();
         tasks.spawn(read(path, epoch, reader, links));
-        tasks.spawn(accept(path, epoch, acceptor, inbox));
+        tasks.spawn(accept(path, epoch, connection, inbox));
     }
 
     /// The path.
@@ -176,7 +177,12 @@ async fn read(
     }
 }
 
-async fn accept(path: PathId, epoch: Epoch, mut acceptor: StreamAcceptor, inbox: Inbox) {
+async fn accept(
+    path: PathId,
+    epoch: Epoch,
+    (mut connection, mut acceptor): (Handle, StreamAcceptor),
+    inbox: Inbox,
+) {
     // The pumps go with their path.
     let mut pumps = JoinSet::new();
     let error = loop {
@@ -188,7 +194,7 @@ async fn accept(path: PathId, epoch: Epoch, mut acceptor: StreamAcceptor, inbox:
                     let pump = pump_of(path, epoch, stream, inbox.carriers.clone());
                     pumps.spawn(pump.run());
                 }
-                Ok(None) => break connection::Error::closed(connection::Location::Remote),
+                Ok(None) => break reason(&mut connection),
                 Err(error) => break error.into(),
             },
         }
@@ -198,6 +204,14 @@ async fn accept(path: PathId, epoch: Epoch, mut acceptor: StreamAcceptor, inbox:
     let event = LinkEvent::Lost(error);
     // Fails only if the session is gone, and then nobody wants to know.
     let _ = inbox.links.send(FromLink { path, epoch, event }).await;
+}
+
+/// The acceptor ends in the same way whether the peer closed or was not heard of any more; other calls tell them apart.
+fn reason(connection: &mut Handle) -> connection::Error {
+    match connection.ping() {
+        Err(error) => error.into(),
+        Ok(()) => connection::Error::closed(connection::Location::Remote),
+    }
 }
 
 fn pump_of(

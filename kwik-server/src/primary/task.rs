@@ -110,7 +110,11 @@ impl Task {
                 () = services.wait(&mut due) => self.service(&mut due),
                 request = self.requests.requests.recv(), if attended => match request {
                     Some(request) => self.handle_request(request),
-                    None => attended = false,
+                    None => {
+                        attended = false;
+                        // Closed and dropped at once: the code is still there.
+                        self.handle_close();
+                    }
                 },
                 Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
                 _ = measure.tick() => self.measure(),
