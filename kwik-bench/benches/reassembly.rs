@@ -17,81 +17,13 @@ use kwik_proto::{Offset, PathId};
 use s2n_quic_core::buffer::Reassembler as Rival;
 use s2n_quic_core::varint::VarInt;
 
-const FRAME: usize = 1_200;
-/// s2n-quic hands out slices of buffers of this size.
-const BUFFER: usize = 64 << 10;
-const PER_BUFFER: usize = BUFFER / FRAME;
-const STREAM: usize = 16 << 20;
-const SOURCES: usize = 8;
+#[path = "input/orders.rs"]
+mod orders;
 
-struct Frame {
-    source: usize,
-    offset: u64,
-    payload: Bytes,
-}
-
-/// The frames of one stream, in the order of their offsets, all of source 0.
-fn frames() -> Vec<Frame> {
-    let mut buffer = Bytes::new();
-    (0..STREAM / FRAME)
-        .map(|index| {
-            if index % PER_BUFFER == 0 {
-                buffer = Bytes::from(vec![index as u8; BUFFER]);
-            }
-            let from = index % PER_BUFFER * FRAME;
-            let payload = buffer.slice(from..from + FRAME);
-            Frame { source: 0, offset: (index * FRAME) as u64, payload }
-        })
-        .collect()
-}
-
-fn reversed() -> Vec<Frame> {
-    frames().into_iter().rev().collect()
-}
-
-/// Eight sources, each with an eighth of the stream, take turns.
-fn interleaved() -> Vec<Frame> {
-    let part = STREAM / FRAME / SOURCES;
-    let mut queues: Vec<Vec<Frame>> = (0..SOURCES).map(|_| Vec::new()).collect();
-    for (index, mut frame) in frames().into_iter().take(part * SOURCES).enumerate() {
-        frame.source = index / part;
-        queues[index / part].push(frame);
-    }
-    let mut queues: Vec<_> = queues.into_iter().map(Vec::into_iter).collect();
-    (0..part * SOURCES).map(|turn| queues[turn % SOURCES].next().unwrap()).collect()
-}
-
-fn random() -> Vec<Frame> {
-    let mut frames = frames();
-    let mut state = 1;
-    for index in (1..frames.len()).rev() {
-        frames.swap(index, next_random(&mut state) % (index + 1));
-    }
-    frames
-}
-
-/// xorshift64*.
-fn next_random(state: &mut u64) -> usize {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    (state.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize
-}
-
-fn kwik(frames: &[Frame]) -> u64 {
-    let mut reassembler = Reassembler::new();
-    let mut hints = [Hint::default(); SOURCES];
-    for frame in frames {
-        let offset = Offset::new(frame.offset).unwrap();
-        let path = PathId::new(frame.source as u16);
-        let hint = &mut hints[frame.source];
-        reassembler.insert(hint, path, offset, frame.payload.clone(), BUFFER);
-        while let Some(bytes) = reassembler.read(usize::MAX) {
-            black_box(&bytes);
-        }
-    }
-    reassembler.read_offset().value()
-}
+use orders::{
+    BUFFER, FRAME, Frame, PER_BUFFER, SOURCES, in_order, interleaved, kwik, next_random, random,
+    reversed,
+};
 
 fn rival(frames: &[Frame]) -> u64 {
     let mut reassembler = Rival::new();
@@ -104,9 +36,9 @@ fn rival(frames: &[Frame]) -> u64 {
     reassembler.consumed_len()
 }
 
-fn orders(criterion: &mut Criterion) {
+fn all_orders(criterion: &mut Criterion) {
     let cases = [
-        ("in_order", frames()),
+        ("in_order", in_order()),
         ("reversed", reversed()),
         ("interleaved_8", interleaved()),
         ("random", random()),
@@ -206,5 +138,5 @@ fn time_random_runs(ranges: usize, frames: u64) -> Duration {
     total.mul_f64(frames as f64 / counted as f64)
 }
 
-criterion_group!(benches, orders, flat, random_runs);
+criterion_group!(benches, all_orders, flat, random_runs);
 criterion_main!(benches);
