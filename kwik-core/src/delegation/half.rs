@@ -8,6 +8,9 @@ use kwik_proto::{ByteRange, Offset, PathId};
 use super::plan::Plan;
 use crate::interval::RangeSet;
 
+/// Pieces of a stream that a client may report as held, at most.
+const HELD_PIECES: usize = 4096;
+
 /// Held ranges that one report can name; a report with as many may have left out others.
 const REPORTED_RANGES: usize = 32;
 
@@ -46,7 +49,14 @@ impl Half {
         news
     }
 
+    /// A client can't hold what nobody may send it; what it says beyond the window, or in more pieces than it is asked
+    /// for, is not remembered, and it pays with bytes sent twice.
     fn add(&mut self, range: ByteRange, path: Option<PathId>, news: &mut News) {
+        let allowed = ByteRange::new(Offset::ZERO, self.window).unwrap_or_default();
+        let Some(range) = range.intersection(allowed) else { return };
+        if self.held.count() >= HELD_PIECES {
+            return;
+        }
         news.extend(self.held.missing_in(range).map(|piece| (piece, path)));
         self.held.insert(range);
     }

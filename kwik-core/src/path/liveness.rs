@@ -97,7 +97,12 @@ impl Liveness {
     }
 
     /// A datagram, a Pong or bytes of a contribution arrived.
+    ///
+    /// `now` is when it arrived. What arrived before the path fell silent heals nothing.
     pub fn handle_activity(&mut self, now: Instant) -> Heard {
+        if self.mode == Mode::Suspect && now <= self.quiet_since {
+            return Heard::Usual;
+        }
         self.quiet_since = self.quiet_since.max(now);
         let heard = match self.mode {
             Mode::Well => Heard::Usual,

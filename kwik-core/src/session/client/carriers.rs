@@ -305,7 +305,9 @@ impl ClientSession {
             }
             self.duplicate_bytes += stats.duplicate_bytes - entry.duplicate;
             (entry.received, entry.duplicate) = (stats.bytes, stats.duplicate_bytes);
-            let range = ByteRange::new(entry.next, stats.next).unwrap_or_default();
+            // As many bytes as came, not the span that they lie in: a promise is kept byte by byte.
+            let start = Offset::new(stats.next.value().saturating_sub(news)).unwrap_or_default();
+            let range = ByteRange::new(start, stats.next).unwrap_or_default();
             entry.next = stats.next;
             if let Some(delegation) = entry.delegation {
                 self.promises.handle_bytes(path, delegation, range, now);

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kwik_proto::frame::{
-    ControlFrame, ErrorCode, Hello, Order, Orders, PathState, Ping, Pong, SessionClose,
+    ControlFrame, ErrorCode, GapReason, Hello, Order, Orders, PathState, Ping, Pong, SessionClose,
     SignedOrders, StreamClosed, StreamWindow, Welcome,
 };
 use kwik_proto::{Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind};
@@ -333,6 +333,10 @@ impl ClientSession {
             return Err(ErrorCode::ProtocolViolation);
         }
         let path = orders.path;
+        if self.paths.path(path).is_none() {
+            // Behind an AddPath that was refused: the primary knows by now.
+            return Ok(());
+        }
         let current = self
             .paths
             .path_mut(path)
@@ -373,7 +377,7 @@ impl ClientSession {
     fn hand_back_orders(&mut self, path: PathId, orders: &Orders, now: Instant) {
         for order in &orders.orders {
             if let Order::Delegation(delegation) = order {
-                let reason = kwik_proto::frame::GapReason::Busy;
+                let reason = GapReason::Busy;
                 let missing = [delegation.range];
                 self.promises.handle_end(path, delegation.id, &missing, reason, now);
                 self.outputs.push_back(Output::Service(delegation.stream));
@@ -403,7 +407,9 @@ impl ClientSession {
                     self.watch(delegation.stream);
                     self.promises.record(path, delegation.id, delegation.stream, range, now);
                     if !current {
-                        self.promises.path_gone(path, now);
+                        // Not `path_gone`: what the path owes in its present epoch stands.
+                        let (missing, reason) = ([range], GapReason::PathGone);
+                        self.promises.handle_end(path, delegation.id, &missing, reason, now);
                     }
                     self.note_debt(path, now);
                     self.outputs.push_back(Output::Service(delegation.stream));

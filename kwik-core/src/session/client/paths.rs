@@ -11,7 +11,7 @@ use kwik_proto::{Epoch, PathId, StreamId};
 use super::{ClientSession, Output, PathReport};
 use crate::gap::PathTiming;
 use crate::path::lifecycle::{PathEffect, PathEvent};
-use crate::path::table::{Cause, PathWork, Transition};
+use crate::path::table::{AddPathError, Cause, Path, PathWork, Transition};
 use crate::session::handshake::{FEATURES, VERSIONS, check};
 use crate::time::Instant;
 
@@ -24,12 +24,15 @@ impl ClientSession {
                 add.addresses = addresses;
                 match self.paths.add(add, now) {
                     Ok(changed) => {
+                        self.tolls.remove(&path);
                         if let Some(transition) = changed {
                             self.carry_out(transition, now);
                         }
                         self.handle_due_paths(now);
                         return;
                     }
+                    // What a connection of that epoch is doing is not touched by a late copy.
+                    Err(AddPathError::StaleEpoch { .. }) => return,
                     Err(error) => (error.code(), error.to_string()),
                 }
             }
@@ -51,9 +54,8 @@ impl ClientSession {
     /// The handshake with a secondary is done, and its control stream open. `proof` is the signature that
     /// [`Admission`] documents.
     pub fn handle_connected(&mut self, path: PathId, epoch: Epoch, proof: [u8; 64], now: Instant) {
-        let Some(known) = self.paths.path(path).filter(|known| known.epoch() == epoch) else {
-            return;
-        };
+        let dialled = |known: &&Path| known.epoch() == epoch && known.state() == PathState::Dialing;
+        let Some(known) = self.paths.path(path).filter(dialled) else { return };
         let hello = Hello {
             versions: VERSIONS.to_vec(),
             features: FEATURES.to_vec(),
@@ -321,6 +323,14 @@ impl ClientSession {
             if let Some(status) = self.status(path, now) {
                 self.send(PathId::PRIMARY, ControlFrame::PathStatus(status));
             }
+        }
+    }
+
+    /// The counters of a path that delivers. Suspect and Gone are told once, behind the progress of every stream.
+    pub(super) fn send_rate(&mut self, path: PathId, now: Instant) {
+        let Some(status) = self.status(path, now) else { return };
+        if matches!(status.state, PathState::Live | PathState::Draining) {
+            self.send(PathId::PRIMARY, ControlFrame::PathStatus(status));
         }
     }
 

@@ -100,11 +100,9 @@ impl ClientSession {
         }
         // Rates before positions: the primary hands out the next ranges when it sees the positions.
         let paths: Vec<PathId> = self.grants.paths_for(id).into_iter().collect();
-        for path in paths {
-            self.pending_status.insert(path);
+        for path in paths.into_iter().chain([PathId::PRIMARY]) {
+            self.send_rate(path, now);
         }
-        self.pending_status.insert(PathId::PRIMARY);
-        self.send_pending_status(now);
         self.send(PathId::PRIMARY, ControlFrame::StreamProgress(progress));
     }
 

@@ -322,6 +322,9 @@ impl PrimarySession {
     }
 
     fn handle_window(&mut self, window: StreamWindow, now: Instant) -> Result<(), ErrorCode> {
+        if let Some(since) = self.lingering.get_mut(&window.stream) {
+            *since = now;
+        }
         self.streams.handle_window(window)?;
         if self.streams.sends(window.stream) {
             self.scheduler.handle_window(window.stream, window.max_offset, now);

@@ -21,7 +21,8 @@ impl PrimarySession {
     pub fn grant(&mut self, id: PathId, stream: StreamId, start: Offset, end: Option<Offset>) {
         let max_offset = Offset::ZERO.saturating_add(INITIAL_WINDOW);
         let grant = Grant { stream, start, end, max_offset };
-        if takes_contributions(stream) && self.paths.contains_key(&id) {
+        let backwards = end.is_some_and(|end| end < start);
+        if !backwards && takes_contributions(stream) && self.paths.contains_key(&id) {
             self.granted.entry(stream).or_default().push(id);
             self.order(id, vec![Order::Grant(grant)]);
         }

@@ -204,6 +204,8 @@ impl PrimarySession {
         }
         path.epoch = path.epoch.next();
         path.state = PathState::Dialing;
+        // Messages are numbered anew with each epoch, on both ends.
+        (path.outbox, path.inbox) = (Outbox::default(), Inbox::default());
         self.attach(request.path);
         self.renew_grants(request.path);
     }
