@@ -214,6 +214,9 @@ impl SecondarySession {
             return;
         }
         for order in orders.orders {
+            if self.closed {
+                return;
+            }
             match order {
                 Order::Grant(grant) => {
                     self.grants.record(self.path, grant.stream, grant.start, grant.end);

@@ -105,6 +105,8 @@ pub(super) struct PublicStreams {
     numbers: StreamNumbers,
     table: BTreeMap<StreamId, Stream>,
     budget: Budget,
+    /// Bidirectional streams of this end that the budget has room for.
+    most_bidirectional: u64,
     conflict_policy: crate::conflict::ConflictPolicy,
     send_queue: usize,
     peer_window: u64,
@@ -126,6 +128,7 @@ impl PublicStreams {
             numbers: StreamNumbers::new(local, limits),
             table: BTreeMap::new(),
             budget: Budget::with_floor(config.session_budget, halves, INITIAL_WINDOW),
+            most_bidirectional: limits.max_bidirectional_streams.max(early).into(),
             conflict_policy: config.conflict_policy,
             send_queue: config.send_queue,
             peer_window: INITIAL_WINDOW,
@@ -151,8 +154,13 @@ impl PublicStreams {
         self.act(StreamAction::Available(StreamKind::Unidirectional));
     }
 
-    /// Opens a stream of this end; `None` while the peer's limit is reached.
+    /// Opens a stream of this end; `None` while the peer's limit is reached, or this end's: the first window of a half
+    /// was told before it opens, so there has to be room for all that can be open.
     pub(super) fn open(&mut self, kind: StreamKind) -> Option<StreamId> {
+        let receives = kind == StreamKind::Bidirectional;
+        if receives && self.numbers.open_count(self.local, kind) >= self.most_bidirectional {
+            return None;
+        }
         let id = self.numbers.open_local(kind)?;
         self.create(id);
         Some(id)

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kwik_proto::frame::{
-    ControlFrame, ErrorCode, GapReason, Hello, Order, Orders, PathState, Ping, Pong, SessionClose,
-    SignedOrders, StreamClosed, StreamWindow, Welcome,
+    ControlFrame, ErrorCode, Gap, GapReason, Hello, Order, Orders, PathState, Ping, Pong,
+    SessionClose, SignedOrders, StreamClosed, StreamWindow, Welcome,
 };
 use kwik_proto::{Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind};
 
@@ -334,7 +334,7 @@ impl ClientSession {
         }
         let path = orders.path;
         if self.paths.path(path).is_none() {
-            // Behind an AddPath that was refused: the primary knows by now.
+            self.return_orders(&orders);
             return Ok(());
         }
         let current = self
@@ -370,6 +370,22 @@ impl ClientSession {
             {
                 let window = StreamWindow { stream, max_offset };
                 self.send(path, ControlFrame::StreamWindow(window));
+            }
+        }
+    }
+
+    /// Orders behind an AddPath that was refused: nothing is remembered of them, the ranges go back at once.
+    fn return_orders(&mut self, orders: &Orders) {
+        for order in &orders.orders {
+            if let Order::Delegation(delegation) = order {
+                let gap = Gap {
+                    stream: delegation.stream,
+                    range: delegation.range,
+                    reason: GapReason::PathGone,
+                    path: Some(orders.path),
+                    delegation: Some(delegation.id),
+                };
+                self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
             }
         }
     }
