@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use kwik_client::{Client, Connect, Session, Trust};
 use tokio::net::lookup_host;
+use tokio::task::JoinSet;
 
 use crate::cli::GetArgs;
 use crate::url::KwikUrl;
@@ -15,6 +16,10 @@ use crate::url::KwikUrl;
 const SILENCE: Duration = Duration::from_secs(10);
 /// How long a finished session may take to tell its servers.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long after one address of a server the next is tried.
+const STAGGER: Duration = Duration::from_millis(250);
+/// Addresses of a server that are tried.
+const MAX_ADDRESSES: usize = 8;
 
 /// A session, and the client that it belongs to.
 #[derive(Debug)]
@@ -24,16 +29,28 @@ pub(crate) struct Connected {
 }
 
 impl Connected {
-    /// Connects to the server of `url`, at the first of its addresses that answers.
+    /// Connects to the server of `url`, at whichever of its addresses answers first.
+    ///
+    /// They are tried one after the other without waiting for each to fail (RFC 8305): an address that is silent
+    /// would cost the time of a whole handshake.
     pub(crate) async fn to(url: &KwikUrl, trust: Trust) -> anyhow::Result<Self> {
         let advice = advice(&trust);
         let client = Client::builder().with_tls(trust)?.with_idle_timeout(SILENCE).start()?;
         let addresses = lookup_host((url.host(), url.port()))
             .await
             .with_context(|| format!("cannot find {}; check the name", url.host()))?;
+        let mut tries = JoinSet::new();
+        for (delay, address) in (0..).map(|i| STAGGER * i).zip(addresses.take(MAX_ADDRESSES)) {
+            let connect = Connect::new(address).with_server_name(url.host());
+            let client = client.clone();
+            tries.spawn(async move {
+                tokio::time::sleep(delay).await;
+                client.connect(connect).await
+            });
+        }
         let mut failure = anyhow!("{} has no address; check the name", url.host());
-        for address in addresses {
-            match client.connect(Connect::new(address).with_server_name(url.host())).await {
+        while let Some(tried) = tries.join_next().await {
+            match tried? {
                 Ok(session) => return Ok(Self { client, session }),
                 Err(error) => failure = anyhow!("{error}; {advice}"),
             }

@@ -1,11 +1,13 @@
 //! `kwik keygen`.
 
 use std::fs;
+use std::io;
 
 use anyhow::{Context as _, ensure};
 use kwik_server::{Env, IdentityKey};
 
 use crate::cli::KeygenArgs;
+use crate::get::print;
 
 /// Writes `primary.key` and `primary.pub`, or neither.
 pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<()> {
@@ -23,5 +25,6 @@ pub(crate) fn run(args: &KeygenArgs) -> anyhow::Result<()> {
     let key = IdentityKey::generate(&Env::system());
     key.save_new(&secret).context("cannot keep the key; choose another --out")?;
     key.public().save_new(&public).context("cannot keep the key; choose another --out")?;
-    Ok(())
+    let (secret, public) = (secret.display(), public.display());
+    print(io::stdout(), &format!("made {secret} (keep it secret) and {public} (for secondaries)"))
 }

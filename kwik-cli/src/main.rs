@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
-    log_to_stderr();
+    log_to_stderr(&cli.command);
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -92,11 +92,14 @@ fn one_line(error: &anyhow::Error) -> String {
     format!("{error:#}").replace(char::is_control, " ")
 }
 
-/// What `KWIK_LOG` asks for (as `debug` or `kwik_server=trace`); otherwise nothing.
-fn log_to_stderr() {
+/// What `KWIK_LOG` asks for (as `debug` or `kwik_server=trace`); by default a server's warnings, and nothing else.
+fn log_to_stderr(command: &Command) {
     use tracing_subscriber::EnvFilter;
 
-    if let Ok(filter) = EnvFilter::try_from_env("KWIK_LOG") {
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    }
+    let default = match command {
+        Command::Serve(_) => "warn",
+        _ => "off",
+    };
+    let filter = EnvFilter::try_from_env("KWIK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }

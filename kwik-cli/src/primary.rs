@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kwik_server::stream::{BidirectionalStream, ReceiveStream, SendStream};
-use kwik_server::{Delegate, Handle, LocalSupply, PathSpec, PrimarySession, application};
+use kwik_server::{
+    Delegate, Handle, LocalSupply, PathSpec, PathState, PrimarySession, application,
+};
 use tokio::sync::{OnceCell, watch};
 
 use crate::catalog::{Catalog, Content};
@@ -96,7 +98,11 @@ impl Client {
         let (receive, mut send) = stream.split();
         let answered = self.reply(Inbound::new(receive), &mut send).await;
         match answered {
-            Ok(()) => Ok(send.close().await?),
+            Ok(()) => {
+                send.close().await?;
+                self.tell_lost().await;
+                Ok(())
+            }
             Err(error) => {
                 // Dropped, the stream would end well, and a short file look complete.
                 send.reset(FILE_CHANGED.into())?;
@@ -190,6 +196,19 @@ impl Client {
             attached
         };
         *self.attached.get_or_init(attach).await
+    }
+
+    /// Logs which secondaries were of no use, for the operator: the client does not tell its user.
+    async fn tell_lost(&self) {
+        if !self.attached.initialized() {
+            return;
+        }
+        for path in self.handle.paths().await {
+            if path.state != PathState::Live {
+                let (addresses, state) = (path.addresses, path.state);
+                tracing::warn!(?addresses, ?state, "the client has no path to a secondary");
+            }
+        }
     }
 }
 

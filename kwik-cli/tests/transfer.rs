@@ -188,6 +188,20 @@ fn a_secondary_that_never_was_there_does_not_hinder() {
     let mut get = kwik(dir.path());
     succeed(get.args(["get", &primary.url("f"), "--pin", &primary.pin, "-o", "out"]));
     assert!(fs::read(dir.path().join("out")).unwrap() == content);
+    assert_eq!(primary.signal(Signal::TERM), Some(0));
+    let log = fs::read_to_string(dir.path().join("primary.log")).unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
+    assert!(log.contains(&silent), "the operator is told: {log}");
+}
+
+#[test]
+fn a_server_is_found_under_any_of_its_addresses() {
+    // Where localhost is ::1 first, nobody answers there.
+    let fleet = Fleet::start(0, &[("f", b"content")]);
+    let url = format!("kwik://localhost:{}/f", fleet.primary.address.port());
+    let mut get = kwik(fleet.dir.path());
+    succeed(get.args(["get", &url, "--pin", &fleet.primary.pin]));
+    assert_eq!(fs::read(fleet.dir.path().join("f")).unwrap(), b"content");
 }
 
 #[test]

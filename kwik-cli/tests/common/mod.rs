@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -32,7 +32,6 @@ pub fn kwik_as_anybody(dir: &Path) -> Command {
 /// A `kwik serve` that has printed where it listens. Killed when dropped.
 pub struct Server {
     child: Child,
-    stdout: BufReader<ChildStdout>,
     pub address: SocketAddr,
     pub pin: String,
 }
@@ -43,15 +42,14 @@ impl Server {
         let mut command = kwik(dir);
         command.args(["serve", "--listen", "127.0.0.1:0", "--json", "--root"]).arg(root);
         command.arg("--state").arg(dir.join(name)).args(args);
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let log = fs::File::create(dir.join(format!("{name}.log"))).unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let event: Value = serde_json::from_str(&line).expect("serve prints a JSON object first");
         assert_eq!(event["event"], "listening");
         Self {
             child,
-            stdout,
             address: event["address"].as_str().unwrap().parse().unwrap(),
             pin: event["pin"].as_str().unwrap().to_owned(),
         }
