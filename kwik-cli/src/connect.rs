@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use kwik_client::{Client, Connect, Session, Trust};
+use kwik_client::{Client, Connect, Limits, Session, Trust};
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 
@@ -35,7 +35,8 @@ impl Connected {
     /// would cost the time of a whole handshake.
     pub(crate) async fn to(url: &KwikUrl, trust: Trust) -> anyhow::Result<Self> {
         let advice = advice(&trust);
-        let client = Client::builder().with_tls(trust)?.with_idle_timeout(SILENCE).start()?;
+        let limits = Limits::new().with_idle_timeout(SILENCE);
+        let client = Client::builder().with_tls(trust)?.with_limits(limits).start()?;
         let addresses = lookup_host((url.host(), url.port()))
             .await
             .with_context(|| format!("cannot find {}; check the name", url.host()))?;

@@ -63,7 +63,7 @@ pub(crate) async fn transfer(
     let fetched = fetch(receive, Writer::start(output), show).await;
     let elapsed = start.elapsed();
     let metrics = session.metrics().await.unwrap_or_default();
-    let primary = session.remote_addr();
+    let primary = session.remote_addr()?;
     let fetched = fetched.map_err(|error| name_lost_servers(&error, primary, &metrics))?;
     let Written { output, tag } = fetched.written;
     tokio::task::spawn_blocking(move || output.commit()).await??;
@@ -143,7 +143,7 @@ impl From<&PathMetrics> for PathReport {
             address: path.address.to_string(),
             role: match path.role {
                 PathRole::Primary => Role::Primary,
-                PathRole::Secondary => Role::Secondary,
+                PathRole::Other => Role::Secondary,
             },
             bytes: path.bytes,
             state: path.state.to_owned(),

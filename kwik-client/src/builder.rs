@@ -5,14 +5,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use kwik_core::conflict::ConflictPolicy;
-use kwik_core::path::policy::PathPolicy;
+use kwik_core::path::policy::Scope;
 use kwik_core::session::SessionConfig;
-use kwik_io::endpoint::EndpointLimits;
 use kwik_io::env::Env;
 use kwik_io::tls::{Pin, Trust};
 use kwik_io::worker::Placement;
 
-use crate::Client;
+use crate::{Client, Limits};
 
 /// Why a client could not be set up. The caller's fault, or the machine's.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +36,7 @@ pub struct Builder {
     pub(crate) trust: Trust,
     pub(crate) local: Option<SocketAddr>,
     pub(crate) placement: Placement,
-    pub(crate) limits: EndpointLimits,
+    pub(crate) limits: Limits,
     pub(crate) session: SessionConfig,
     pub(crate) env: Option<Env>,
 }
@@ -48,7 +47,7 @@ impl Default for Builder {
             trust: Trust::System,
             local: None,
             placement: Placement::default(),
-            limits: EndpointLimits::default(),
+            limits: Limits::default(),
             session: SessionConfig::default(),
             env: None,
         }
@@ -99,32 +98,19 @@ impl Builder {
         self
     }
 
-    /// Where primaries may send this client. Default: see [`PathPolicy`].
+    /// Lets primaries send this client to addresses as near as `scope`. Default: no nearer than the primary itself, by
+    /// [`Scope`]. For networks where a public primary has caches at the client's site. Too near, and a hostile primary
+    /// has datagrams sent to what is there.
     #[must_use]
-    pub fn with_path_policy(mut self, policy: PathPolicy) -> Self {
-        self.session.path_policy = policy;
+    pub fn with_narrowest_scope(mut self, scope: Scope) -> Self {
+        self.session.path_policy = self.session.path_policy.with_narrowest(scope);
         self
     }
 
-    /// Bytes that may be promised to senders at a time, per session. Default 128 MiB.
+    /// How much a session may take. Default: see [`Limits`].
     #[must_use]
-    pub fn with_session_budget(mut self, bytes: u64) -> Self {
-        self.session.session_budget = bytes;
-        self
-    }
-
-    /// How long a handshake may take. Default 10 s.
-    #[must_use]
-    pub fn with_dial_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.handshake = timeout;
-        self
-    }
-
-    /// How long nothing may be heard of a server before its connection is over. Default 30 s. Too low: a short outage
-    /// ends sessions. Too high: a dead primary is noticed late.
-    #[must_use]
-    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.idle = timeout;
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 

@@ -1,6 +1,7 @@
 //! The client: endpoints and workers that its sessions share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use kwik_io::endpoint::{ClientEndpoints, DialError, Role};
@@ -44,7 +45,9 @@ impl Client {
     pub(crate) fn start(builder: Builder) -> Result<Self, StartError> {
         let workers = Workers::start(builder.placement)?;
         let env = builder.env.unwrap_or_else(Env::system);
-        let limits = builder.limits;
+        let mut config = builder.session;
+        builder.limits.apply(&mut config);
+        let limits = builder.limits.endpoint();
         let primaries = match builder.local {
             Some(local) => {
                 ClientEndpoints::with_local_address(env.clone(), Role::Primary, limits, local)
@@ -56,7 +59,8 @@ impl Client {
             env,
             workers: workers.clone(),
             secondaries,
-            config: builder.session,
+            config,
+            sessions: AtomicU64::new(0),
             trust: builder.trust.clone(),
             dial_time: limits.handshake,
         });

@@ -23,39 +23,28 @@
 mod builder;
 mod client;
 mod connect;
+mod limits;
 mod metrics;
 mod session;
 mod task;
 
-pub use builder::{Builder, StartError};
+pub mod connection;
+pub mod stream;
+
+pub use builder::{Builder, IntoTrust, StartError};
 pub use client::{Client, ConnectError};
 pub use connect::Connect;
+pub use connection::{Handle, StreamAcceptor};
 pub use kwik_core::conflict::ConflictPolicy;
-pub use kwik_core::path::policy::{PathPolicy, Scope};
+pub use kwik_core::path::policy::Scope;
+pub use kwik_io::endpoint::DialError;
 pub use kwik_io::tls::{Pin, Trust};
+pub use kwik_io::worker::Placement;
+pub use limits::Limits;
 pub use metrics::{PathMetrics, PathRole, SessionMetrics, Stall};
-pub use session::{Handle, Session, StreamAcceptor};
-
-/// Streams of a session.
-pub mod stream {
-    pub use kwik_io::stream::{BidirectionalStream, Error, ReceiveStream, Result, SendStream};
-
-    /// A stream that the primary opened.
-    #[derive(Debug)]
-    pub enum PeerStream {
-        /// Both ends send.
-        Bidirectional(BidirectionalStream),
-        /// Only the primary sends.
-        Receive(ReceiveStream),
-    }
-}
-
-/// Why sessions end.
-pub mod connection {
-    pub use kwik_io::stream::connection::{Error, Location};
-}
+pub use session::Session;
 
 /// The application's error codes.
 pub mod application {
-    pub use kwik_io::stream::application::Error;
+    pub use kwik_io::stream::application::{Error, OutOfRange};
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 pub enum PathRole {
     /// The primary's.
     Primary,
-    /// Another server's.
-    Secondary,
+    /// That of a server which the primary ordered.
+    Other,
 }
 
 /// One path of a session, those that are over included.

@@ -1,104 +1,47 @@
 //! A session, as the application holds it.
 
-use std::net::SocketAddr;
-
-use kwik_io::session::Asker;
-use kwik_io::stream::{BidirectionalStream, ReceiveStream, SendStream, application, connection};
-use kwik_io::table::Incomings;
-use kwik_proto::StreamKind;
+use kwik_io::session::SessionHandle;
+use kwik_io::table::{AcceptQueue, Incomings};
 use tokio::sync::oneshot;
 
+use crate::connection::{Handle, Result, StreamAcceptor};
 use crate::metrics::SessionMetrics;
-use crate::stream::PeerStream;
+use crate::stream::{BidirectionalStream, LocalStream, PeerStream, ReceiveStream, SendStream};
 
 /// What only a client's session is asked.
 #[derive(Debug)]
 pub(crate) enum ClientRequest {
     Metrics(oneshot::Sender<SessionMetrics>),
-    Ping,
 }
 
-/// A session with a primary server.
+/// A session with a primary server: what s2n-quic calls a connection.
 ///
-/// It closes when it, its handles and its streams are dropped, or with [`close`](Self::close).
+/// It closes when it, its handles, acceptors and streams are dropped and what was finished has arrived, or with
+/// [`close`](Self::close).
+///
+/// ```no_run
+/// # async fn example(mut session: kwik_client::Session) -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut handle, mut acceptor) = session.split();
+/// tokio::spawn(async move {
+///     while let Ok(Some(stream)) = acceptor.accept_receive_stream().await {
+///         println!("the primary opened stream {}", stream.id());
+///     }
+/// });
+/// let mut stream = handle.open_bidirectional_stream().await?;
+/// stream.send("hello".into()).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Session {
     handle: Handle,
     acceptor: StreamAcceptor,
 }
 
-/// Opens streams and closes the session. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    asker: Asker<ClientRequest>,
-    local: SocketAddr,
-    remote: SocketAddr,
-    server_name: Option<String>,
-}
-
-/// Accepts the streams that the primary opens, in the order of their ids.
-#[derive(Debug)]
-pub struct StreamAcceptor {
-    incomings: Incomings,
-    asker: Asker<ClientRequest>,
-}
-
 impl Session {
-    pub(crate) fn new(
-        asker: Asker<ClientRequest>,
-        incomings: Incomings,
-        local: SocketAddr,
-        remote: SocketAddr,
-        server_name: Option<String>,
-    ) -> Self {
-        let acceptor = StreamAcceptor { incomings, asker: asker.clone() };
-        Self { handle: Handle { asker, local, remote, server_name }, acceptor }
-    }
-
-    /// Opens a stream that both ends send on; waits while the primary's limit is reached.
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn open_bidirectional_stream(
-        &mut self,
-    ) -> Result<BidirectionalStream, connection::Error> {
-        self.handle.open_bidirectional_stream().await
-    }
-
-    /// Opens a stream that only this end sends on; waits while the primary's limit is reached.
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn open_send_stream(&mut self) -> Result<SendStream, connection::Error> {
-        self.handle.open_send_stream().await
-    }
-
-    /// The next stream of the primary; `None` when the session was closed without an error.
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn accept(&mut self) -> Result<Option<PeerStream>, connection::Error> {
-        self.acceptor.accept().await
-    }
-
-    /// The next stream of the primary that both ends send on.
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn accept_bidirectional_stream(
-        &mut self,
-    ) -> Result<Option<BidirectionalStream>, connection::Error> {
-        self.acceptor.accept_bidirectional_stream().await
-    }
-
-    /// The next stream of the primary that only it sends on.
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn accept_receive_stream(
-        &mut self,
-    ) -> Result<Option<ReceiveStream>, connection::Error> {
-        self.acceptor.accept_receive_stream().await
+    pub(crate) fn new(hold: SessionHandle<ClientRequest>, incomings: Incomings) -> Self {
+        let handle = Handle(hold);
+        Self { acceptor: StreamAcceptor::new(incomings, handle.clone()), handle }
     }
 
     /// A handle that opens streams.
@@ -111,141 +54,34 @@ impl Session {
         (self.handle, self.acceptor)
     }
 
-    /// Closes the session with the application's code. Every stream fails, on both ends.
-    pub fn close(&self, error_code: application::Error) {
-        self.handle.close(error_code);
-    }
-
-    /// The local address of the connection to the primary.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.handle.local
-    }
-
-    /// The primary's address.
-    pub fn remote_addr(&self) -> SocketAddr {
-        self.handle.remote
-    }
-
-    /// The name that the primary was connected to by.
-    pub fn server_name(&self) -> Option<&str> {
-        self.handle.server_name.as_deref()
-    }
-
     /// What the session has done so far.
     ///
     /// # Errors
     /// Why the session is over.
-    pub async fn metrics(&self) -> Result<SessionMetrics, connection::Error> {
+    pub async fn metrics(&self) -> Result<SessionMetrics> {
         self.handle.metrics().await
     }
-}
 
-impl Handle {
-    /// As [`Session::open_bidirectional_stream`].
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn open_bidirectional_stream(
-        &mut self,
-    ) -> Result<BidirectionalStream, connection::Error> {
-        let halves = self.asker.open(StreamKind::Bidirectional).await?;
-        Ok(halves.bidirectional().expect("a bidirectional stream has both halves"))
+    fn hold(&self) -> &SessionHandle<ClientRequest> {
+        &self.handle.0
     }
 
-    /// As [`Session::open_send_stream`].
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn open_send_stream(&mut self) -> Result<SendStream, connection::Error> {
-        let halves = self.asker.open(StreamKind::Unidirectional).await?;
-        Ok(SendStream::new(halves.send.expect("the opener of a stream sends on it")))
+    fn hold_mut(&mut self) -> &mut SessionHandle<ClientRequest> {
+        &mut self.handle.0
     }
 
-    /// As [`Session::close`].
-    pub fn close(&self, error_code: application::Error) {
-        self.asker.close(error_code);
+    fn share(&self) -> Handle {
+        self.handle.clone()
     }
 
-    /// Sends a PING; the answer keeps the session from being idle.
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub fn ping(&self) -> Result<(), connection::Error> {
-        if let Some(error) = self.asker.error() {
-            return Err(error);
-        }
-        self.asker.tell(ClientRequest::Ping);
-        Ok(())
+    fn bidirectional(&mut self) -> (&mut AcceptQueue, &Handle) {
+        self.acceptor.bidirectional()
     }
 
-    /// As [`Session::local_addr`].
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// As [`Session::remote_addr`].
-    pub fn remote_addr(&self) -> SocketAddr {
-        self.remote
-    }
-
-    /// As [`Session::metrics`].
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn metrics(&self) -> Result<SessionMetrics, connection::Error> {
-        self.asker.ask(ClientRequest::Metrics).await
+    fn unidirectional(&mut self) -> (&mut AcceptQueue, &Handle) {
+        self.acceptor.unidirectional()
     }
 }
 
-impl StreamAcceptor {
-    /// As [`Session::accept`].
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn accept(&mut self) -> Result<Option<PeerStream>, connection::Error> {
-        tokio::select! {
-            biased;
-            Some(incoming) = self.incomings.bidirectional.recv() => {
-                Ok(incoming.halves.bidirectional().map(PeerStream::Bidirectional))
-            }
-            Some(incoming) = self.incomings.unidirectional.recv() => {
-                let receive = incoming.halves.receive.map(ReceiveStream::new);
-                Ok(receive.map(PeerStream::Receive))
-            }
-            else => self.end(),
-        }
-    }
-
-    /// As [`Session::accept_bidirectional_stream`].
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn accept_bidirectional_stream(
-        &mut self,
-    ) -> Result<Option<BidirectionalStream>, connection::Error> {
-        match self.incomings.bidirectional.recv().await {
-            Some(incoming) => Ok(incoming.halves.bidirectional()),
-            None => self.end(),
-        }
-    }
-
-    /// As [`Session::accept_receive_stream`].
-    ///
-    /// # Errors
-    /// Why the session is over.
-    pub async fn accept_receive_stream(
-        &mut self,
-    ) -> Result<Option<ReceiveStream>, connection::Error> {
-        match self.incomings.unidirectional.recv().await {
-            Some(incoming) => Ok(incoming.halves.receive.map(ReceiveStream::new)),
-            None => self.end(),
-        }
-    }
-
-    fn end<T>(&self) -> Result<Option<T>, connection::Error> {
-        match self.asker.error() {
-            None | Some(connection::Error::Closed { .. }) => Ok(None),
-            Some(error) => Err(error),
-        }
-    }
-}
+kwik_io::handle_api!(Session);
+kwik_io::accept_api!(Session);

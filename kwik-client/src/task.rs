@@ -7,6 +7,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kwik_core::session::ClientSession;
@@ -17,7 +18,7 @@ use kwik_io::endpoint::{ClientEndpoints, Dialled};
 use kwik_io::env::Env;
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::{CarrierControl, CarrierEvent};
-use kwik_io::session::{Open, Request, Requests, requests};
+use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::sign::ConfirmationKey;
 use kwik_io::stream::{ServiceList, StreamHalf, Watch, application, connection};
 use kwik_io::table::{Left, StreamTable};
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) config: SessionConfig,
     pub(crate) trust: Trust,
     pub(crate) dial_time: Duration,
+    /// Sessions so far.
+    pub(crate) sessions: AtomicU64,
 }
 
 /// A secondary that was dialled, or why not.
@@ -83,6 +86,12 @@ pub(crate) async fn start(
 ) -> Result<Session, ConnectError> {
     let Dialled { mut connection, stats, .. } = dialled;
     let local = connection.local_addr().map_err(connection::Error::from)?;
+    let info = SessionInfo {
+        id: shared.sessions.fetch_add(1, Ordering::Relaxed),
+        local: Some(local),
+        remote: Some(connect.address()),
+        server_name: connect.server_name().map(Into::into),
+    };
     let control = connection.open_bidirectional_stream().await.map_err(connection::Error::from)?;
     let (links, link_events) = mpsc::channel(INBOX);
     let (carriers, carrier_events) = mpsc::channel(INBOX);
@@ -116,8 +125,7 @@ pub(crate) async fn start(
         shared,
     };
     worker.spawn(task.run(link_events, carrier_events, dials));
-    let name = connect.server_name().map(str::to_owned);
-    Ok(Session::new(asker, incomings, local, remote, name))
+    Ok(Session::new(SessionHandle::new(asker, info), incomings))
 }
 
 impl Task {
@@ -146,6 +154,7 @@ impl Task {
                         attended = false;
                         // Closed and dropped at once: the code is still there.
                         self.handle_close();
+                        self.table.abandon();
                     }
                 },
                 Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
@@ -201,11 +210,12 @@ impl Task {
             Request::Other(ClientRequest::Metrics(reply)) => {
                 let _ = reply.send(self.metrics());
             }
-            Request::Other(ClientRequest::Ping) => {
-                if let Some(primary) = &mut self.primary {
-                    // Fails only with the connection, which its acceptor reports.
-                    let _ = primary.connection_mut().ping();
-                }
+            Request::Ping => {
+                let _ = self.primary.as_mut().map(|primary| primary.connection_mut().ping());
+            }
+            Request::KeepAlive(enabled) => {
+                let keep = |link: &mut Link| link.connection_mut().keep_alive(enabled);
+                let _ = self.primary.as_mut().map(keep);
             }
         }
     }

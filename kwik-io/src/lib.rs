@@ -3,6 +3,9 @@
 //! No rule of the protocol is decided here: this crate opens sockets, runs threads, signs and verifies, and moves
 //! bytes between QUIC streams and `kwik-core`.
 
+#[doc(hidden)]
+pub mod api;
+
 pub mod env;
 
 pub mod worker;

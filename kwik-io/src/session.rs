@@ -1,5 +1,7 @@
 //! What an application asks of its session's task, whichever end it is.
 
+mod handle;
+
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
 
@@ -8,6 +10,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::stream::{application, connection};
 use crate::table::Halves;
+
+pub use handle::{SessionHandle, SessionInfo};
 
 /// Requests of one application that wait for its session's task, at most. The application waits beyond it.
 const MAX_REQUESTS: usize = 256;
@@ -19,6 +23,10 @@ const MAX_WAITING_OPENS: usize = 4096;
 pub enum Request<X> {
     /// Open a stream.
     Open(Open),
+    /// Have QUIC send a PING.
+    Ping,
+    /// Have QUIC keep the connection alive, or no more.
+    KeepAlive(bool),
     /// Something else.
     Other(X),
 }
@@ -28,8 +36,19 @@ pub enum Request<X> {
 pub struct Open {
     /// Which kind.
     pub kind: StreamKind,
-    /// Where it goes.
-    pub reply: oneshot::Sender<Result<Halves, connection::Error>>,
+    reply: oneshot::Sender<Result<Opened, connection::Error>>,
+}
+
+/// A stream on its way to the application. Lost on the way, it is as if it was opened and dropped.
+#[derive(Debug)]
+struct Opened(Option<Halves>);
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some(halves) = self.0.take() {
+            halves.abandon();
+        }
+    }
 }
 
 /// Why and how a session ended, or that it did not.
@@ -45,6 +64,16 @@ impl Ending {
     /// The error that every later call returns.
     pub fn error(&self) -> Option<connection::Error> {
         self.0.get().copied()
+    }
+
+    /// What an acceptor returns when no stream comes any more. As in s2n-quic a session that was closed without an error,
+    /// or not heard of any more, is the end and no error.
+    pub(crate) fn accepted<T>(&self) -> connection::Result<Option<T>> {
+        use connection::Error::{Closed, IdleTimerExpired};
+        match self.error() {
+            None | Some(Closed { .. } | IdleTimerExpired) => Ok(None),
+            Some(error) => Err(error),
+        }
     }
 
     fn or_closed(&self) -> connection::Error {
@@ -95,7 +124,7 @@ pub struct Requests<X> {
 /// let open = tokio::spawn(async move { asker.open(StreamKind::Bidirectional).await });
 /// let Some(Request::Open(open_request)) = task.requests.recv().await else { panic!() };
 /// let error = connection::Error::IdleTimerExpired;
-/// open_request.reply.send(Err(error)).unwrap();
+/// open_request.refuse(error);
 /// assert_eq!(open.await.unwrap().unwrap_err(), error);
 /// # });
 /// ```
@@ -116,7 +145,8 @@ impl<X> Asker<X> {
     pub async fn open(&self, kind: StreamKind) -> Result<Halves, connection::Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Open(Open { kind, reply })).await?;
-        answer.await.map_err(|_| self.ending.or_closed())?
+        let opened = answer.await.map_err(|_| self.ending.or_closed())??.0.take();
+        opened.ok_or_else(|| self.ending.or_closed())
     }
 
     /// Asks for something else, answered through a channel in `request`.
@@ -141,7 +171,11 @@ impl<X> Asker<X> {
 
     /// Leaves a request without an answer; lost if the session is over, or 256 wait.
     pub fn tell(&self, request: X) {
-        let _ = self.requests.try_send(Request::Other(request));
+        self.leave(Request::Other(request));
+    }
+
+    fn leave(&self, request: Request<X>) {
+        let _ = self.requests.try_send(request);
     }
 
     /// Closes the session with the application's code. Every stream fails.
@@ -176,7 +210,7 @@ impl<X> Requests<X> {
         if self.waiting.len() < MAX_WAITING_OPENS {
             self.waiting.push_back(open);
         } else {
-            let _ = open.reply.send(Err(connection::Error::StreamIdExhausted));
+            open.refuse(connection::Error::StreamIdExhausted);
         }
     }
 
@@ -196,9 +230,13 @@ impl<X> Requests<X> {
 impl Open {
     /// Hands a stream to the application; if it is gone, as if it was opened and dropped.
     pub fn answer(self, halves: Halves) {
-        if let Err(Ok(halves)) = self.reply.send(Ok(halves)) {
-            drop(halves.receive.map(crate::stream::ReceiveStream::new));
-            drop(halves.send.map(crate::stream::SendStream::new));
-        }
+        // What cannot be sent is dropped, and so abandoned.
+        let _ = self.reply.send(Ok(Opened(Some(halves))));
+    }
+
+    /// Tells the application why there is no stream.
+    pub fn refuse(self, error: connection::Error) {
+        // An application that went away needs no answer.
+        let _ = self.reply.send(Err(error));
     }
 }

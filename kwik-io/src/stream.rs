@@ -19,6 +19,7 @@ pub mod connection;
 
 pub use bidirectional::BidirectionalStream;
 pub use error::Error;
+pub use kwik_proto::StreamKind as Type;
 pub use receive::ReceiveStream;
 pub use send::SendStream;
 pub use service::{ServiceBell, ServiceList, StreamHalf};

@@ -1,6 +1,7 @@
 //! The public streams of a session, as its task keeps them.
 
 use std::collections::BTreeMap;
+use std::task::{Context, Poll, ready};
 
 use kwik_core::session::StreamAction;
 use kwik_core::stream::ReceiveHalf;
@@ -9,9 +10,9 @@ use tokio::sync::mpsc;
 
 use crate::env::Env;
 use crate::pump::Carrier;
+use crate::session::SessionHandle;
 use crate::stream::{
-    BidirectionalStream, ReceiveStream, SendStream, ServiceList, SharedReceive, SharedSend,
-    connection,
+    ReceiveStream, SendStream, ServiceList, SharedReceive, SharedSend, connection,
 };
 
 /// The halves of one public stream.
@@ -24,29 +25,54 @@ pub struct Halves {
 }
 
 impl Halves {
-    /// The application's handle, where there are both halves.
-    pub fn bidirectional(&self) -> Option<BidirectionalStream> {
-        let (receive, send) = (self.receive.clone()?, self.send.clone()?);
-        Some(BidirectionalStream::new(receive, send))
+    /// The application's end of the half that is read.
+    ///
+    /// # Panics
+    /// If there is none: what opens and accepts streams knows their kind.
+    pub fn receive_stream(&self) -> ReceiveStream {
+        ReceiveStream::new(self.receive.clone().expect("a stream of this kind is read here"))
+    }
+
+    /// The application's end of the half that is written.
+    ///
+    /// # Panics
+    /// If there is none: what opens and accepts streams knows their kind.
+    pub fn send_stream(&self) -> SendStream {
+        SendStream::new(self.send.clone().expect("a stream of this kind is written here"))
+    }
+
+    /// As if the application had held the stream and dropped it.
+    pub fn abandon(&self) {
+        drop(self.receive.clone().map(ReceiveStream::new));
+        drop(self.send.clone().map(SendStream::new));
     }
 }
 
-/// A stream that the peer opened, for whoever accepts.
-#[derive(Debug)]
-pub struct Incoming {
-    /// The stream.
-    pub id: StreamId,
-    /// Its halves.
-    pub halves: Halves,
-}
-
-/// Where accepted streams come out, in the order of their ids. Never more than the limits allow the peer.
+/// Where accepted streams come out, in the order of their ids.
 #[derive(Debug)]
 pub struct Incomings {
     /// Bidirectional ones.
-    pub bidirectional: mpsc::UnboundedReceiver<Incoming>,
+    pub bidirectional: AcceptQueue,
     /// Unidirectional ones.
-    pub unidirectional: mpsc::UnboundedReceiver<Incoming>,
+    pub unidirectional: AcceptQueue,
+}
+
+/// Streams of one kind that the peer opened, for whoever accepts. Never more than the limits allow the peer.
+#[derive(Debug)]
+pub struct AcceptQueue(mpsc::UnboundedReceiver<Halves>);
+
+impl AcceptQueue {
+    /// The next stream; `None` when the session was closed without an error.
+    pub fn poll_accept<X>(
+        &mut self,
+        session: &SessionHandle<X>,
+        cx: &mut Context<'_>,
+    ) -> Poll<connection::Result<Option<Halves>>> {
+        Poll::Ready(match ready!(self.0.poll_recv(cx)) {
+            Some(halves) => Ok(Some(halves)),
+            None => session.ending().accepted(),
+        })
+    }
 }
 
 /// The public streams of one session. Carries out what the core says about them.
@@ -55,8 +81,10 @@ pub struct StreamTable {
     env: Env,
     services: ServiceList,
     halves: BTreeMap<StreamId, Halves>,
-    bidirectional: mpsc::UnboundedSender<Incoming>,
-    unidirectional: mpsc::UnboundedSender<Incoming>,
+    bidirectional: mpsc::UnboundedSender<Halves>,
+    unidirectional: mpsc::UnboundedSender<Halves>,
+    /// The application is gone: whatever the peer opens is dropped.
+    abandoned: bool,
 }
 
 /// What is left to the session's task after an action.
@@ -77,9 +105,13 @@ impl StreamTable {
     pub fn new(env: Env, services: ServiceList) -> (Self, Incomings) {
         let (bidirectional, bidirectional_out) = mpsc::unbounded_channel();
         let (unidirectional, unidirectional_out) = mpsc::unbounded_channel();
-        let table = Self { env, services, halves: BTreeMap::new(), bidirectional, unidirectional };
-        let incomings =
-            Incomings { bidirectional: bidirectional_out, unidirectional: unidirectional_out };
+        let halves = BTreeMap::new();
+        let abandoned = false;
+        let table = Self { env, services, halves, bidirectional, unidirectional, abandoned };
+        let incomings = Incomings {
+            bidirectional: AcceptQueue(bidirectional_out),
+            unidirectional: AcceptQueue(unidirectional_out),
+        };
         (table, incomings)
     }
 
@@ -173,17 +205,24 @@ impl StreamTable {
 
     fn accept(&self, id: StreamId) -> Left {
         if let Some(halves) = self.halves.get(&id) {
-            let incoming = Incoming { id, halves: halves.clone() };
+            if self.abandoned {
+                halves.abandon();
+            }
             let queue = match id.kind() {
                 StreamKind::Bidirectional => &self.bidirectional,
                 StreamKind::Unidirectional => &self.unidirectional,
             };
-            if let Err(refused) = queue.send(incoming) {
-                // Nobody accepts any more: as if it was accepted and dropped.
-                drop_halves(&refused.0.halves);
-            }
+            // Where nobody accepts any more, the stream waits unseen for the end of the session, as in s2n-quic.
+            let _ = queue.send(halves.clone());
         }
         Left::Nothing
+    }
+
+    /// The application dropped all that it held: its streams, those that it never accepted too, are as good as
+    /// dropped.
+    pub fn abandon(&mut self) {
+        self.abandoned = true;
+        self.halves.values().for_each(Halves::abandon);
     }
 
     /// The session is over: every call on its streams fails with `error` once what arrived was read.
@@ -197,9 +236,4 @@ impl StreamTable {
             }
         }
     }
-}
-
-fn drop_halves(halves: &Halves) {
-    drop(halves.receive.clone().map(ReceiveStream::new));
-    drop(halves.send.clone().map(SendStream::new));
 }

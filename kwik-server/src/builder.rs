@@ -5,14 +5,13 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use kwik_core::admission::Expectation;
-use kwik_core::session::SessionConfig;
-use kwik_io::endpoint::{BindError, EndpointLimits};
+use kwik_io::endpoint::BindError;
 use kwik_io::env::Env;
 use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
 use kwik_io::tls::{CertificateError, ServerCertificate};
 use kwik_io::worker::Placement;
 
-use crate::Server;
+use crate::{Limits, Server};
 
 /// Why a server could not be started. The caller's fault, or the machine's.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +48,7 @@ pub struct Builder {
     pub(crate) trusted: TrustedKeys,
     pub(crate) names: Vec<String>,
     pub(crate) placement: Placement,
-    pub(crate) limits: EndpointLimits,
-    pub(crate) session: SessionConfig,
+    pub(crate) limits: Limits,
     pub(crate) env: Option<Env>,
 }
 
@@ -112,13 +110,10 @@ impl Builder {
         self
     }
 
-    /// Public streams of each kind that a client may have open at a time. Default 100.
+    /// How much a session may take. Default: see [`Limits`].
     #[must_use]
-    pub fn with_max_streams(mut self, bidirectional: u32, unidirectional: u32) -> Self {
-        self.session.max_bidirectional_streams = bidirectional;
-        self.session.max_unidirectional_streams = unidirectional;
-        self.limits.bidirectional_streams = bidirectional;
-        self.limits.unidirectional_streams = unidirectional;
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 

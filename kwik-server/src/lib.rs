@@ -22,33 +22,34 @@
 mod admission;
 mod builder;
 mod delegate;
+mod limits;
 mod primary;
 mod secondary;
 mod server;
 
+pub mod connection;
 pub mod stream;
 
-pub use builder::{Builder, StartError};
+pub use builder::{Builder, IntoCertificate, StartError};
+pub use connection::{Handle, StreamAcceptor};
 pub use delegate::{Delegate, DelegateError, LocalSupply, Paths, RangeSource};
 pub use kwik_core::path::lifecycle::PathState;
 pub use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
+pub use kwik_core::stream::WriteError;
 pub use kwik_io::env::Env;
 pub use kwik_io::key::{IdentityKey, KeyFileError, PublicKey};
 pub use kwik_io::tls::{CertificateError, Pin, ServerCertificate};
+pub use kwik_io::worker::Placement;
 pub use kwik_proto::PathId;
 pub use kwik_proto::frame::ServerIdentity;
-pub use primary::{Handle, PrimaryMetrics, PrimarySession};
+pub use limits::Limits;
+pub use primary::{PrimaryMetrics, PrimarySession};
 pub use secondary::{
     Contribution, ContributionError, ContributionOpenError, Delegation, Refusal, SecondarySession,
 };
 pub use server::{PrimaryAcceptor, SecondaryAcceptor, Server};
 
-/// Why sessions end.
-pub mod connection {
-    pub use kwik_io::stream::connection::{Error, Location};
-}
-
 /// The application's error codes.
 pub mod application {
-    pub use kwik_io::stream::application::Error;
+    pub use kwik_io::stream::application::{Error, OutOfRange};
 }

@@ -5,7 +5,7 @@ mod task;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use kwik_io::session::Asker;
+use kwik_io::session::{Asker, SessionInfo};
 use kwik_io::stream::connection;
 use kwik_proto::frame::{self, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
@@ -51,7 +51,7 @@ pub struct SecondarySession {
     asker: Asker<SecondaryRequest>,
     offers: mpsc::Receiver<frame::Delegation>,
     messages: mpsc::Receiver<Bytes>,
-    remote: Option<SocketAddr>,
+    info: SessionInfo,
 }
 
 impl SecondarySession {
@@ -94,9 +94,12 @@ impl SecondarySession {
         Some(message)
     }
 
-    /// The client's address.
-    pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.remote
+    /// The client's address, when the session began.
+    ///
+    /// # Errors
+    /// If it is not known.
+    pub fn remote_addr(&self) -> connection::Result<SocketAddr> {
+        self.info.remote.ok_or(connection::Error::Unspecified)
     }
 }
 

@@ -1,13 +1,16 @@
 //! The server: an endpoint, and the sessions that clients open on it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use kwik_core::admission::ReplayCache;
 use kwik_io::endpoint::{Accepted, ServerEndpoint};
 use kwik_io::env::Env;
+use kwik_io::session::SessionInfo;
 use kwik_io::tls::Pin;
 use kwik_io::worker::{Worker, Workers};
+use s2n_quic::Connection;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -67,19 +70,23 @@ impl Server {
         let env = builder.env.clone().unwrap_or_else(Env::system);
         let worker = workers.next();
         let address = builder.address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        let endpoint = ServerEndpoint::bind(&env, &worker, address, &certificate, builder.limits)?;
+        let endpoint = {
+            let limits = builder.limits.endpoint();
+            ServerEndpoint::bind(&env, &worker, address, &certificate, limits)?
+        };
         let local = endpoint.local_addr();
         let shared = Arc::new(Shared {
             env,
             expectation: builder.expectation(&certificate),
-            config: builder.session,
+            config: builder.limits.session(),
             identity: builder.identity,
             trusted: builder.trusted,
             replays: Mutex::new(ReplayCache::default()),
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);
         let (secondaries, secondary_sessions) = mpsc::channel(BACKLOG);
-        let front = Front { shared, worker: worker.clone(), primaries, secondaries };
+        let sessions = AtomicU64::new(0);
+        let front = Front { shared, worker: worker.clone(), primaries, secondaries, sessions };
         let task = worker.spawn(front.run(endpoint)).abort_handle();
         let running = Arc::new(Running { local, task, _workers: workers });
         Ok(Self {
@@ -140,6 +147,8 @@ struct Front {
     worker: Worker,
     primaries: mpsc::Sender<PrimarySession>,
     secondaries: mpsc::Sender<SecondarySession>,
+    /// Connections so far.
+    sessions: AtomicU64,
 }
 
 impl Front {
@@ -153,20 +162,29 @@ impl Front {
         }
     }
 
+    fn info(&self, connection: &Connection) -> SessionInfo {
+        SessionInfo {
+            id: self.sessions.fetch_add(1, Ordering::Relaxed),
+            local: connection.local_addr().ok(),
+            remote: connection.remote_addr().ok(),
+            server_name: connection.server_name().ok().flatten().map(|name| (&*name).into()),
+        }
+    }
+
     async fn handle(&self, accepted: Accepted) {
-        let remote = accepted.connection.remote_addr().ok();
+        let info = self.info(&accepted.connection);
         let Some(admitted) = admit(&self.shared, accepted).await else { return };
         let shared = self.shared.clone();
         let (connection, control, stats) = (admitted.connection, admitted.control, admitted.stats);
         // Fails only if the application stopped accepting: the session is dropped, and so closed.
         match admitted.session {
             Role::Primary(core) => {
-                let parts = primary::Parts { connection, control, stats, remote };
+                let parts = primary::Parts { connection, control, stats, info };
                 let session = primary::start(shared, *core, parts);
                 let _ = self.primaries.send(session).await;
             }
             Role::Secondary(core, signer) => {
-                let parts = secondary::Parts { connection, control, stats, remote, signer };
+                let parts = secondary::Parts { connection, control, stats, info, signer };
                 let session = secondary::start(shared, *core, parts);
                 let _ = self.secondaries.send(session).await;
             }

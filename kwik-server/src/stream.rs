@@ -1,33 +1,116 @@
 //! Streams of a session in which this server is primary.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
 use bytes::Bytes;
 use kwik_core::stream::WriteError;
-use kwik_io::session::Asker;
-use kwik_io::stream::{self, application};
+use kwik_io::stream as io;
 use kwik_io::table::Halves;
-use kwik_proto::Offset;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use kwik_proto::{Offset, PathId};
 
-pub use kwik_io::stream::{Error, ReceiveStream, Result};
-
+use crate::connection::Handle;
 use crate::delegate::{Delegate, DelegateError};
 use crate::primary::PrimaryRequest;
 
-/// A stream that this server sends on.
+pub use kwik_io::stream::{Error, Result, Type};
+
+/// A stream that can be read and written.
 ///
-/// As s2n-quic's, with positioned writes and delegation besides.
+/// You meet one where either end opened a bidirectional stream. Its calls are those of [`ReceiveStream`] and
+/// [`SendStream`]. Dropping it drops both halves.
+///
+/// ```no_run
+/// # async fn example(stream: kwik_server::stream::BidirectionalStream) -> kwik_server::stream::Result<()> {
+/// let (mut receive, mut send) = stream.split();
+/// while let Some(chunk) = receive.receive().await? {
+///     send.send(chunk).await?;
+/// }
+/// send.close().await
+/// # }
+/// ```
 #[derive(Debug)]
-pub struct SendStream {
-    inner: stream::SendStream,
-    asker: Asker<PrimaryRequest>,
+pub struct BidirectionalStream {
+    receive: ReceiveStream,
+    send: SendStream,
 }
 
-impl SendStream {
-    pub(crate) fn new(inner: stream::SendStream, asker: Asker<PrimaryRequest>) -> Self {
-        Self { inner, asker }
+/// A stream that can be read.
+///
+/// You meet one where the client opened a stream on which only it sends, and as half of a [`BidirectionalStream`].
+/// Calls may be made from any runtime or none. Dropping it before the end stops the stream with code 0; bytes that have
+/// arrived are thrown away.
+///
+/// ```no_run
+/// # async fn example(mut stream: kwik_server::stream::ReceiveStream) -> kwik_server::stream::Result<()> {
+/// while let Some(chunk) = stream.receive().await? {
+///     println!("{} bytes", chunk.len());
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct ReceiveStream {
+    inner: io::ReceiveStream,
+    connection: Handle,
+}
+
+/// A stream that can be written.
+///
+/// You meet one where this end opened a stream on which only it sends, and as half of a [`BidirectionalStream`]. Calls
+/// may be made from any runtime or none. Dropping it finishes the stream: what was taken is still sent, and what was
+/// delegated still arrives.
+///
+/// Beside s2n-quic's calls it has those of a primary: [`write_at`](Self::write_at), [`delegate`](Self::delegate) and
+/// [`grant`](Self::grant) say who sends which bytes.
+///
+/// ```no_run
+/// # async fn example(mut stream: kwik_server::stream::SendStream) -> Result<(), Box<dyn std::error::Error>> {
+/// use kwik_server::Delegate;
+///
+/// stream.send("hello".into()).await?;
+/// let rest = stream.position()..1 << 30;
+/// stream.delegate(Delegate::new(rest, "dataset-7".into())).await?;
+/// stream.close().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SendStream {
+    inner: io::SendStream,
+    connection: Handle,
+}
+
+impl BidirectionalStream {
+    pub(crate) fn new(halves: Halves, connection: Handle) -> Self {
+        let receive = ReceiveStream::new(halves.clone(), connection.clone());
+        Self { receive, send: SendStream::new(halves, connection) }
+    }
+
+    /// Id of the stream (RFC 9000, 2.1).
+    pub fn id(&self) -> u64 {
+        self.send.id()
+    }
+
+    /// A handle of the stream's session.
+    pub fn connection(&self) -> Handle {
+        self.send.connection()
+    }
+
+    /// Both halves, each with a life of its own.
+    pub fn split(self) -> (ReceiveStream, SendStream) {
+        (self.receive, self.send)
+    }
+
+    fn readable(&mut self) -> Result<&mut io::ReceiveStream> {
+        self.receive.readable()
+    }
+
+    fn writable(&mut self) -> Result<&mut io::SendStream> {
+        self.send.writable()
+    }
+}
+
+impl ReceiveStream {
+    pub(crate) fn new(halves: Halves, connection: Handle) -> Self {
+        Self { inner: halves.receive_stream(), connection }
     }
 
     /// Id of the stream (RFC 9000, 2.1).
@@ -35,53 +118,33 @@ impl SendStream {
         self.inner.id()
     }
 
-    /// Queues a chunk, without a copy; waits while the queue is full.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn send(&mut self, data: Bytes) -> Result<()> {
-        self.inner.send(data).await
+    /// A handle of the stream's session.
+    pub fn connection(&self) -> Handle {
+        self.connection.clone()
     }
 
-    /// Queues chunks; each is left empty once it was taken. Cancel safe.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn send_vectored(&mut self, chunks: &mut [Bytes]) -> Result<()> {
-        self.inner.send_vectored(chunks).await
+    fn readable(&mut self) -> Result<&mut io::ReceiveStream> {
+        Ok(&mut self.inner)
     }
 
-    /// Waits until the client has received what was written here.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn flush(&mut self) -> Result<()> {
-        self.inner.flush().await
+    fn writable(&mut self) -> Result<&mut io::SendStream> {
+        Err(Error::NonWritable)
+    }
+}
+
+impl SendStream {
+    pub(crate) fn new(halves: Halves, connection: Handle) -> Self {
+        Self { inner: halves.send_stream(), connection }
     }
 
-    /// Marks the end of the stream: after what was written and delegated. Does not wait; KWIK sees to the rest, also
-    /// when this handle is dropped.
-    ///
-    /// # Errors
-    /// See [`Error`]; `Missing` names the first range that was neither written nor delegated.
-    pub fn finish(&mut self) -> Result<()> {
-        self.inner.finish()
+    /// Id of the stream (RFC 9000, 2.1).
+    pub fn id(&self) -> u64 {
+        self.inner.id()
     }
 
-    /// Marks the end, and waits until the client has every byte.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn close(&mut self) -> Result<()> {
-        self.inner.close().await
-    }
-
-    /// Ends the stream abruptly, delegated ranges included.
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn reset(&mut self, error_code: application::Error) -> Result<()> {
-        self.inner.reset(error_code)
+    /// A handle of the stream's session.
+    pub fn connection(&self) -> Handle {
+        self.connection.clone()
     }
 
     /// Where the next sequential write goes: after everything written or delegated, in bytes from the start.
@@ -104,6 +167,11 @@ impl SendStream {
         std::future::poll_fn(|cx| shared.poll_write_at(offset, &data, cx)).await
     }
 
+    /// Permits a path to contribute to this stream within `range`, without an order to do so.
+    pub fn grant(&self, path: PathId, range: impl std::ops::RangeBounds<u64>) {
+        self.connection.grant(path, self.id(), range);
+    }
+
     /// Has a range sent by secondaries: it starts at or after [`position`](Self::position), and the position moves to
     /// its end. Returns when the range is taken; the bytes arrive at the client without further ado.
     ///
@@ -111,152 +179,69 @@ impl SendStream {
     /// See [`DelegateError`]; then nothing was taken.
     pub async fn delegate(&mut self, order: Delegate) -> Result<(), DelegateError> {
         let stream = self.inner.shared().id();
-        self.asker.ask(|reply| PrimaryRequest::Delegate { stream, order, reply }).await?
+        let asker = self.connection.hold().asker();
+        asker.ask(|reply| PrimaryRequest::Delegate { stream, order, reply }).await?
+    }
+
+    fn readable(&mut self) -> Result<&mut io::ReceiveStream> {
+        Err(Error::NonReadable)
+    }
+
+    fn writable(&mut self) -> Result<&mut io::SendStream> {
+        Ok(&mut self.inner)
     }
 }
 
-impl AsyncWrite for SendStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        AsyncWrite::poll_flush(Pin::new(&mut self.inner), cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
+/// A stream that has halves to part with.
+pub trait SplittableStream {
+    /// The halves that there are.
+    fn split(self) -> (Option<ReceiveStream>, Option<SendStream>);
 }
 
-/// A stream that both ends send on.
-#[derive(Debug)]
-pub struct BidirectionalStream {
-    receive: ReceiveStream,
-    send: SendStream,
-}
-
-impl BidirectionalStream {
-    pub(crate) fn new(halves: Halves, asker: Asker<PrimaryRequest>) -> Option<Self> {
-        let receive = ReceiveStream::new(halves.receive?);
-        let send = SendStream::new(stream::SendStream::new(halves.send?), asker);
-        Some(Self { receive, send })
+kwik_io::receive_api!(BidirectionalStream);
+kwik_io::receive_api!(ReceiveStream);
+kwik_io::send_api!(BidirectionalStream);
+kwik_io::send_api!(SendStream);
+kwik_io::split_api!(
+    BidirectionalStream => |stream| (Some(stream.receive), Some(stream.send));
+    ReceiveStream => |stream| (Some(stream), None);
+    SendStream => |stream| (None, Some(stream));
+);
+kwik_io::stream_enum!(
+    /// A stream that the peer opened. Calls that its kind does not have return `NonWritable`.
+    PeerStream {
+        /// Both ends send.
+        Bidirectional(BidirectionalStream),
+        /// Only the peer sends.
+        Receive(ReceiveStream),
     }
-
-    /// Id of the stream.
-    pub fn id(&self) -> u64 {
-        self.send.id()
+);
+kwik_io::stream_enum!(
+    /// A stream that this end opened. Calls that its kind does not have return `NonReadable`.
+    LocalStream {
+        /// Both ends send.
+        Bidirectional(BidirectionalStream),
+        /// Only this end sends.
+        Send(SendStream),
     }
-
-    /// Both halves, apart.
-    pub fn split(self) -> (ReceiveStream, SendStream) {
-        (self.receive, self.send)
+);
+kwik_io::stream_enum!(
+    /// A stream of any kind. Calls that its kind does not have return `NonReadable` or `NonWritable`.
+    Stream {
+        /// Both ends send.
+        Bidirectional(BidirectionalStream),
+        /// Only the peer sends.
+        Receive(ReceiveStream),
+        /// Only this end sends.
+        Send(SendStream),
     }
+);
 
-    /// The half that sends.
-    pub fn send_half(&mut self) -> &mut SendStream {
-        &mut self.send
+impl LocalStream {
+    pub(crate) fn new(halves: Halves, connection: Handle) -> Self {
+        match halves.receive {
+            Some(_) => Self::Bidirectional(BidirectionalStream::new(halves, connection)),
+            None => Self::Send(SendStream::new(halves, connection)),
+        }
     }
-
-    /// The half that receives.
-    pub fn receive_half(&mut self) -> &mut ReceiveStream {
-        &mut self.receive
-    }
-
-    /// The next chunk; `None` at the end.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn receive(&mut self) -> Result<Option<Bytes>> {
-        self.receive.receive().await
-    }
-
-    /// As [`ReceiveStream::receive_vectored`].
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn receive_vectored(&mut self, chunks: &mut [Bytes]) -> Result<(usize, bool)> {
-        self.receive.receive_vectored(chunks).await
-    }
-
-    /// As [`ReceiveStream::stop_sending`].
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn stop_sending(&mut self, error_code: application::Error) -> Result<()> {
-        self.receive.stop_sending(error_code)
-    }
-
-    /// As [`SendStream::send`].
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn send(&mut self, data: Bytes) -> Result<()> {
-        self.send.send(data).await
-    }
-
-    /// As [`SendStream::finish`].
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub fn finish(&mut self) -> Result<()> {
-        self.send.finish()
-    }
-
-    /// As [`SendStream::close`].
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn close(&mut self) -> Result<()> {
-        self.send.close().await
-    }
-
-    /// As [`SendStream::reset`].
-    ///
-    /// # Errors
-    /// None at present.
-    pub fn reset(&mut self, error_code: application::Error) -> Result<()> {
-        self.send.reset(error_code)
-    }
-}
-
-impl AsyncRead for BidirectionalStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.receive).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for BidirectionalStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.send).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.send).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.send).poll_shutdown(cx)
-    }
-}
-
-/// A stream that the client opened.
-#[derive(Debug)]
-pub enum PeerStream {
-    /// Both ends send.
-    Bidirectional(BidirectionalStream),
-    /// Only the client sends.
-    Receive(ReceiveStream),
 }

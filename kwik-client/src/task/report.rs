@@ -29,7 +29,7 @@ impl Task {
         paths.extend(self.core.paths().filter_map(|path| {
             Some(PathMetrics {
                 address: path.address?,
-                role: PathRole::Secondary,
+                role: PathRole::Other,
                 bytes: of(path.path),
                 state: state_name(path.state),
                 rtt: path.smoothed_rtt,

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::application;
 
+/// What calls on sessions return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// QUIC's transport code CONNECTION_REFUSED (RFC 9000, 20.1).
 const CONNECTION_REFUSED: u64 = 0x2;
 

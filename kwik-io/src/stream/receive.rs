@@ -98,11 +98,6 @@ impl ReceiveStream {
         Ok(())
     }
 
-    /// As s2n-quic's: a read half, and no send half.
-    pub fn split(self) -> (Option<Self>, Option<super::SendStream>) {
-        (Some(self), None)
-    }
-
     fn poll_copy(
         &mut self,
         max: usize,

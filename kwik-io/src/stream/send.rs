@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -159,12 +158,16 @@ impl SendStream {
         Ok(())
     }
 
-    /// As s2n-quic's: no read half, and a send half.
-    pub fn split(self) -> (Option<super::ReceiveStream>, Option<Self>) {
-        (None, Some(self))
+    fn writable(&mut self) -> Result<&mut Self> {
+        Ok(self)
     }
 
-    fn poll_write_bytes(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    /// Copies bytes into the queue, as writers do: how many it took.
+    pub fn poll_write_bytes(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
         }
@@ -173,7 +176,8 @@ impl SendStream {
         Poll::Ready(Ok(length))
     }
 
-    fn poll_write_slices(
+    /// As [`poll_write_bytes`](Self::poll_write_bytes), from several places.
+    pub fn poll_write_slices(
         &mut self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
@@ -193,88 +197,13 @@ impl SendStream {
     }
 }
 
+crate::send_traits!(SendStream);
+
 impl Drop for SendStream {
     fn drop(&mut self) {
         if matches!(self.finish(), Err(super::Error::Missing { .. })) {
             // Nobody is left who could fill the hole.
             self.shared.reset(application::Error::UNKNOWN);
         }
-    }
-}
-
-impl futures_sink::Sink<Bytes> for SendStream {
-    type Error = super::Error;
-
-    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        self.poll_send_ready(cx).map_ok(|_| ())
-    }
-
-    fn start_send(mut self: Pin<&mut Self>, data: Bytes) -> Result<()> {
-        self.send_data(data)
-    }
-
-    /// Nothing is buffered before the queue, so there is nothing to do: as in s2n-quic it does not wait for the peer.
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<()>> {
-        Self::poll_close(&mut self, cx)
-    }
-}
-
-impl tokio::io::AsyncWrite for SendStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_bytes(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_slices(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_close(cx).map_err(io::Error::from)
-    }
-}
-
-impl futures_io::AsyncWrite for SendStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_bytes(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_slices(cx, bufs)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Self::poll_close(&mut self, cx).map_err(io::Error::from)
     }
 }

@@ -13,7 +13,7 @@ use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlReader, ControlSender, PushError};
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::CarrierEvent;
-use kwik_io::session::{Open, Request, Requests, requests};
+use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::stream::{ServiceList, StreamHalf, application, connection};
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::{sign, token};
@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use super::supply::{Providers, Supplied};
 use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
+use crate::connection::Inboxes;
 use crate::delegate::{Delegate, DelegateError};
 
 /// Control frames, and carriers' events, that wait for the task. The client waits while they do.
@@ -40,7 +41,7 @@ pub(crate) struct Parts {
     pub(crate) connection: (Handle, StreamAcceptor),
     pub(crate) control: (ControlReader, ControlSender),
     pub(crate) stats: Arc<ConnectionStats>,
-    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) info: SessionInfo,
 }
 
 pub(super) struct Task {
@@ -58,7 +59,7 @@ pub(super) struct Task {
 }
 
 pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySession {
-    let Parts { connection, control, stats, remote } = parts;
+    let Parts { connection, control, stats, info } = parts;
     let (links, link_events) = mpsc::channel(INBOX);
     let (carriers, carrier_events) = mpsc::channel(INBOX);
     let inbox = Inbox { links, carriers };
@@ -84,8 +85,8 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         shared,
     };
     tokio::spawn(task.run(link_events, carrier_events, supplied));
-    let handle = super::Handle { asker, remote };
-    PrimarySession { handle, incomings, events: events_out, messages: messages_out }
+    let inboxes = Inboxes { events: events_out.into(), messages: messages_out.into() };
+    PrimarySession::new(crate::Handle::new(SessionHandle::new(asker, info), inboxes), incomings)
 }
 
 impl Task {
@@ -114,6 +115,7 @@ impl Task {
                         attended = false;
                         // Closed and dropped at once: the code is still there.
                         self.handle_close();
+                        self.table.abandon();
                     }
                 },
                 Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
@@ -156,6 +158,12 @@ impl Task {
                 if let Err(open) = served {
                     self.requests.wait(open);
                 }
+            }
+            Request::Ping => {
+                let _ = self.link.as_mut().map(|link| link.connection_mut().ping());
+            }
+            Request::KeepAlive(enabled) => {
+                let _ = self.link.as_mut().map(|link| link.connection_mut().keep_alive(enabled));
             }
             Request::Other(request) => self.handle_command(request),
         }

@@ -1,7 +1,6 @@
 //! The task of a session in which this server is secondary.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::{
     ContributionControl, ContributionError, ContributionTarget, ContributionWriter, contribution,
 };
-use kwik_io::session::{Request, Requests, requests};
+use kwik_io::session::{Request, Requests, SessionInfo, requests};
 use kwik_io::stream::{application, connection};
 use kwik_io::{key::PublicKey, sign};
 use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
@@ -35,7 +34,7 @@ pub(crate) struct Parts {
     pub(crate) connection: (Handle, StreamAcceptor),
     pub(crate) control: (ControlReader, ControlSender),
     pub(crate) stats: Arc<ConnectionStats>,
-    pub(crate) remote: Option<SocketAddr>,
+    pub(crate) info: SessionInfo,
     pub(crate) signer: PublicKey,
 }
 
@@ -58,7 +57,7 @@ struct Task {
 }
 
 pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> SecondarySession {
-    let Parts { connection, control, stats, remote, signer } = parts;
+    let Parts { connection, control, stats, info, signer } = parts;
     let (path, epoch) = (core.path(), Epoch::FIRST);
     let (links, link_events) = mpsc::channel(INBOX);
     // A client opens no carrier towards a secondary: QUIC's limits allow none that would be pumped.
@@ -79,7 +78,7 @@ pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> Secondary
         pumps: JoinSet::new(),
     };
     tokio::spawn(task.run(link_events));
-    SecondarySession { asker, offers: offered, messages: messages_out, remote }
+    SecondarySession { asker, offers: offered, messages: messages_out, info }
 }
 
 impl Task {
