@@ -36,6 +36,7 @@ mod checksum;
 mod decoder;
 mod head;
 mod header;
+mod usual;
 
 use bytes::{BufMut, BytesMut};
 

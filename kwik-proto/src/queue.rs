@@ -72,6 +72,7 @@ impl ChunkQueue {
     }
 
     /// Drops up to `count` bytes; returns how many there were.
+    #[inline]
     pub(crate) fn skip(&mut self, count: usize) -> usize {
         let mut left = count;
         while left > 0 {

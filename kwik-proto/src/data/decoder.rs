@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::checksum::Checksum;
 use super::head::{self, Head};
-use super::{MAX_FRAME_HEAD, header};
+use super::{MAX_FRAME_HEAD, header, usual};
 use crate::error::DecodeError;
 use crate::frame::StreamHeader;
 use crate::id::{Offset, StreamId};
@@ -120,16 +120,13 @@ impl DataDecoder {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        match self.advance() {
-            Ok(event) => Ok(Some(event)),
-            Err(Stop::More) => Ok(None),
-            Err(Stop::Wrong(error)) => {
-                if error.is_fatal() {
-                    self.failed = Some(error.clone());
-                }
-                Err(error)
-            }
+        let result = self.advance();
+        if let Err(error) = &result
+            && error.is_fatal()
+        {
+            self.failed = Some(error.clone());
         }
+        result
     }
 
     /// The carrier ended (QUIC's FIN). Call it when [`poll`](Self::poll) has returned `None`.
@@ -175,28 +172,35 @@ impl DataDecoder {
         }
     }
 
-    fn advance(&mut self) -> Result<DataEvent, Stop> {
+    fn advance(&mut self) -> Result<Option<DataEvent>, DecodeError> {
         loop {
             match &mut self.state {
-                State::Header => return self.read_header(),
-                State::Head => self.read_head()?,
+                State::Header => return waiting(self.read_header()),
+                State::Head => {
+                    if self.queue.is_empty() || !self.read_head()? {
+                        return Ok(None);
+                    }
+                }
                 State::Pass { offset, left, final_size } => {
                     if *left > 0 {
-                        let payload = self.queue.take_chunk(*left).ok_or(Stop::More)?;
+                        let Some(payload) = self.queue.take_chunk(*left) else { return Ok(None) };
                         *left -= payload.len();
                         let start = *offset;
                         *offset = start.saturating_add(payload.len() as u64);
-                        return Ok(DataEvent::Chunk { offset: start, payload });
+                        if *left == 0 && final_size.is_none() {
+                            self.state = State::Head;
+                        }
+                        return Ok(Some(DataEvent::Chunk { offset: start, payload }));
                     }
                     let final_size = *final_size;
                     self.state = State::Head;
                     if let Some(final_size) = final_size {
-                        return Ok(DataEvent::Fin { final_size });
+                        return Ok(Some(DataEvent::Fin { final_size }));
                     }
                 }
                 State::Hold { left, .. } => {
                     while *left > 0 {
-                        let chunk = self.queue.take_chunk(*left).ok_or(Stop::More)?;
+                        let Some(chunk) = self.queue.take_chunk(*left) else { return Ok(None) };
                         *left -= chunk.len();
                         self.frame_bytes += chunk.len();
                         self.checksum.update(&chunk);
@@ -212,14 +216,17 @@ impl DataDecoder {
                         self.frame_bytes -= payload.len();
                         let start = *offset;
                         *offset = start.saturating_add(payload.len() as u64);
-                        return Ok(DataEvent::Chunk { offset: start, payload });
+                        if self.frame.is_empty() {
+                            self.state = State::Head;
+                        }
+                        return Ok(Some(DataEvent::Chunk { offset: start, payload }));
                     }
                     self.state = State::Head;
                 }
                 State::Skip { left } => {
                     *left -= self.queue.skip(*left);
                     if *left > 0 {
-                        return Err(Stop::More);
+                        return Ok(None);
                     }
                     self.state = State::Head;
                 }
@@ -237,43 +244,54 @@ impl DataDecoder {
         Ok(DataEvent::Header(header))
     }
 
-    fn read_head(&mut self) -> Result<(), Stop> {
-        if self.queue.is_empty() {
-            return Err(Stop::More);
-        }
+    /// Whether the next frame's head was there, and was read.
+    #[inline]
+    fn read_head(&mut self) -> Result<bool, DecodeError> {
         let carrier = self.carrier.expect("frames are read after the header");
-        let at = self.queue.at();
-        let head = match head::parse(self.queue.front(), at, carrier.kind) {
-            // The head lies across chunks.
-            Err(Stop::More) if self.queue.len() > self.queue.front().len() => {
-                let mut buffer = [0; MAX_FRAME_HEAD];
-                let count = self.queue.peek(&mut buffer);
-                head::parse(&buffer[..count], at, carrier.kind)?
+        match usual::parse(self.queue.front(), carrier.kind) {
+            Some(head) if head.stream == carrier.stream => {
+                self.begin(&head);
+                Ok(true)
             }
-            result => result?,
-        };
-        self.queue.skip(head.size);
-        self.begin(&head, carrier, at)
+            _ => self.read_any_head(carrier),
+        }
     }
 
-    /// Goes on to the payload of a frame whose head stood at `at`.
-    fn begin(&mut self, head: &Head, carrier: StreamHeader, at: u64) -> Result<(), Stop> {
-        let Head { stream, offset, end, length, .. } = *head;
-        if stream != carrier.stream {
-            self.state = State::Skip { left: length };
-            let (header, length) = (carrier.stream, length as u64);
-            return Err(
-                DecodeError::StreamMismatch { header, frame: stream, offset, length, at }.into()
-            );
+    /// Reads a head that is not as usual: it lies across chunks, has fields of a later version, or is wrong.
+    #[cold]
+    fn read_any_head(&mut self, carrier: StreamHeader) -> Result<bool, DecodeError> {
+        let at = self.queue.at();
+        let mut buffer = [0; MAX_FRAME_HEAD];
+        let count = self.queue.peek(&mut buffer);
+        let head = match head::parse(&buffer[..count], at, carrier.kind) {
+            Ok(head) => head,
+            Err(Stop::More) => return Ok(false),
+            Err(Stop::Wrong(error)) => return Err(error),
+        };
+        if head.stream == carrier.stream {
+            self.begin(&head);
+            return Ok(true);
         }
-        self.state = match head.crc32c {
+        self.queue.skip(head.size);
+        self.state = State::Skip { left: head.length };
+        let Head { stream: frame, offset, length, .. } = head;
+        let (header, length) = (carrier.stream, length as u64);
+        Err(DecodeError::StreamMismatch { header, frame, offset, length, at })
+    }
+
+    /// Goes on to the payload of the frame whose head comes next.
+    #[inline]
+    fn begin(&mut self, head: &Head) {
+        let Head { stream, offset, end, fin, crc32c, length, size } = *head;
+        let at = self.queue.at();
+        self.queue.skip(size);
+        self.state = match crc32c {
             Some(expected) => {
-                self.checksum.start(stream, offset, head.fin, length);
+                self.checksum.start(stream, offset, fin, length);
                 State::Hold { offset, left: length, expected, length, at, stream }
             }
-            None => State::Pass { offset, left: length, final_size: head.fin.then_some(end) },
+            None => State::Pass { offset, left: length, final_size: fin.then_some(end) },
         };
-        Ok(())
     }
 
     /// Compares the checksum of the frame that is held.
@@ -291,6 +309,15 @@ impl DataDecoder {
         self.state = State::Head;
         let length = length as u64;
         Err(DecodeError::ChecksumMismatch { stream, offset, length, expected, actual, at })
+    }
+}
+
+/// Waiting for more is no event.
+fn waiting(result: Result<DataEvent, Stop>) -> Result<Option<DataEvent>, DecodeError> {
+    match result {
+        Ok(event) => Ok(Some(event)),
+        Err(Stop::More) => Ok(None),
+        Err(Stop::Wrong(error)) => Err(error),
     }
 }
 

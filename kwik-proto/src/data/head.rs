@@ -7,7 +7,7 @@ use crate::id::{MAX_VARINT, Offset, StreamId};
 use crate::reader::{Extent, FIXED32, Form, LENGTH_DELIMITED, Reader, Stop, Tag, VARINT};
 
 /// A frame without its payload, every limit checked.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) stream: StreamId,
     pub(super) offset: Offset,
