@@ -250,7 +250,15 @@ pub enum DecodeError {
         /// Where the second's tag stands.
         at: u64,
     },
-    /// A control message is no protobuf of its schema.
+    /// A text is not UTF-8.
+    #[error("{field} is no UTF-8 (byte {at})")]
+    NotText {
+        /// The field.
+        field: &'static str,
+        /// The first byte that is none.
+        at: u64,
+    },
+    /// A control message is no protobuf of its schema, in another way than those above.
     #[error("{message}: {cause} (message at byte {at})")]
     Malformed {
         /// The message.
@@ -303,6 +311,7 @@ impl DecodeError {
             | Self::FinNotAllowed { .. }
             | Self::Invalid { .. }
             | Self::TwoFrames { .. }
+            | Self::NotText { .. }
             | Self::Malformed { .. } => ErrorCode::FrameEncoding,
         }
     }

@@ -12,6 +12,7 @@ pub mod id;
 mod code;
 mod queue;
 mod reader;
+mod shape;
 mod varint;
 mod wire;
 

@@ -145,16 +145,44 @@ fn wrong_wire_types() {
         DecodeError::WrongWireType { field: "ControlFrame.frame", expected: 2, actual: 0, at: 1 };
     assert_eq!(error(&message(&[&[0xb8, 1, 7]])), expected);
     let inner = error(&message(&[&field(23, &field(1, b"x"))]));
-    let DecodeError::Malformed { message: "Ping", cause, at: 4 } = &inner else {
-        panic!("{inner}")
-    };
-    assert!(cause.starts_with("Ping.nonce: "), "{cause}");
+
+    let expected =
+        DecodeError::WrongWireType { field: "Ping.nonce", expected: 0, actual: 2, at: 4 };
+    assert_eq!(inner, expected);
+    // In a message in a message: the length of the second HeldRange's range, a fixed32.
+    let held = |range: &[u8]| field(4, &field(1, range));
+    let ranges = [held(&[0x08, 1, 0x10, 2]), held(&[0x08, 4, 0x15, 0, 0, 0, 0])].concat();
+    let expected =
+        DecodeError::WrongWireType { field: "ByteRange.length", expected: 0, actual: 5, at: 18 };
+    assert_eq!(error(&message(&[&field(17, &ranges)])), expected);
+}
+
+#[test]
+fn fields_inside_a_message_that_are_cut_off() {
+    let expected = DecodeError::Truncated { field: "Ping.nonce", at: 5 };
+    assert_eq!(error(&message(&[&field(23, &[0x08])])), expected);
+    let expected = DecodeError::Truncated { field: "Refuse.reason", at: 7 };
+    assert_eq!(error(&message(&[&field(4, &[0x08, 1, 0x12, 9, b'x'])])), expected);
+    // One of several numbers in one field.
+    let expected = DecodeError::Truncated { field: "MappingQuery.carriers", at: 7 };
+    assert_eq!(error(&message(&[&field(21, &[0x12, 2, 5, 0x80])])), expected);
+    let expected = DecodeError::VarintOverflow { field: "Pong.nonce", at: 5 };
+    assert_eq!(error(&message(&[&field(24, &[&[0x08][..], &[0xff; 10]].concat())])), expected);
+}
+
+#[test]
+fn tags_inside_a_message_that_are_none() {
+    let expected = |message, tag| DecodeError::InvalidTag { field: message, tag, at: 4 };
+    assert_eq!(error(&message(&[&field(23, &[0x00, 1])])), expected("Ping", 0));
+    // A group, closed as it should be.
+    assert_eq!(error(&message(&[&field(23, &[0x53, 0x54])])), expected("Ping", 0x53));
 }
 
 #[test]
 fn text_that_is_no_text() {
-    let inner = error(&message(&[&field(25, &[0x08, 1, 0x1a, 1, 0xff])]));
-    assert!(inner.to_string().contains("SessionClose.reason"), "{inner}");
+    let inner = error(&message(&[&field(25, &[0x08, 1, 0x1a, 3, b'a', 0xff, b'b'])]));
+    assert_eq!(inner, DecodeError::NotText { field: "SessionClose.reason", at: 9 });
+    assert_eq!(inner.to_string(), "SessionClose.reason is no UTF-8 (byte 9)");
 }
 
 /// What the decoder says about a frame that `encode` would not let through in a debug build.
@@ -177,6 +205,7 @@ fn fields_that_are_needed() {
         (11, &[], "DelegationStatus.state"),
         (11, &[0x18, 3], "DelegationStatus.reason"),
         (18, &[], "Gap.range"),
+        (19, &[0x18, 1], "Relay.piece"),
         (25, &[], "SessionClose.code"),
     ] {
         assert_eq!(invalid(number, content), InvalidField { field, problem: Problem::Missing });
@@ -204,6 +233,21 @@ fn numbers_outside_their_range() {
         (12, &[&[0x18][..], &largest].concat(), "StreamReset.final_size"),
         (15, &[&[0x10][..], &largest].concat(), "StreamWindow.max_offset"),
         (21, &[&[0x10][..], &largest].concat(), "MappingQuery.carriers"),
+        (
+            2,
+            &[&[0x08, 1][..], &field(3, &[&[0x18][..], &varint(65_535)].concat())].concat(),
+            "Limits.initial_window",
+        ),
+        (
+            3,
+            &[&field(3, &[&[0x18][..], &varint(65_536)].concat())[..], &field(4, &[7; 16])]
+                .concat(),
+            "Welcome.version",
+        ),
+        (6, &vec![0x08, 1, 0x18, 1], "AddPathResult.epoch"),
+        (8, &vec![0x18, 3], "PathStatus.epoch"),
+        (9, &vec![0x08, 1], "TokenRequest.epoch"),
+        (19, &field(5, b"x"), "Relay.message_size"),
         (22, &field(2, &[&[0x08][..], &largest].concat()), "Mapping.carrier"),
         (22, &field(2, &[&[0x18][..], &largest].concat()), "Mapping.delegation_id"),
         (25, &[&[0x08, 1, 0x10][..], &largest].concat(), "SessionClose.application_code"),

@@ -9,7 +9,7 @@ use kwik_proto::frame::*;
 use kwik_proto::{ALPN, DecodeError, Offset, SessionId, VERSION};
 
 const LIMITS: Limits =
-    Limits { max_bidirectional_streams: 1, max_unidirectional_streams: 1, initial_window: 9 };
+    Limits { max_bidirectional_streams: 1, max_unidirectional_streams: 1, initial_window: 65_536 };
 
 /// A message that both versions know, with a field that only the newer one does.
 fn grown(message: &[u8]) -> Vec<u8> {
@@ -28,7 +28,7 @@ fn delimited(message: &[u8]) -> Vec<u8> {
 
 /// The flight of a client of version 3: its Hello, a frame that we do not know, and a Ping.
 fn newer_client() -> Vec<u8> {
-    let limits = field(3, &grown(&[0x08, 1, 0x10, 1, 0x18, 9]));
+    let limits = field(3, &grown(&[0x08, 1, 0x10, 1, 0x18, 0x80, 0x80, 4]));
     let hello = grown(&[&[0x0a, 3, 3, 2, 1][..], &[0x12, 3, 7, 0x80, 0x10], &limits].concat());
     let hello = delimited(&grown(&[&[0x08, 1][..], &field(2, &hello)].concat()));
     let unknown = delimited(&[0x82, 0x0d, 3, 1, 2, 3]);

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use kwik_proto::control::limits::MIN_INITIAL_WINDOW;
 use kwik_proto::frame::Limits;
 
 use crate::conflict::ConflictPolicy;
 use crate::path::policy::PathPolicy;
 
 /// Window that every stream half starts with, set aside for every stream that the limits allow, in bytes.
-pub const INITIAL_WINDOW: u64 = 64 * 1024;
+pub const INITIAL_WINDOW: u64 = MIN_INITIAL_WINDOW;
 
 /// What a session is set up with. The defaults are those of the public API.
 #[derive(Clone, Debug)]

@@ -36,6 +36,6 @@ pub(super) fn check(welcome: &Welcome) -> Result<(), ErrorCode> {
     if offered { Ok(()) } else { Err(ErrorCode::VersionNegotiation) }
 }
 
-pub(super) fn refuse(code: ErrorCode, reason: impl Into<String>) -> Refuse {
+fn refuse(code: ErrorCode, reason: impl Into<String>) -> Refuse {
     Refuse { code, reason: reason.into(), retry_after_ms: None }
 }

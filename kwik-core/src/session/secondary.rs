@@ -15,7 +15,7 @@ use super::handshake::negotiate;
 use crate::grant::Grants;
 use crate::mapping::{Mapping, takes_contributions};
 use crate::orders::OrderChecker;
-use crate::relay::{Inbox, Outbox};
+use crate::relay::{Inbox, Outbox, RelayError};
 
 /// Delegations that wait for the application or are being sent, at most. Beyond it the primary is told Busy.
 pub const MAX_DELEGATIONS: usize = 1024;
@@ -419,7 +419,8 @@ impl SecondarySession {
     fn handle_relay(&mut self, piece: kwik_proto::frame::Relay) {
         match self.inbox.handle_piece(piece) {
             Ok(Some(message)) => self.outputs.push_back(Output::Message(message)),
-            Ok(None) => {}
+            // A message that the application has no room for is lost, and nothing else.
+            Ok(None) | Err(RelayError::Busy) => {}
             Err(error) => self.fail(error.code(), error.to_string()),
         }
     }

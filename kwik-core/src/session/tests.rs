@@ -10,6 +10,7 @@ mod hostile_primary;
 mod hostile_secondary;
 mod orders;
 mod redial;
+mod set_up;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -9,7 +9,9 @@ use crate::error::{DecodeError, InvalidField, Problem};
 use crate::frame::ControlFrame;
 use crate::queue::ChunkQueue;
 use crate::reader::{Extent, Form, LENGTH_DELIMITED, Reader, Stop, VARINT};
+use crate::shape::{self, Shape};
 use crate::varint;
+use crate::wire::shapes;
 
 /// Highest field number of this version's frames.
 const LAST_FRAME: u32 = 25;
@@ -184,30 +186,30 @@ impl TopLevel {
 
 fn known(number: u32, body: Bytes, at: u64) -> Result<ControlFrame, DecodeError> {
     let frame = match number {
-        2 => from_wire::hello(message("Hello", body, at)?),
-        3 => from_wire::welcome(message("Welcome", body, at)?),
-        4 => from_wire::refuse(message("Refuse", body, at)?),
-        5 => from_wire::add_path(message("AddPath", body, at)?),
-        6 => from_wire::add_path_result(message("AddPathResult", body, at)?),
-        7 => from_wire::remove_path(message("RemovePath", body, at)?),
-        8 => from_wire::path_status(message("PathStatus", body, at)?),
-        9 => from_wire::token_request(message("TokenRequest", body, at)?),
-        10 => from_wire::signed_orders(message("SignedOrders", body, at)?),
-        11 => from_wire::delegation_status(message("DelegationStatus", body, at)?),
-        12 => from_wire::stream_reset(message("StreamReset", body, at)?),
-        13 => from_wire::stream_stop(message("StreamStop", body, at)?),
-        14 => from_wire::stream_closed(message("StreamClosed", body, at)?),
-        15 => from_wire::stream_window(message("StreamWindow", body, at)?),
-        16 => from_wire::stream_blocked(message("StreamBlocked", body, at)?),
-        17 => from_wire::stream_progress(message("StreamProgress", body, at)?),
-        18 => from_wire::gap(message("Gap", body, at)?),
-        19 => from_wire::relay(message("Relay", body, at)?),
-        20 => from_wire::relay_credit(message("RelayCredit", body, at)?),
-        21 => from_wire::mapping_query(message("MappingQuery", body, at)?),
-        22 => from_wire::mapping_snapshot(message("MappingSnapshot", body, at)?),
-        23 => from_wire::ping(message("Ping", body, at)?),
-        24 => from_wire::pong(message("Pong", body, at)?),
-        25 => from_wire::session_close(message("SessionClose", body, at)?),
+        2 => from_wire::hello(message(&shapes::HELLO, body, at)?),
+        3 => from_wire::welcome(message(&shapes::WELCOME, body, at)?),
+        4 => from_wire::refuse(message(&shapes::REFUSE, body, at)?),
+        5 => from_wire::add_path(message(&shapes::ADD_PATH, body, at)?),
+        6 => from_wire::add_path_result(message(&shapes::ADD_PATH_RESULT, body, at)?),
+        7 => from_wire::remove_path(message(&shapes::REMOVE_PATH, body, at)?),
+        8 => from_wire::path_status(message(&shapes::PATH_STATUS, body, at)?),
+        9 => from_wire::token_request(message(&shapes::TOKEN_REQUEST, body, at)?),
+        10 => from_wire::signed_orders(message(&shapes::SIGNED_ORDERS, body, at)?),
+        11 => from_wire::delegation_status(message(&shapes::DELEGATION_STATUS, body, at)?),
+        12 => from_wire::stream_reset(message(&shapes::STREAM_RESET, body, at)?),
+        13 => from_wire::stream_stop(message(&shapes::STREAM_STOP, body, at)?),
+        14 => from_wire::stream_closed(message(&shapes::STREAM_CLOSED, body, at)?),
+        15 => from_wire::stream_window(message(&shapes::STREAM_WINDOW, body, at)?),
+        16 => from_wire::stream_blocked(message(&shapes::STREAM_BLOCKED, body, at)?),
+        17 => from_wire::stream_progress(message(&shapes::STREAM_PROGRESS, body, at)?),
+        18 => from_wire::gap(message(&shapes::GAP, body, at)?),
+        19 => from_wire::relay(message(&shapes::RELAY, body, at)?),
+        20 => from_wire::relay_credit(message(&shapes::RELAY_CREDIT, body, at)?),
+        21 => from_wire::mapping_query(message(&shapes::MAPPING_QUERY, body, at)?),
+        22 => from_wire::mapping_snapshot(message(&shapes::MAPPING_SNAPSHOT, body, at)?),
+        23 => from_wire::ping(message(&shapes::PING, body, at)?),
+        24 => from_wire::pong(message(&shapes::PONG, body, at)?),
+        25 => from_wire::session_close(message(&shapes::SESSION_CLOSE, body, at)?),
         _ => unreachable!("the top level was read with the same numbers"),
     };
     let frame = frame.and_then(|frame| frame.validate().map(|()| frame));
@@ -217,10 +219,11 @@ fn known(number: u32, body: Bytes, at: u64) -> Result<ControlFrame, DecodeError>
 /// Decodes one generated message. Repeated messages are counted first: each entry takes two bytes on the wire and up to
 /// a hundred in memory.
 pub(super) fn message<M: Message + Default>(
-    name: &'static str,
+    shape: &Shape,
     body: Bytes,
     at: u64,
 ) -> Result<M, DecodeError> {
+    let name = shape.name;
     let counted = match name {
         "AddPath" => Some((3, MAX_ADDRESSES, "AddPath.addresses")),
         "Orders" => Some((5, MAX_ORDERS, "Orders.orders")),
@@ -235,6 +238,7 @@ pub(super) fn message<M: Message + Default>(
             return Err(DecodeError::Invalid { invalid: InvalidField { field, problem }, at });
         }
     }
+    whole(shape::check(shape, &body, at))?;
     M::decode(body).map_err(|error| {
         let cause = error.to_string();
         let cause = cause.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&cause);

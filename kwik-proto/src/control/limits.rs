@@ -14,6 +14,8 @@ pub const MAX_VERSIONS: usize = 16;
 pub const MAX_FEATURES: usize = 64;
 /// Most streams of a kind that an endpoint may allow its peer.
 pub const MAX_STREAMS: u32 = 1 << 20;
+/// Least first window of a stream half, in bytes: what may be sent before the peer's limits are known.
+pub const MIN_INITIAL_WINDOW: u64 = 64 * 1024;
 /// Most addresses of an AddPath.
 pub const MAX_ADDRESSES: usize = 8;
 /// Longest draining, in milliseconds.

@@ -32,7 +32,7 @@ impl Orders {
     /// Reads what [`encode`](Self::encode) wrote. Resources and pieces are slices of `body`.
     ///
     /// # Errors
-    /// [`DecodeError::TooLarge`], [`DecodeError::Malformed`], [`DecodeError::Invalid`]; positions count from the start
+    /// [`DecodeError::TooLarge`], [`DecodeError::Invalid`], and those of bytes that are no such message; positions count from the start
     /// of `body`. An order of an unknown kind is [`Problem::Missing`](crate::Problem::Missing): orders are critical, so
     /// a later version may send a new one only where a feature was agreed on.
     pub fn decode(body: &Bytes) -> Result<Self, DecodeError> {
@@ -40,7 +40,7 @@ impl Orders {
             let (size, limit) = (body.len() as u64, MAX_ORDERS_BODY as u64);
             return Err(DecodeError::TooLarge { field: "Orders", size, limit, at: 0 });
         }
-        let message: wire::Orders = decoder::message("Orders", body.clone(), 0)?;
+        let message: wire::Orders = decoder::message(&wire::shapes::ORDERS, body.clone(), 0)?;
         let orders = from_wire::orders(message);
         let orders = orders.and_then(|orders| orders.validate().map(|()| orders));
         orders.map_err(|invalid| DecodeError::Invalid { invalid, at: 0 })

@@ -57,8 +57,15 @@ impl ControlFrame {
                 let (drain, most) = (frame.drain_ms, MAX_DRAIN_MS);
                 between("RemovePath.drain_ms", u64::from(drain), 0, u64::from(most))
             }
-            Self::TokenRequest(frame) => secondary("TokenRequest.path_id", frame.path),
-            Self::AddPathResult(frame) => secondary("AddPathResult.path_id", frame.path),
+            Self::TokenRequest(frame) => {
+                secondary("TokenRequest.path_id", frame.path)?;
+                epoch("TokenRequest.epoch", frame.epoch)
+            }
+            Self::AddPathResult(frame) => {
+                secondary("AddPathResult.path_id", frame.path)?;
+                epoch("AddPathResult.epoch", frame.epoch)
+            }
+            Self::PathStatus(frame) => epoch("PathStatus.epoch", frame.epoch),
             Self::Orders(frame) => {
                 at_most("SignedOrders.body", frame.body.len(), MAX_ORDERS_BODY)?;
                 at_most("SignedOrders.key_id", frame.key_id.len(), MAX_KEY_ID)
@@ -94,7 +101,6 @@ impl ControlFrame {
                 None => Ok(()),
             },
             Self::Refuse(_)
-            | Self::PathStatus(_)
             | Self::StreamClosed(_)
             | Self::StreamWindow(_)
             | Self::StreamBlocked(_)
@@ -117,6 +123,7 @@ fn hello(frame: &Hello) -> Result {
 }
 
 fn welcome(frame: &Welcome) -> Result {
+    between("Welcome.version", u64::from(frame.version), 1, u64::from(u32::MAX))?;
     at_most("Welcome.features", frame.features.len(), MAX_FEATURES)?;
     limits(frame.limits)
 }
@@ -126,7 +133,7 @@ fn limits(limits: Limits) -> Result {
     let Limits { max_bidirectional_streams, max_unidirectional_streams, initial_window } = limits;
     between("Limits.max_bidirectional_streams", u64::from(max_bidirectional_streams), 0, most)?;
     between("Limits.max_unidirectional_streams", u64::from(max_unidirectional_streams), 0, most)?;
-    between("Limits.initial_window", initial_window, 1, MAX_VARINT)
+    between("Limits.initial_window", initial_window, MIN_INITIAL_WINDOW, MAX_VARINT)
 }
 
 fn token(field: &'static str, token: &str) -> Result {
@@ -152,14 +159,15 @@ fn add_path(frame: &AddPath) -> Result {
 impl Relay {
     /// Checks the piece: its size, and that it lies within its message.
     pub(super) fn validate(&self) -> Result {
-        at_most("Relay.message_size", self.message_size as usize, MAX_RELAY_MESSAGE as usize)?;
+        let (size, most) = (u64::from(self.message_size), u64::from(MAX_RELAY_MESSAGE));
+        between("Relay.message_size", size, 1, most)?;
+        present("Relay.piece", self.piece.len())?;
         at_most("Relay.piece", self.piece.len(), MAX_RELAY_PIECE)?;
         let end = u64::from(self.piece_offset) + self.piece.len() as u64;
-        let (size, limit) = (end, u64::from(self.message_size));
-        if size <= limit {
+        if end <= size {
             return Ok(());
         }
-        let problem = Problem::TooLong { size, limit };
+        let problem = Problem::TooLong { size: end, limit: size };
         Err(InvalidField { field: "Relay.piece", problem })
     }
 }

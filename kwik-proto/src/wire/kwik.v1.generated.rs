@@ -7,17 +7,18 @@ pub struct ByteRange {
     /// First byte. Unit: bytes from the start of the stream half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub start: u64,
-    /// Number of bytes. start + length never exceeds 2^62 - 1.
+    /// How many. Unit: bytes. Range: 0 to 2^62 - 1, and start + length is in it too.
     #[prost(uint64, tag = "2")]
     pub length: u64,
 }
 /// Half-open range without an end, or with one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenRange {
-    /// First byte. Unit: bytes. Range: 0 to 2^62 - 1.
+    /// First byte. Unit: bytes from the start of the stream half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub start: u64,
-    /// End (exclusive). Absent: the range has no end.
+    /// End (exclusive). Unit: bytes from the start of the stream half. Range: start to 2^62 - 1. Absent: the range has no
+    /// end.
     #[prost(uint64, optional, tag = "2")]
     pub end: ::core::option::Option<u64>,
 }
@@ -27,11 +28,11 @@ pub struct SocketAddress {
     /// 4 bytes (IPv4) or 16 bytes (IPv6), network order.
     #[prost(bytes = "bytes", tag = "1")]
     pub ip: ::prost::bytes::Bytes,
-    /// UDP port, 1 to 65535.
+    /// UDP port. Range: 1 to 65535.
     #[prost(uint32, tag = "2")]
     pub port: u32,
 }
-/// How the client recognises a server.
+/// How the client recognises a server: one of the two. Needed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ServerIdentity {
     #[prost(oneof = "server_identity::Identity", tags = "1, 2")]
@@ -58,7 +59,7 @@ pub struct Limits {
     /// Open unidirectional KWIK streams that the peer may have initiated at a time. Range: 0 to 2^20.
     #[prost(uint32, tag = "2")]
     pub max_unidirectional_streams: u32,
-    /// First window of every stream half that the peer sends, in bytes. Range: 1 to 2^62 - 1.
+    /// First window of every stream half that the peer sends. Unit: bytes. Range: 65536 to 2^62 - 1.
     #[prost(uint64, tag = "3")]
     pub initial_window: u64,
 }
@@ -66,6 +67,7 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ErrorCode {
+    /// Says nothing: refused where the field is needed.
     Unspecified = 0,
     /// Closed on purpose, nothing wrong.
     None = 1,
@@ -218,6 +220,7 @@ impl ErrorCode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum PathState {
+    /// Says nothing: refused where the field is needed.
     Unspecified = 0,
     /// The QUIC handshake is under way.
     Dialing = 1,
@@ -266,6 +269,7 @@ impl PathState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum CarrierKind {
+    /// Says nothing: refused where the field is needed.
     Unspecified = 0,
     /// The stream itself, on the primary path: one QUIC stream for one KWIK stream.
     Public = 1,
@@ -298,6 +302,7 @@ impl CarrierKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum DelegationState {
+    /// Says nothing: refused where the field is needed.
     Unspecified = 0,
     /// The secondary will send the range.
     Accepted = 1,
@@ -342,6 +347,7 @@ impl DelegationState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum GapReason {
+    /// Says nothing: refused where the field is needed.
     Unspecified = 0,
     /// No byte by the deadline; the path is alive.
     Late = 1,
@@ -414,7 +420,7 @@ impl GapReason {
         }
     }
 }
-/// One message of the control plane.
+/// One message of the control plane. Sender: either end of a path. When: see the frame that it holds.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ControlFrame {
     /// True: a receiver that does not know the frame closes the path. False: it skips the frame.
@@ -482,16 +488,17 @@ pub mod control_frame {
         SessionClose(super::SessionClose),
     }
 }
-/// Client to server, the first frame on every path. Critical.
+/// Opens a path. Critical.
+/// Sender: client, to any server. When: first frame on the path, once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {
-    /// Versions that the client speaks, the best first. 1 to 16 entries. This document is version 1.
+    /// Versions that the client speaks, the best first. Range: 0 to 2^32 - 1. 1 to 16 entries. This document is version 1.
     #[prost(uint32, repeated, tag = "1")]
     pub versions: ::prost::alloc::vec::Vec<u32>,
-    /// Features that the client offers, as numbers from the registry in docs/spec. At most 64.
+    /// Features that the client offers, from the registry in docs/spec. Range: 0 to 2^32 - 1. At most 64 entries.
     #[prost(uint32, repeated, tag = "2")]
     pub features: ::prost::alloc::vec::Vec<u32>,
-    /// What the client is ready to receive.
+    /// What the client is ready to receive. Needed.
     #[prost(message, optional, tag = "3")]
     pub limits: ::core::option::Option<Limits>,
     /// To a primary: the ephemeral Ed25519 public key (32 bytes) that tokens for this session are bound to.
@@ -504,7 +511,7 @@ pub struct Hello {
 /// The right to attach to a secondary. In Hello.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Admission {
-    /// PASETO v4.public token from AddPath. At most 4 KiB.
+    /// PASETO v4.public token from AddPath. 1 byte to 4 KiB.
     #[prost(string, tag = "1")]
     pub token: ::prost::alloc::string::String,
     /// Ed25519 signature (64 bytes) with the confirmation key over the context string "kwik/1 admission", a zero
@@ -512,23 +519,25 @@ pub struct Admission {
     #[prost(bytes = "bytes", tag = "2")]
     pub proof: ::prost::bytes::Bytes,
 }
-/// Server to client, the answer to Hello. Critical.
+/// The server takes the path. Critical.
+/// Sender: server. When: first frame on the path, once, in answer to Hello.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Welcome {
-    /// The version in force, one of the Hello's.
+    /// The version in force, one of the Hello's. Range: 1 to 2^32 - 1.
     #[prost(uint32, tag = "1")]
     pub version: u32,
-    /// The features in force, a subset of the Hello's.
+    /// The features in force, a subset of the Hello's. Range: 0 to 2^32 - 1. At most 64 entries.
     #[prost(uint32, repeated, tag = "2")]
     pub features: ::prost::alloc::vec::Vec<u32>,
-    /// What the server is ready to receive.
+    /// What the server is ready to receive. Needed.
     #[prost(message, optional, tag = "3")]
     pub limits: ::core::option::Option<Limits>,
     /// 16 bytes, chosen by the primary; a secondary repeats the token's.
     #[prost(bytes = "bytes", tag = "4")]
     pub session_id: ::prost::bytes::Bytes,
 }
-/// Server to client, instead of Welcome; the path is then closed. Critical.
+/// The server does not take the path, which it then closes. Critical.
+/// Sender: server. When: instead of Welcome.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Refuse {
     /// Why. Needed.
@@ -537,108 +546,118 @@ pub struct Refuse {
     /// For people. At most 256 bytes.
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
-    /// Milliseconds after which a new try may succeed. Absent: never.
+    /// Time after which a new try may succeed. Unit: milliseconds. Range: 0 to 2^32 - 1. Absent: never.
     #[prost(uint32, optional, tag = "3")]
     pub retry_after_ms: ::core::option::Option<u32>,
 }
-/// Primary to client: connect to a secondary. Critical.
+/// The order to connect to a secondary, or to connect to it again. Critical.
+/// Sender: primary, to the client. When: its application adds a path, or in answer to TokenRequest.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AddPath {
     /// The path's number. Range: 1 to 2^16 - 1. Never used again for another server in this session.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
-    /// Which try this is, from 1. A higher epoch replaces a lower one.
+    /// Which try this is. Range: 1 to 2^32 - 1. A higher epoch replaces a lower one.
     #[prost(uint32, tag = "2")]
     pub epoch: u32,
     /// Where to connect to, the best first. 1 to 8 entries.
     #[prost(message, repeated, tag = "3")]
     pub addresses: ::prost::alloc::vec::Vec<SocketAddress>,
-    /// Whom to expect there.
+    /// Whom to expect there. Needed.
     #[prost(message, optional, tag = "4")]
     pub identity: ::core::option::Option<ServerIdentity>,
-    /// PASETO v4.public token for the Hello. At most 4 KiB.
+    /// PASETO v4.public token for the Hello. 1 byte to 4 KiB.
     #[prost(string, tag = "5")]
     pub token: ::prost::alloc::string::String,
 }
-/// Client to primary: what became of AddPath.
+/// What became of an AddPath.
+/// Sender: client, to the primary. When: the path is Live or can't be, once for each AddPath that counts.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddPathResult {
-    /// As in AddPath.
+    /// As in AddPath. Range: 1 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
-    /// As in AddPath.
+    /// As in AddPath. Range: 1 to 2^32 - 1.
     #[prost(uint32, tag = "2")]
     pub epoch: u32,
-    /// ERROR_CODE_NONE: the path is Live.
+    /// ERROR_CODE_NONE: the path is Live. Needed.
     #[prost(enumeration = "ErrorCode", tag = "3")]
     pub code: i32,
     /// For people. At most 256 bytes.
     #[prost(string, tag = "4")]
     pub detail: ::prost::alloc::string::String,
 }
-/// Primary to client: drain and close a path. Critical.
+/// The order to drain and close a path. Critical.
+/// Sender: primary, to the client. When: its application removes the path, or in answer to TokenRequest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RemovePath {
     /// The path's number. Range: 1 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
-    /// Milliseconds that accepted delegations may still take. Range: 0 to 5000.
+    /// Time that accepted delegations may still take. Unit: milliseconds. Range: 0 to 5000.
     #[prost(uint32, tag = "2")]
     pub drain_ms: u32,
 }
-/// Client to primary: a path's state, at each change and, while it has work, with each report. Latest wins per path.
+/// A path's state and what it delivered. Latest wins per path.
+/// Sender: client, to the primary. When: at each change of state and, while the path has work, with each StreamProgress.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PathStatus {
-    /// The path's number. Range: 0 to 2^16 - 1.
+    /// The path's number; 0: what the primary itself contributed. Range: 0 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
-    /// The path's epoch, from 1.
+    /// The path's epoch; 1 for path 0. Range: 1 to 2^32 - 1.
     #[prost(uint32, tag = "2")]
     pub epoch: u32,
     /// The state that the path is in now. Needed.
     #[prost(enumeration = "PathState", tag = "3")]
     pub state: i32,
-    /// Why it is Suspect or Gone.
+    /// Why it is Suspect or Gone. Unspecified in any other state.
     #[prost(enumeration = "ErrorCode", tag = "4")]
     pub reason: i32,
-    /// Smoothed RTT, microseconds. 0: not known yet.
+    /// Smoothed RTT. Unit: microseconds. Range: 0 to 2^64 - 1; 0: not known yet.
     #[prost(uint64, tag = "5")]
     pub smoothed_rtt_us: u64,
-    /// RTT variation, microseconds.
+    /// RTT variation. Unit: microseconds. Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "6")]
     pub rtt_variation_us: u64,
-    /// Bytes of contributions that arrived on the path since it was first added, duplicates included.
+    /// What contributions brought on the path since it was first added, duplicates included. Unit: bytes.
+    /// Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "7")]
     pub received_bytes: u64,
-    /// Microseconds during which the path had work outstanding, since it was first added.
+    /// Time during which the path had work outstanding, since it was first added. Unit: microseconds.
+    /// Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "8")]
     pub busy_us: u64,
 }
-/// Client to primary: a path is to be redialled and needs a token. Answered with AddPath of the next epoch, or RemovePath.
+/// A path is to be redialled and needs a token. Answered with AddPath of the next epoch, or RemovePath.
+/// Sender: client, to the primary. When: a path that is Gone is still wanted and its back-off is over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TokenRequest {
     /// The path's number. Range: 1 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
-    /// The epoch that ended.
+    /// The epoch that ended. Range: 1 to 2^32 - 1.
     #[prost(uint32, tag = "2")]
     pub epoch: u32,
 }
-/// Primary to secondary, through the client, which reads it, keeps account and passes it on unchanged. Critical.
+/// Orders to a secondary, under one signature. Critical.
+/// Sender: primary, to the client, which reads it, keeps account and passes it on unchanged. When: the primary grants,
+/// delegates, revokes or sends a message.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SignedOrders {
-    /// A serialised Orders message. At most 48 KiB.
+    /// A serialised Orders message. At most 48 KiB (49152 bytes).
     #[prost(bytes = "bytes", tag = "1")]
     pub body: ::prost::bytes::Bytes,
     /// Ed25519 signature (64 bytes) of the primary's identity key over the context string "kwik/1 orders", a zero byte
     /// and the body.
     #[prost(bytes = "bytes", tag = "2")]
     pub signature: ::prost::bytes::Bytes,
-    /// Which key signed, as in the token's footer: the PASERK id (k4.pid.) of the public key.
+    /// Which key signed, as in the token's footer: the PASERK id (k4.pid.) of the public key. At most 128 bytes.
     #[prost(string, tag = "3")]
     pub key_id: ::prost::alloc::string::String,
 }
 /// What is signed. Never a control frame by itself.
+/// Sender: primary, to a secondary. When: in SignedOrders.body.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Orders {
     /// 16 bytes.
@@ -647,10 +666,10 @@ pub struct Orders {
     /// The path that the orders are for. Range: 1 to 2^16 - 1.
     #[prost(uint32, tag = "2")]
     pub path_id: u32,
-    /// The path's epoch, from 1.
+    /// The path's epoch. Range: 1 to 2^32 - 1.
     #[prost(uint32, tag = "3")]
     pub epoch: u32,
-    /// Counts from 1 within (path, epoch), without holes. A number that was seen is refused.
+    /// Counts from 1 within (path, epoch), without holes. Range: 1 to 2^64 - 1. A number that was seen is refused.
     #[prost(uint64, tag = "4")]
     pub number: u64,
     /// 1 to 256 entries.
@@ -680,6 +699,7 @@ pub mod order {
     }
 }
 /// Permission to contribute to a stream within a range.
+/// Sender: primary, to a secondary, in Orders. When: its application grants, and to a path of a new epoch again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Grant {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
@@ -688,11 +708,12 @@ pub struct Grant {
     /// Absent: the whole stream.
     #[prost(message, optional, tag = "2")]
     pub range: ::core::option::Option<OpenRange>,
-    /// The window on the stream at the time of signing. Unit: bytes from the start of the stream.
+    /// The window on the stream at the time of signing. Unit: bytes from the start of the half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "3")]
     pub max_offset: u64,
 }
 /// A grant for a bounded range, with the order to fulfil it.
+/// Sender: primary, to a secondary, in Orders. When: the range is to come from there. Answered with DelegationStatus.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Delegation {
     /// Unique within the session. Range: 0 to 2^62 - 1.
@@ -701,10 +722,10 @@ pub struct Delegation {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub stream_id: u64,
-    /// The bytes to send. Needed.
+    /// The bytes to send; at least one. Needed.
     #[prost(message, optional, tag = "3")]
     pub range: ::core::option::Option<ByteRange>,
-    /// What the secondary's application understands. At most 4 KiB.
+    /// What the secondary's application understands. 0 bytes to 4 KiB.
     #[prost(bytes = "bytes", tag = "4")]
     pub resource: ::prost::bytes::Bytes,
     /// BLAKE3 of the range's bytes (32 bytes). Absent: not known.
@@ -712,19 +733,22 @@ pub struct Delegation {
     pub blake3: ::prost::bytes::Bytes,
 }
 /// Takes a delegation, or all grants for a stream, back. Stops sending; bytes already sent stay good.
+/// Sender: primary, to a secondary, in Orders. When: the bytes are not wanted from there any more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Revoke {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
-    /// Absent: all grants and delegations for the stream.
+    /// Which delegation. Range: 0 to 2^62 - 1. Absent: all grants and delegations for the stream.
     #[prost(uint64, optional, tag = "2")]
     pub delegation_id: ::core::option::Option<u64>,
 }
-/// Secondary to client, which passes it on to the primary with the path that it came from.
+/// Where a delegation stands.
+/// Sender: secondary, to the client, which passes it on to the primary with the path that it came from. When: at each
+/// change: accepted or refused, pending before one of them, sent or failed after accepted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DelegationStatus {
-    /// Set by the client; ignored from a secondary.
+    /// Set by the client; ignored from a secondary. Range: 0 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
     /// The delegation. Range: 0 to 2^62 - 1.
@@ -737,7 +761,9 @@ pub struct DelegationStatus {
     #[prost(enumeration = "GapReason", tag = "4")]
     pub reason: i32,
 }
-/// Either end to its peer, and by the client to every path with a grant for the stream. Ends a half abruptly. Critical.
+/// Ends a half abruptly. Critical.
+/// Sender: the sender of the half (client or primary), to its receiver. When: its application resets the half, or in
+/// answer to StreamStop.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamReset {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
@@ -746,11 +772,13 @@ pub struct StreamReset {
     /// The application's code. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub error_code: u64,
-    /// Bytes that the sender of the half sent or delegated at most.
+    /// End of what the sender of the half sent or delegated. Unit: bytes. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "3")]
     pub final_size: u64,
 }
-/// The receiver of a half to its sender: send no more. Critical.
+/// Send no more of a half. Critical.
+/// Sender: the receiver of the half (client or primary), to its sender. When: its application wants no more, or the
+/// client gave a gap up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamStop {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
@@ -760,8 +788,9 @@ pub struct StreamStop {
     #[prost(uint64, tag = "2")]
     pub error_code: u64,
 }
-/// The receiver of a half is done with it: complete, reset or given up. To the half's sender and, by the client, to
-/// every path with a grant for the stream. Critical.
+/// The receiver of a half is done with it: complete, reset or given up. Critical.
+/// Sender: the receiver of the half, to its sender and, if it is the client, to every path with a grant for the stream.
+/// When: at that moment, once.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamClosed {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
@@ -771,46 +800,51 @@ pub struct StreamClosed {
     #[prost(bool, tag = "2")]
     pub complete: bool,
 }
-/// The receiver of a half to its sender and to holders of open-ended grants. Latest wins per stream.
+/// More of a half may be sent. Latest wins per stream.
+/// Sender: the receiver of the half, to its sender and, if it is the client, to holders of open-ended grants. When: the
+/// window moved by an eighth, and in full behind the Hello to a path that holds such grants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamWindow {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
-    /// First offset that may not be sent. Never falls.
+    /// First offset that may not be sent. Never falls. Unit: bytes from the start of the half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub max_offset: u64,
 }
 /// A source has bytes for the stream and waits for a window. Owes nothing meanwhile.
+/// Sender: whoever sends on the half (client, primary or secondary), to its receiver. When: once for each window that
+/// stops it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamBlocked {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
-    /// The window that binds.
+    /// The window that binds. Unit: bytes from the start of the half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub max_offset: u64,
 }
-/// Client to primary: what arrived. Latest wins per stream.
+/// What arrived of a half to which others than the primary contribute. Latest wins per stream.
+/// Sender: client, to the primary. When: it changed, at most every max(5 ms, an eighth of the primary's RTT).
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamProgress {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
-    /// Bytes below were read by the application. Final.
+    /// Bytes below were read by the application. Final. Unit: bytes from the start of the half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub read_offset: u64,
-    /// Bytes below have arrived without a hole.
+    /// Bytes below have arrived without a hole. Unit: bytes from the start of the half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "3")]
     pub contiguous_end: u64,
-    /// Ranges that arrived beyond contiguous_end, in order, nearest first. At most 32.
+    /// Ranges that arrived beyond contiguous_end, in order, nearest first. At most 32 entries.
     #[prost(message, repeated, tag = "4")]
     pub held: ::prost::alloc::vec::Vec<HeldRange>,
-    /// The reader waits at read_offset.
+    /// True: the reader waits at read_offset.
     #[prost(bool, tag = "5")]
     pub reader_waiting: bool,
 }
-/// A range that the client holds, and who sent it.
+/// A range that the client holds, and who sent it. In StreamProgress.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeldRange {
     /// The range. Needed.
@@ -820,7 +854,8 @@ pub struct HeldRange {
     #[prost(uint32, tag = "2")]
     pub path_id: u32,
 }
-/// Client to primary: bytes that are due and that nobody delivers.
+/// Bytes that are due and that nobody delivers.
+/// Sender: client, to the primary. When: at once, for each cause: late, refused, reset, corrupt, path suspect or gone.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
@@ -832,60 +867,67 @@ pub struct Gap {
     /// Why nobody delivers them. Needed.
     #[prost(enumeration = "GapReason", tag = "3")]
     pub reason: i32,
-    /// Who promised them. Absent: nobody.
+    /// Who promised them. Range: 0 to 2^16 - 1. Absent: nobody.
     #[prost(uint32, optional, tag = "4")]
     pub path_id: ::core::option::Option<u32>,
-    /// Which delegation. Absent: none.
+    /// Which delegation. Range: 0 to 2^62 - 1. Absent: none.
     #[prost(uint64, optional, tag = "5")]
     pub delegation_id: ::core::option::Option<u64>,
 }
-/// A piece of a message between primary and secondary.
-/// From the primary it travels inside SignedOrders; as a control frame it comes from a secondary, unauthenticated.
+/// A piece of a message between the applications of primary and secondary.
+/// Sender: primary, to a secondary, in Orders; or secondary, unauthenticated, as a control frame to the client, which
+/// passes it on to the primary. When: an application sends a message and the credit covers all of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Relay {
-    /// Set by the client on the way to the primary; ignored from a secondary.
+    /// Set by the client on the way to the primary; ignored from a secondary. Range: 0 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
-    /// Counts messages in one direction of one (path, epoch), from 0.
+    /// Counts messages in one direction of one (path, epoch), from 0. Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "2")]
     pub message_id: u64,
-    /// Size of the whole message in bytes. At most 64 KiB.
+    /// Size of the whole message. Unit: bytes. Range: 1 to 65536.
     #[prost(uint32, tag = "3")]
     pub message_size: u32,
-    /// Where this piece belongs in the message.
+    /// Where this piece belongs in the message. Unit: bytes from its start. Range: 0 to message_size less the piece.
     #[prost(uint32, tag = "4")]
     pub piece_offset: u32,
-    /// At most 4 KiB.
+    /// The piece. 1 byte to 4 KiB.
     #[prost(bytes = "bytes", tag = "5")]
     pub piece: ::prost::bytes::Bytes,
 }
-/// The receiver of relay messages to their sender, through the client: how much more it takes.
+/// How much more the receiver of relay messages takes.
+/// Sender: primary or secondary as receiver of messages, through the client, to their sender. When: its application took
+/// a message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RelayCredit {
-    /// Set by the client on the way to the primary; on the way to a secondary the path itself.
+    /// Set by the client on the way to the primary; on the way to a secondary the path itself. Range: 0 to 2^16 - 1.
     #[prost(uint32, tag = "1")]
     pub path_id: u32,
-    /// Total bytes of messages in this direction since the path's first epoch that may be sent. Never falls.
+    /// Bytes of messages that may be sent in this direction in all, counted from the start of the path's present epoch:
+    /// every epoch starts anew, at 256 KiB without any RelayCredit. Unit: bytes. Range: 0 to 2^64 - 1. Never falls within
+    /// an epoch.
     #[prost(uint64, tag = "2")]
     pub max_bytes: u64,
 }
-/// Client to the server of a path: what do these carriers carry? Also from a secondary to the client.
+/// What do these carriers carry?
+/// Sender: client, to the server of a path. When: a carrier contradicts what the client knows of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MappingQuery {
-    /// Chosen by the asking end; the answer repeats it.
+    /// Chosen by the client; the answer repeats it. Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "1")]
     pub query_id: u64,
-    /// QUIC stream ids, each 0 to 2^62 - 1. At most 64. Empty: all that are open, at most 1024.
+    /// QUIC stream ids. Range: 0 to 2^62 - 1. At most 64 entries. Empty: all that are open, at most 1024.
     #[prost(uint64, repeated, tag = "2")]
     pub carriers: ::prost::alloc::vec::Vec<u64>,
 }
-/// The answer to MappingQuery.
+/// What carriers carry, as their sender has it.
+/// Sender: server. When: at once in answer to MappingQuery.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MappingSnapshot {
-    /// The query's.
+    /// The query's. Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "1")]
     pub query_id: u64,
-    /// What the sender sends on the carriers; those that it does not know are left out. At most 1024.
+    /// What the sender sends on the carriers; those that it does not know are left out. At most 1024 entries.
     #[prost(message, repeated, tag = "2")]
     pub mappings: ::prost::alloc::vec::Vec<Mapping>,
 }
@@ -895,31 +937,34 @@ pub struct Mapping {
     /// QUIC stream id of the carrier. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub carrier: u64,
-    /// KWIK stream id.
+    /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "2")]
     pub stream_id: u64,
-    /// As in the carrier's StreamHeader.
+    /// As in the carrier's StreamHeader. Range: 0 to 2^62 - 1.
     #[prost(uint64, optional, tag = "3")]
     pub delegation_id: ::core::option::Option<u64>,
     /// As in the carrier's StreamHeader.
     #[prost(message, optional, tag = "4")]
     pub promised: ::core::option::Option<ByteRange>,
 }
-/// Either end. Answered at once with Pong.
+/// Is the other end alive?
+/// Sender: either end of a path. When: at any time, above all when a path owes bytes and is silent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ping {
-    /// Any number; Pong repeats it.
+    /// Any number; Pong repeats it. Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
 }
-/// Either end: the answer to Ping.
+/// This end is alive.
+/// Sender: either end of a path. When: at once in answer to Ping.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Pong {
-    /// The Ping's.
+    /// The Ping's. Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
 }
-/// Either end: the session, or on a secondary path the path, ends. Critical.
+/// The session, or on a secondary path the path, ends. Critical.
+/// Sender: either end of a path. When: last frame on the path, before it is closed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SessionClose {
     /// Why. NONE: closed on purpose. Needed.
@@ -932,17 +977,19 @@ pub struct SessionClose {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
-/// The first message on every carrier, by position. Sent by the endpoint that opens the carrier, and, on a
-/// bidirectional carrier, by the other endpoint too before its first DataFrame.
+/// What a carrier carries. The first message on every carrier, by position.
+/// Sender: the end that opens the carrier and, on a bidirectional carrier, the other end too. When: with the first
+/// DataFrame in its direction.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamHeader {
     /// KWIK stream id. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
-    /// What the carrier is.
+    /// What the carrier is. Needed.
     #[prost(enumeration = "CarrierKind", tag = "2")]
     pub kind: i32,
-    /// The delegation that a contribution fulfils. Absent: an open-ended grant, or a public stream.
+    /// The delegation that a contribution fulfils. Range: 0 to 2^62 - 1. Absent: a grant without a delegation, or a
+    /// public stream.
     #[prost(uint64, optional, tag = "3")]
     pub delegation_id: ::core::option::Option<u64>,
     /// The bytes that a contribution promises. Absent: not known when it was opened.
@@ -950,24 +997,28 @@ pub struct StreamHeader {
     pub promised: ::core::option::Option<ByteRange>,
 }
 /// Bytes of a KWIK stream at their offset.
+/// Sender: the sender of a half on its own carrier, and whoever contributes to it. When: behind the StreamHeader, as the
+/// window or a delegation allows.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DataFrame {
     /// KWIK stream id; equal to the header's. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "1")]
     pub stream_id: u64,
-    /// Offset of the payload's first byte. offset + length of payload never exceeds 2^62 - 1.
+    /// Offset of the payload's first byte. Unit: bytes from the start of the half. Range: 0 to 2^62 - 1, and offset +
+    /// length of payload is in it too.
     #[prost(uint64, tag = "2")]
     pub offset: u64,
     /// True: offset + length of payload is the final size. Never true on a contribution.
     #[prost(bool, tag = "3")]
     pub fin: bool,
     /// CRC32C (Castagnoli) over stream_id, offset, fin (0 or 1) and payload length, each as an eight-byte
-    /// little-endian word, followed by the payload. Present on every frame of a contribution, absent on public streams.
+    /// little-endian word, followed by the payload. Range: 0 to 2^32 - 1. Present on every frame of a contribution,
+    /// absent on public streams.
     #[prost(fixed32, optional, tag = "4")]
     pub crc32c: ::core::option::Option<u32>,
     /// The bytes. Always the last field on the wire: no field is ever numbered above it, and unknown fields are accepted
     /// only before it. A sender writes it even when it is empty; to a receiver an absent payload is an empty one.
-    /// At most 64 KiB on a contribution, 1 MiB on a public stream.
+    /// 0 bytes to 64 KiB on a contribution, to 1 MiB on a public stream.
     #[prost(bytes = "bytes", optional, tag = "15")]
     pub payload: ::core::option::Option<::prost::bytes::Bytes>,
 }

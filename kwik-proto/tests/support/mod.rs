@@ -89,7 +89,8 @@ fn gap_reason() -> impl Strategy<Value = GapReason> {
 }
 
 fn limits() -> impl Strategy<Value = Limits> {
-    (0..=MAX_STREAMS, 0..=MAX_STREAMS, 1..=MAX_VARINT).prop_map(|(bidi, uni, window)| Limits {
+    let window = MIN_INITIAL_WINDOW..=MAX_VARINT;
+    (0..=MAX_STREAMS, 0..=MAX_STREAMS, window).prop_map(|(bidi, uni, window)| Limits {
         max_bidirectional_streams: bidi,
         max_unidirectional_streams: uni,
         initial_window: window,
@@ -114,7 +115,7 @@ fn hello() -> impl Strategy<Value = Hello> {
 
 fn welcome() -> impl Strategy<Value = Welcome> {
     let features = vec(any::<u32>(), 0..=MAX_FEATURES);
-    (any::<u32>(), features, limits(), any::<[u8; 16]>()).prop_map(
+    (1..=u32::MAX, features, limits(), any::<[u8; 16]>()).prop_map(
         |(version, features, limits, session)| Welcome {
             version,
             features,
@@ -220,15 +221,14 @@ fn gap() -> impl Strategy<Value = Gap> {
 
 fn relay() -> impl Strategy<Value = Relay> {
     let place = 0..=MAX_RELAY_MESSAGE - MAX_RELAY_PIECE as u32;
-    (path(), any_u64(), place, bytes(MAX_RELAY_PIECE)).prop_map(
-        |(path, message_id, piece_offset, piece)| Relay {
-            path,
-            message_id,
-            message_size: piece_offset + piece.len() as u32,
-            piece_offset,
-            piece,
-        },
-    )
+    let piece = vec(any::<u8>(), 1..=MAX_RELAY_PIECE).prop_map(Bytes::from);
+    (path(), any_u64(), place, piece).prop_map(|(path, message_id, piece_offset, piece)| Relay {
+        path,
+        message_id,
+        message_size: piece_offset + piece.len() as u32,
+        piece_offset,
+        piece,
+    })
 }
 
 fn snapshot() -> impl Strategy<Value = MappingSnapshot> {

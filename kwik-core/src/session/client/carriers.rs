@@ -125,7 +125,10 @@ impl ClientSession {
             match self.streams.announce(stream, true) {
                 Ok(Known::Open) => {}
                 Ok(Known::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
-                Err(code) => return Standing::Refused(code),
+                Err(code) => {
+                    self.close(code, None, "a stream that the primary may not open");
+                    return Standing::Refused(code);
+                }
             }
         }
         let open = self.streams.receives(stream);

@@ -128,11 +128,12 @@ impl ClientSession {
         self.handle_activity(path, now, now);
         match frame {
             ControlFrame::Welcome(welcome) => {
-                let fits = check(&welcome).is_ok() && Some(welcome.session) == self.session;
-                let (event, code) = if fits {
-                    (PathEvent::Admitted, ErrorCode::None)
-                } else {
-                    (PathEvent::Violated, ErrorCode::ProtocolViolation)
+                let (event, code) = match check(&welcome) {
+                    Err(code) => (PathEvent::Violated, code),
+                    Ok(()) if Some(welcome.session) == self.session => {
+                        (PathEvent::Admitted, ErrorCode::None)
+                    }
+                    Ok(()) => (PathEvent::Violated, ErrorCode::ProtocolViolation),
                 };
                 self.handle_event(path, epoch, event, code.into(), now);
             }
@@ -155,11 +156,13 @@ impl ClientSession {
             }
             ControlFrame::Relay(mut piece) => {
                 piece.path = path;
-                if self.tolls.entry(path).or_default().pass(piece.piece.len()).is_ok() {
-                    self.send(PathId::PRIMARY, ControlFrame::Relay(piece));
-                } else {
-                    let detail = "more relay messages than the primary asked for";
-                    self.handle_lost(path, epoch, ErrorCode::ProtocolViolation, detail, now);
+                match self.tolls.entry(path).or_default().pass(piece.piece.len()) {
+                    Ok(()) => self.send(PathId::PRIMARY, ControlFrame::Relay(piece)),
+                    Err(error) => {
+                        self.details.insert(path, error.to_string());
+                        let cause = error.code().into();
+                        self.handle_event(path, epoch, PathEvent::Violated, cause, now);
+                    }
                 }
             }
             ControlFrame::RelayCredit(mut credit) => {

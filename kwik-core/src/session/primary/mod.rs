@@ -16,8 +16,8 @@ use kwik_proto::{
     ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
 };
 
-use super::config::{INITIAL_WINDOW, SessionConfig};
-use super::handshake::{negotiate, refuse};
+use super::config::SessionConfig;
+use super::handshake::negotiate;
 use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::delegation::{
     DelegationConfig, Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats,
@@ -124,12 +124,6 @@ impl PrimarySession {
         now: Instant,
     ) -> Result<Self, kwik_proto::frame::Refuse> {
         let agreed = negotiate(hello)?;
-        if hello.limits.initial_window < INITIAL_WINDOW {
-            return Err(refuse(
-                ErrorCode::ProtocolViolation,
-                format!("initial_window {} is below 65536", hello.limits.initial_window),
-            ));
-        }
         let mut streams = PublicStreams::new(Initiator::Server, config);
         streams.set_peer_limits(hello.limits);
         let mut scheduler = Scheduler::new(DelegationConfig::default(), seed);
