@@ -34,12 +34,19 @@ struct Field {
     of: String,
 }
 
+struct Enum {
+    file: String,
+    comment: String,
+    /// Names and comments.
+    values: Vec<(String, String)>,
+}
+
 #[derive(Default)]
 struct Schema {
     /// Comment and fields, by `package.Message`.
     messages: BTreeMap<String, (String, Vec<Field>)>,
-    /// File, comment, and values with their comments, by `package.Enum`.
-    enums: BTreeMap<String, (String, String, Vec<(String, String)>)>,
+    /// By `package.Enum`.
+    enums: BTreeMap<String, Enum>,
 }
 
 /// Numbers of `FieldDescriptorProto.Type` (descriptor.proto).
@@ -80,7 +87,9 @@ fn schema() -> Schema {
             let values = (0..).zip(&kind.value);
             let values = values
                 .map(|(place, value)| (value.name().to_owned(), comment(&[5, index, 2, place])));
-            let entry = (file.name().to_owned(), comment(&[5, index]), values.collect());
+            let (file, comment, values) =
+                (file.name().to_owned(), comment(&[5, index]), values.collect());
+            let entry = Enum { file, comment, values };
             assert!(schema.enums.insert(full(kind.name()), entry).is_none(), "{}", kind.name());
         }
     }
@@ -147,7 +156,7 @@ fn every_enum_is_defined_once_and_every_value_documented() {
     let schema = schema();
     let mut values = BTreeSet::new();
     let mut sets = BTreeSet::new();
-    for (name, (file, comment, listed)) in &schema.enums {
+    for (name, Enum { file, comment, values: listed }) in &schema.enums {
         assert!(!comment.trim().is_empty(), "{name} is undocumented");
         let shared = file == "kwik/v1/types.proto" || file == "kwik/files/v1/files.proto";
         assert!(shared, "{name} is defined in {file}");
