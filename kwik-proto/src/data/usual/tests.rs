@@ -91,7 +91,7 @@ proptest! {
 #[test]
 fn what_is_not_as_usual_is_refused() {
     use CarrierKind::{Contribution, Public};
-    let refused: [(&str, CarrierKind, &[u8]); 9] = [
+    let refused: [(&str, CarrierKind, &[u8]); 11] = [
         ("length prefix too small", Public, &[3, 0x08, 5, 0x7a, 1, 9]),
         ("length prefix too large", Public, &[6, 0x08, 5, 0x7a, 1, 9, 9]),
         ("fields out of order", Public, &[6, 0x10, 1, 0x08, 5, 0x7a, 0]),
@@ -101,14 +101,30 @@ fn what_is_not_as_usual_is_refused() {
         ("a checksum on a public stream", Public, &[9, 0x08, 5, 0x25, 0, 0, 0, 0, 0x7a, 0]),
         ("no checksum on a contribution", Contribution, &[4, 0x08, 5, 0x7a, 0]),
         ("fin on a contribution", Contribution, &[9, 0x18, 1, 0x25, 0, 0, 0, 0, 0x7a, 0]),
+        (
+            "a payload of 64 KiB and 1 on a contribution",
+            Contribution,
+            &[0x8a, 0x80, 4, 0x25, 0, 0, 0, 0, 0x7a, 0x81, 0x80, 4],
+        ),
+        (
+            "a payload of 1 MiB and 1 on a public stream",
+            Public,
+            &[0x85, 0x80, 0x40, 0x7a, 0x81, 0x80, 0x40],
+        ),
     ];
     for (what, kind, bytes) in refused {
         assert_eq!(parse(&[bytes, &[0; 8]].concat(), kind), None, "{what}");
     }
     let taken = [4, 0x08, 5, 0x7a, 0];
     assert!(parse(&taken, Public).is_some());
-    for padded in [[0x85, 0x00, 0x08, 5, 0x7a, 0, 0, 0, 0], [5, 0x08, 0x85, 0x00, 0x7a, 0, 0, 0, 0]]
-    {
-        assert_eq!(parse(&padded, Public), None, "not the shortest form");
+    let largest = [0x84, 0x80, 0x40, 0x7a, 0x80, 0x80, 0x40, 0, 0, 0, 0, 0];
+    assert!(parse(&largest, Public).is_some());
+    let padded: [&[u8]; 3] = [
+        &[0x84, 0x00, 0x08, 5, 0x7a, 0],
+        &[5, 0x08, 0x85, 0x00, 0x7a, 0],
+        &[5, 0x08, 5, 0x7a, 0x80, 0x00],
+    ];
+    for bytes in padded {
+        assert_eq!(parse(&[bytes, &[0; 8]].concat(), Public), None, "not the shortest form");
     }
 }
