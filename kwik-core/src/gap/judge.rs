@@ -110,12 +110,12 @@ impl Judge<'_> {
         let hope =
             wait.owners(head).any(|promise| counts(&promise) && promise.state == State::Owed);
         if hope {
-            wait.hopeless_since = None;
-            wait.unassigned_since = None;
+            wait.hope_again(self.now);
             return None;
         }
         let since = *wait.hopeless_since.get_or_insert(self.now);
         if !wait.gave_up {
+            let timeout = timeout.saturating_sub(wait.hopeless_before);
             if self.now >= since + timeout {
                 wait.gave_up = true;
                 let len = self.view.missing.first().map_or(0, |missing| missing.len());

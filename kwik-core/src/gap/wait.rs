@@ -24,6 +24,9 @@ pub(super) struct Wait {
     pub(super) head_since: Instant,
     /// Since when the reader has waited with nobody to wait for.
     pub(super) hopeless_since: Option<Instant>,
+    /// How long it had waited so before somebody promised the head and let it down. Only progress forgives it: else one
+    /// that accepts and never sends would keep the reader for ever.
+    pub(super) hopeless_before: Duration,
     /// Since when nobody has promised the head, or has been reported to.
     pub(super) unassigned_since: Option<Instant>,
     pub(super) gave_up: bool,
@@ -42,6 +45,7 @@ impl Wait {
             head: Offset::ZERO,
             head_since: now,
             hopeless_since: None,
+            hopeless_before: Duration::ZERO,
             unassigned_since: None,
             gave_up: false,
             rearmed: Instant::ZERO,
@@ -59,9 +63,18 @@ impl Wait {
             self.head = view.contiguous_end;
             self.head_since = now;
             self.hopeless_since = None;
+            self.hopeless_before = Duration::ZERO;
             self.unassigned_since = None;
             self.gave_up = false;
         }
+    }
+
+    /// Somebody has promised the head: the clock stands still.
+    pub(super) fn hope_again(&mut self, now: Instant) {
+        if let Some(since) = self.hopeless_since.take() {
+            self.hopeless_before += now.since(since);
+        }
+        self.unassigned_since = None;
     }
 
     /// A timer fired. Far too late, once: nobody could be heard meanwhile, so nobody is blamed for it.

@@ -140,6 +140,14 @@ impl ClientSession {
         if !takes_contributions(stream) {
             return Standing::Refused(ErrorCode::StreamState);
         }
+        // A supply of the primary may overtake its public carrier's header: it announces, as a grant would.
+        if path.is_primary() && stream.initiator() == Initiator::Server {
+            match self.streams.announce(stream, false) {
+                Ok(Known::Open) => {}
+                Ok(Known::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
+                Err(code) => return Standing::Refused(code),
+            }
+        }
         match self.streams.unknown(stream) {
             Some(UnknownStream::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
             Some(UnknownStream::Corrupt) => return Standing::Corrupt,

@@ -350,6 +350,7 @@ impl ClientSession {
         if self.connected.contains(&path) {
             self.send(path, ControlFrame::Orders(signed));
             self.send_windows(path);
+            self.end_late_orders(path, &orders);
             return Ok(());
         }
         let waiting = self.greeted.entry(path).or_default();
@@ -371,6 +372,25 @@ impl ClientSession {
                 let window = StreamWindow { stream, max_offset };
                 self.send(path, ControlFrame::StreamWindow(window));
             }
+        }
+    }
+
+    /// Orders that crossed the end of their stream: the path is told of the end once more, behind them.
+    pub(super) fn end_late_orders(&mut self, path: PathId, orders: &Orders) {
+        let late: BTreeSet<StreamId> = orders
+            .orders
+            .iter()
+            .filter_map(|order| match order {
+                Order::Grant(grant) => Some(grant.stream),
+                Order::Delegation(delegation) => Some(delegation.stream),
+                Order::Revoke(_) | Order::Relay(_) => None,
+            })
+            .filter(|stream| !self.streams.receives(*stream))
+            .collect();
+        for stream in late {
+            self.grants.forget(stream);
+            let frame = StreamClosed { stream, complete: false };
+            self.send(path, ControlFrame::StreamClosed(frame));
         }
     }
 

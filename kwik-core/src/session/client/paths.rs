@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kwik_proto::frame::{
-    AddPath, AddPathResult, Admission, ControlFrame, ErrorCode, Hello, PathState, PathStatus, Pong,
-    RemovePath, TokenRequest,
+    AddPath, AddPathResult, Admission, ControlFrame, ErrorCode, Hello, Orders, PathState,
+    PathStatus, Pong, RemovePath, TokenRequest,
 };
 use kwik_proto::{Epoch, PathId, StreamId};
 
@@ -65,8 +65,13 @@ impl ClientSession {
         };
         self.connected.insert(path);
         self.send(path, ControlFrame::Hello(hello));
-        for orders in self.greeted.remove(&path).unwrap_or_default() {
-            self.send(path, ControlFrame::Orders(orders));
+        for signed in self.greeted.remove(&path).unwrap_or_default() {
+            let orders = Orders::decode(&signed.body);
+            self.send(path, ControlFrame::Orders(signed));
+            // Their streams may have ended while they waited.
+            if let Ok(orders) = orders {
+                self.end_late_orders(path, &orders);
+            }
         }
         self.send_windows(path);
         self.handle_event(path, epoch, PathEvent::Connected, ErrorCode::None.into(), now);

@@ -71,6 +71,10 @@ impl ClientSession {
         self.note_arrivals(id, half, now);
         self.note_stall(id, half, now);
         self.streams.service(id, half, now, self.loop_time());
+        if half.final_size().is_some_and(|end| end > half.contiguous_end()) {
+            // Whoever ends a stream that has a hole owes the hole, even if nobody else was ever asked for it.
+            self.watch(id);
+        }
         if !self.watches.contains_key(&id) {
             return;
         }
