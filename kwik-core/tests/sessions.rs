@@ -52,25 +52,3 @@ fn one_seed_run_twice_gives_the_same_events() {
         assert_eq!(first.network.log(), second.network.log(), "seed {seed}");
     }
 }
-
-#[test]
-fn survey() {
-    if std::env::var("SURVEY").is_err() {
-        return;
-    }
-    let mut bad = 0;
-    for seed in 0..seeds() {
-        let r = std::panic::catch_unwind(|| World::new(Plan::random(seed)).run());
-        let text = match r {
-            Ok(Ok(())) => continue,
-            Ok(Err(e)) => e.lines().next().unwrap().chars().take(230).collect::<String>(),
-            Err(_) => "panic".into(),
-        };
-        bad += 1;
-        eprintln!("SEED {seed}: {text}");
-        if bad > 400 {
-            break;
-        }
-    }
-    eprintln!("BAD {bad}");
-}

@@ -201,6 +201,25 @@ fn hope_of_another_source_stops_the_gap_timeout() {
 }
 
 #[test]
+fn promises_that_are_never_kept_do_not_restart_the_gap_timeout() {
+    let mut bench = Bench::new();
+    let mut gave_up = false;
+    // A source that accepts every second and delivers nothing: late after 45 ms each time.
+    for round in 0..12 {
+        let (start, id) = (round * 1000, DelegationId(100 + round));
+        bench.record(P, id, range(0, 10_000), start);
+        for step in 0..20 {
+            while let Some(action) = bench.poll(start + step * 50) {
+                gave_up |= matches!(action, GapAction::GiveUp { .. });
+            }
+        }
+        bench.promises.revoke(P, id, at(start + 999));
+        assert!(!gave_up || round >= 9, "in round {round}");
+    }
+    assert!(gave_up);
+}
+
+#[test]
 fn a_head_that_nobody_promised_is_reported_twice_a_second() {
     let mut bench = Bench::new();
     bench.record(P, D, range(4000, 5000), 0);

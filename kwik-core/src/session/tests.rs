@@ -3,6 +3,7 @@
 
 mod arbitrary;
 mod contributions;
+mod crossing;
 mod deadlock;
 mod frames;
 mod hostile_client;
