@@ -166,7 +166,7 @@ impl World {
 
     pub(crate) fn lose_primary(&mut self) {
         self.primary = None;
-        self.network.remark("the primary is lost".into());
+        self.network.remark(|| "the primary is lost".into());
         self.client.core.handle_primary_lost("lost");
     }
 
@@ -199,7 +199,7 @@ impl World {
             }
             Ok(None) => {}
             Err(code) => {
-                self.network.remark(format!("carrier {carrier} of {path} refused: {code:?}"));
+                self.network.remark(|| format!("carrier {carrier} of {path} refused: {code:?}"));
                 self.network.travel(
                     Channel::ToServer(path),
                     Duration::ZERO,
@@ -309,7 +309,7 @@ impl World {
 
     fn check_end(&mut self, id: StreamId, read: u64, end: End) {
         self.client.ends.insert(id, (read, end));
-        self.network.remark(format!("stream {id} ended {end:?} after {read}"));
+        self.network.remark(|| format!("stream {id} ended {end:?} after {read}"));
         let Some((index, download, _)) = self.size_of(id) else { return };
         let stream = &self.plan.streams[index];
         let no_local = matches!(stream.supply, Supply::Delegated(Local::None));
@@ -352,7 +352,7 @@ impl World {
                 self.network.at(now + delay, Event::Dialled(path, epoch));
             }
             Output::ClosePath { path, epoch, code } => {
-                self.network.remark(format!("{path} {epoch:?} closed: {code:?}"));
+                self.network.remark(|| format!("{path} {epoch:?} closed: {code:?}"));
                 self.client.feeds.retain(|(of, _), _| *of != path);
                 self.servers[index_of(path)].lose(epoch);
             }
@@ -367,7 +367,7 @@ impl World {
                 );
             }
             Output::Close { code, reason, .. } => {
-                self.network.remark(format!("closed: {code:?} {reason}"));
+                self.network.remark(|| format!("closed: {code:?} {reason}"));
                 if self.plan.primary_lost.is_none() {
                     self.fail(format!("the client closed the session: {code:?} {reason}"));
                 }

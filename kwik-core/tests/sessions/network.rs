@@ -85,7 +85,8 @@ pub(crate) struct Network {
     silences: BTreeMap<PathId, (Instant, Instant)>,
     delays: BTreeMap<PathId, Duration>,
     sequence: u64,
-    log: Vec<String>,
+    /// What happened; `None`: nobody asked, and formatting it would cost most of the run.
+    log: Option<Vec<String>>,
 }
 
 impl Network {
@@ -109,7 +110,7 @@ impl Network {
             silences,
             delays,
             sequence: 0,
-            log: Vec::new(),
+            log: None,
         }
     }
 
@@ -151,25 +152,26 @@ impl Network {
         Some(event)
     }
 
-    fn note(&mut self, event: &Event) {
-        let text = match event {
-            Event::Upload(id, offset, data, fin) => {
-                format!("Upload {id} {} +{} {fin}", offset.value(), data.len())
-            }
-            event => {
-                let mut text = format!("{event:?}");
-                text.truncate(200);
-                text
-            }
-        };
-        self.log.push(format!("{} {text}", self.now));
+    pub(crate) fn keep_log(&mut self) {
+        self.log = Some(Vec::new());
     }
 
-    pub(crate) fn remark(&mut self, text: String) {
-        self.log.push(format!("{} {text}", self.now));
+    fn note(&mut self, event: &Event) {
+        if self.log.is_none() {
+            return;
+        }
+        let mut text = format!("{event:?}");
+        text.truncate(200);
+        self.remark(|| text);
+    }
+
+    pub(crate) fn remark(&mut self, text: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{} {}", self.now, text()));
+        }
     }
 
     pub(crate) fn log(&self) -> &[String] {
-        &self.log
+        self.log.as_deref().unwrap_or_default()
     }
 }

@@ -308,7 +308,7 @@ impl World {
                 }
             }
             Output::Message(path, message) => self.take_answer(path, &message),
-            Output::Event(event) => self.network.remark(format!("{event:?}")),
+            Output::Event(event) => self.network.remark(|| format!("{event:?}")),
             Output::Close(code, _, reason) => {
                 self.fail(format!("the primary closed the session: {code:?} {reason}"));
             }
