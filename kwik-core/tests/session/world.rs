@@ -155,6 +155,7 @@ pub(crate) struct World {
     finished: bool,
     announced_header: bool,
     log: Vec<String>,
+    keep_log: bool,
 }
 
 const SESSION: SessionId = SessionId([7; 16]);
@@ -195,8 +196,13 @@ impl World {
             finished: false,
             announced_header: false,
             log: Vec::new(),
+            keep_log: false,
             plan,
         }
+    }
+
+    pub(crate) fn keep_log(&mut self) {
+        self.keep_log = true;
     }
 
     pub(crate) fn log(&self) -> &[String] {
@@ -221,7 +227,8 @@ impl World {
             }
             self.now = self.now.max(at);
             let event = self.events.remove(&key).unwrap();
-            if !matches!(event, Event::Wake | Event::Read) {
+            // Formatting every event would cost more than the run itself.
+            if self.keep_log && !matches!(event, Event::Wake | Event::Read) {
                 self.log.push(format!("{} {event:?}", self.now));
             }
             self.step(event)?;
