@@ -114,6 +114,15 @@ impl Builder {
         self
     }
 
+    /// The world to run in; for `kwik-sim`.
+    #[cfg(feature = "sim")]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_env(mut self, env: Env) -> Self {
+        self.env = Some(env);
+        self
+    }
+
     /// Starts the client. Needs no runtime.
     ///
     /// # Errors

@@ -43,8 +43,8 @@ impl Client {
     }
 
     pub(crate) fn start(builder: Builder) -> Result<Self, StartError> {
-        let workers = Workers::start(builder.placement)?;
         let env = builder.env.unwrap_or_else(Env::system);
+        let workers = Workers::start(env.placement().unwrap_or(builder.placement))?;
         let mut config = builder.session;
         builder.limits.apply(&mut config);
         let limits = builder.limits.endpoint();

@@ -1,11 +1,14 @@
 //! Clock and entropy, in one value, so that the same code runs for real and in a simulation.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
 use kwik_core::time::{Instant, WallTime};
+
+use crate::worker::Placement;
 
 /// The world that drivers run in: monotonic time, wall-clock time and random bytes.
 ///
@@ -30,6 +33,9 @@ pub struct Env(Arc<World>);
 struct World {
     start: tokio::time::Instant,
     source: Source,
+    /// What a simulated host sends through; `None` for the system's sockets.
+    #[cfg(feature = "sim")]
+    network: Option<Arc<dyn crate::sim::Network>>,
 }
 
 /// Where wall time and entropy come from. The one place that knows whether the world is simulated.
@@ -50,8 +56,64 @@ impl Env {
         Self::with(Source::Seeded { epoch, stream: Mutex::new(Keystream::new(seed)) })
     }
 
+    /// As [`Env::seeded`], on a simulated network. To be made inside the runtime of the simulated host.
+    #[cfg(feature = "sim")]
+    pub fn simulated(seed: u64, epoch: WallTime, network: Arc<dyn crate::sim::Network>) -> Self {
+        let source = Source::Seeded { epoch, stream: Mutex::new(Keystream::new(seed)) };
+        let start = tokio::time::Instant::now();
+        Self(Arc::new(World { start, source, network: Some(network) }))
+    }
+
+    /// The simulated network; `None` in the real world.
+    #[cfg(feature = "sim")]
+    pub(crate) fn network(&self) -> Option<&Arc<dyn crate::sim::Network>> {
+        self.0.network.as_ref()
+    }
+
     fn with(source: Source) -> Self {
-        Self(Arc::new(World { start: tokio::time::Instant::now(), source }))
+        Self(Arc::new(World {
+            start: tokio::time::Instant::now(),
+            source,
+            #[cfg(feature = "sim")]
+            network: None,
+        }))
+    }
+
+    /// Where workers run in this world, if it can't be chosen: a simulated host is one runtime.
+    pub fn placement(&self) -> Option<Placement> {
+        #[cfg(feature = "sim")]
+        if self.0.network.is_some() {
+            return Some(Placement::Current);
+        }
+        None
+    }
+
+    /// Runs what may block its thread, on a thread that may be blocked. In a simulated world at once and in place: a
+    /// thread would end at a moment that no seed decides.
+    ///
+    /// # Errors
+    /// When `work` panicked.
+    pub async fn run_blocking<F, R>(&self, work: F) -> Result<R, tokio::task::JoinError>
+    where
+        F: FnOnce() -> R + Send + 'static,
+        R: Send + 'static,
+    {
+        #[cfg(feature = "sim")]
+        if self.0.network.is_some() {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await
+    }
+
+    /// Wakes the event loop of an endpoint of this process with a byte that is no QUIC packet.
+    ///
+    /// s2n-quic notices only at its next wake-up that nobody holds an endpoint any more, and an idle one has none.
+    pub(crate) fn nudge(&self, address: SocketAddr) {
+        #[cfg(feature = "sim")]
+        if let Some(network) = self.network() {
+            return network.send(address, address, &[0]);
+        }
+        nudge(address);
     }
 
     /// Monotonic time since this world was made.
@@ -125,6 +187,20 @@ impl fmt::Debug for Env {
             Source::Seeded { .. } => "seeded",
         };
         f.debug_tuple("Env").field(&source).finish()
+    }
+}
+
+fn nudge(mut address: SocketAddr) {
+    let (loopback, any) = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::LOCALHOST.into(), IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        SocketAddr::V6(_) => (Ipv6Addr::LOCALHOST.into(), IpAddr::from(Ipv6Addr::UNSPECIFIED)),
+    };
+    if address.ip().is_unspecified() {
+        address.set_ip(loopback);
+    }
+    // Where it fails, the endpoint goes with its worker at the latest.
+    if let Ok(socket) = UdpSocket::bind((any, 0)) {
+        let _ = socket.send_to(&[0], address);
     }
 }
 

@@ -10,6 +10,9 @@ pub mod env;
 
 pub mod worker;
 
+#[cfg(feature = "sim")]
+pub mod sim;
+
 pub mod tls;
 
 pub mod key;

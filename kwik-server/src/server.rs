@@ -66,8 +66,8 @@ impl Server {
 
     pub(crate) fn start(builder: Builder) -> Result<Self, StartError> {
         let certificate = builder.certificate.clone().ok_or(StartError::NoCertificate)?;
-        let workers = Workers::start(builder.placement)?;
         let env = builder.env.clone().unwrap_or_else(Env::system);
+        let workers = Workers::start(env.placement().unwrap_or(builder.placement))?;
         let worker = workers.next();
         let address = builder.address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let endpoint = {

@@ -1,19 +1,19 @@
 //! Client endpoints, shared and closed when unused.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use s2n_quic::Client;
-use s2n_quic::provider::io;
+use s2n_quic::provider::io::tokio as quic_io;
 use s2n_quic::provider::tls::rustls;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::dial::{Dial, DialError, Dialled};
 use super::limits::{EndpointLimits, Role};
-use super::nudge;
 use crate::connection::Observer;
 use crate::env::Env;
 use crate::tls::{Trust, client_config};
@@ -173,24 +173,45 @@ impl Shared {
         let (config, refusal) = client_config(&self.env, trust)?;
         let local = self.local.filter(|local| Family::of(*local) == family);
         let limits = self.limits.quic(self.role).map_err(DialError::Limits)?;
-        let client = Client::builder()
+        let builder = Client::builder()
             .with_tls(rustls::Client::from(config))
             .and_then(|builder| builder.with_limits(limits))
             .and_then(|builder| builder.with_event(Observer::client(self.env.clone(), refusal)))
-            .unwrap_or_else(|never| match never {})
-            .with_io(
-                self.socket(worker, local.unwrap_or(family.any()))
-                    .map_err(|error| DialError::Socket(error.to_string()))?,
-            )
+            .unwrap_or_else(|never| match never {});
+        let local = local.unwrap_or(family.any());
+        let no_socket = |error: io::Error| DialError::Socket(error.to_string());
+        #[cfg(feature = "sim")]
+        if let Some(network) = self.env.network() {
+            let (env, port) = (self.env.clone(), network.bind(local).map_err(no_socket)?);
+            let (network, runtime) = (network.clone(), worker.runtime().clone());
+            let client = builder
+                .with_random(crate::sim::Random(env.clone()))
+                .and_then(|builder| builder.with_io(crate::sim::Io { env, network, port, runtime }))
+                .unwrap_or_else(|never| match never {})
+                .start()
+                .map_err(|error| DialError::Socket(error.to_string()))?;
+            return Ok(self.endpoint(worker, client));
+        }
+        let client = builder
+            .with_io(self.socket(worker, local).map_err(no_socket)?)
             .unwrap_or_else(|never| match never {})
             .start()
             .map_err(|error| DialError::Socket(error.to_string()))?;
-        let alive = Some(Alive::new(self.alive.clone()));
-        Ok(ClientEndpoint { client: Some(client), worker: worker.clone(), alive })
+        Ok(self.endpoint(worker, client))
     }
 
-    fn socket(&self, worker: &Worker, local: SocketAddr) -> std::io::Result<io::tokio::Provider> {
-        let io = io::tokio::Builder::default()
+    fn endpoint(&self, worker: &Worker, client: Client) -> ClientEndpoint {
+        let alive = Some(Alive::new(self.alive.clone()));
+        ClientEndpoint {
+            client: Some(client),
+            worker: worker.clone(),
+            env: self.env.clone(),
+            alive,
+        }
+    }
+
+    fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<quic_io::Provider> {
+        let io = quic_io::Builder::default()
             .with_handle(worker.runtime().clone())
             .with_receive_address(local)?;
         match self.role {
@@ -206,6 +227,7 @@ pub(crate) struct ClientEndpoint {
     /// Taken by the drop alone.
     client: Option<Client>,
     worker: Worker,
+    env: Env,
     /// Taken by the drop alone.
     alive: Option<Alive>,
 }
@@ -221,9 +243,10 @@ impl Drop for ClientEndpoint {
     /// this held the last handle to the worker, the worker's end closes it.
     fn drop(&mut self) {
         let (client, alive) = (self.client.take(), self.alive.take());
+        let env = self.env.clone();
         self.worker.spawn(async move {
             if let Some(client) = client {
-                close(client).await;
+                close(&env, client).await;
             }
             drop(alive);
         });
@@ -248,7 +271,7 @@ impl Drop for Alive {
 }
 
 /// Asks the endpoint to end when its connections have, and wakes it until it does.
-async fn close(mut client: Client) {
+async fn close(env: &Env, mut client: Client) {
     let local = client.local_addr();
     let deadline = Instant::now() + CLOSING;
     let idle = timeout_at(deadline, client.wait_idle());
@@ -260,7 +283,7 @@ async fn close(mut client: Client) {
             () = std::future::ready(()) => {}
         }
         if let Ok(local) = local {
-            nudge(local);
+            env.nudge(local);
         }
         tokio::select! {
             biased;

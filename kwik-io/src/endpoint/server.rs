@@ -5,12 +5,12 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use s2n_quic::provider::StartError;
 use s2n_quic::provider::io::tokio;
 use s2n_quic::provider::tls::rustls;
 use s2n_quic::{Connection, Server};
 
 use super::limits::{EndpointLimits, Role};
-use super::nudge;
 use crate::connection::{ConnectionStats, Observed, Observer};
 use crate::env::Env;
 use crate::tls::{ServerCertificate, TrustError, server_config};
@@ -37,6 +37,7 @@ use crate::worker::Worker;
 pub struct ServerEndpoint {
     /// Taken by the drop alone.
     server: Option<Server>,
+    env: Env,
     local: SocketAddr,
     rejected: Arc<AtomicU64>,
 }
@@ -104,16 +105,34 @@ impl ServerEndpoint {
         let config = server_config(env, certificate)?;
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
         let rejected = Arc::<AtomicU64>::default();
-        let (io, local) = socket(worker, address).map_err(|error| bind_error(address, error))?;
-        let server = Server::builder()
+        let builder = Server::builder()
             .with_tls(rustls::Server::from(config))
             .and_then(|builder| builder.with_limits(limits))
             .and_then(|builder| builder.with_event(Observer::server(env.clone(), rejected.clone())))
-            .and_then(|builder| builder.with_io(io))
+            .unwrap_or_else(|never| match never {});
+        let start_error =
+            |reason: StartError| BindError::Start { address, reason: reason.to_string() };
+        #[cfg(feature = "sim")]
+        if let Some(network) = env.network() {
+            let port = network.bind(address).map_err(|error| bind_error(address, error))?;
+            let (network, runtime, local) =
+                (network.clone(), worker.runtime().clone(), port.address());
+            let io = crate::sim::Io { env: env.clone(), network, port, runtime };
+            let server = builder
+                .with_random(crate::sim::Random(env.clone()))
+                .and_then(|builder| builder.with_io(io))
+                .unwrap_or_else(|never| match never {})
+                .start()
+                .map_err(start_error)?;
+            return Ok(Self { server: Some(server), env: env.clone(), local, rejected });
+        }
+        let (io, local) = socket(worker, address).map_err(|error| bind_error(address, error))?;
+        let server = builder
+            .with_io(io)
             .unwrap_or_else(|never| match never {})
             .start()
-            .map_err(|error| BindError::Start { address, reason: error.to_string() })?;
-        Ok(Self { server: Some(server), local, rejected })
+            .map_err(start_error)?;
+        Ok(Self { server: Some(server), env: env.clone(), local, rejected })
     }
 
     /// The address that it is bound to, with the real port.
@@ -142,7 +161,7 @@ impl Drop for ServerEndpoint {
     /// Connections that were accepted live on; the socket closes with the last of them.
     fn drop(&mut self) {
         drop(self.server.take());
-        nudge(self.local);
+        self.env.nudge(self.local);
     }
 }
 

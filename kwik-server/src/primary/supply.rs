@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use kwik_io::env::Env;
 use kwik_io::pump::{
     ContributionControl, ContributionError, ContributionTarget, ContributionWriter, OpenError,
     contribution,
@@ -101,8 +102,9 @@ impl Task {
             let _ = pump.run().await;
         });
         let ended = self.providers.ended.clone();
+        let env = self.shared.env.clone();
         self.pumps.spawn(async move {
-            let failed = copy(source, writer, range).await.is_err();
+            let failed = copy(&env, source, writer, range).await.is_err();
             let supplied = Supplied { stream, range, delegation: id, failed };
             let _ = ended.send(supplied).await;
         });
@@ -131,6 +133,7 @@ enum SupplyError {
 }
 
 async fn copy(
+    env: &Env,
     source: Arc<dyn RangeSource>,
     mut writer: ContributionWriter,
     range: ByteRange,
@@ -139,7 +142,7 @@ async fn copy(
     while at < range.end() {
         let length = usize::try_from(range.end().since(at)).unwrap_or(READ).min(READ);
         let (reader, offset) = (source.clone(), at.value());
-        let read = tokio::task::spawn_blocking(move || reader.read_at(offset, length)).await;
+        let read = env.run_blocking(move || reader.read_at(offset, length)).await;
         let mut data = read.map_err(|_| SupplyError::Panicked)?.inspect_err(|error| {
             tracing::warn!(%error, offset, "the local copy could not be read");
         })?;

@@ -30,6 +30,11 @@ impl Chance {
     pub const fn percent(times: u32) -> Self {
         Self::per_million(times.saturating_mul(MILLION / 100))
     }
+
+    /// How often in a million times.
+    pub const fn times_in_million(self) -> u64 {
+        self.0 as u64
+    }
 }
 
 /// Numbers from a seed: SplitMix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014), small

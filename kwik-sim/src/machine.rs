@@ -1,0 +1,124 @@
+//! One host that runs: a runtime whose clock the laboratory moves.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kwik_io::sim::{Network, Port};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::failure::{Cause, SoftwareError};
+use crate::world::World;
+
+/// What software becomes.
+pub(crate) type Running<T> = JoinHandle<Result<T, SoftwareError>>;
+
+/// A host's runtime. Its clock stands still but for [`Machine::run_until`].
+pub(crate) struct Machine {
+    runtime: Runtime,
+    card: Arc<Card>,
+    /// How far its clock has been moved, in the time of the laboratory.
+    reached: Duration,
+}
+
+/// A host's network card.
+pub(crate) struct Card {
+    world: World,
+    ip: IpAddr,
+    /// The same moment on two clocks.
+    start: (Duration, Instant),
+    powered: AtomicBool,
+}
+
+impl Machine {
+    /// A host that starts `now`.
+    pub(crate) fn start(world: World, ip: IpAddr, now: Duration) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
+        let inside = runtime.enter();
+        let start = (now, Instant::now());
+        drop(inside);
+        let card = Arc::new(Card { world, ip, start, powered: AtomicBool::new(true) });
+        Ok(Self { runtime, card, reached: now })
+    }
+
+    pub(crate) fn card(&self) -> Arc<Card> {
+        self.card.clone()
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Runs everything that is ready or becomes ready until `then`. If the host had been frozen since `reached`, its
+    /// clock first jumps to `now`.
+    pub(crate) fn run_until(&mut self, now: Duration, then: Duration) {
+        let slept = now.saturating_sub(self.reached);
+        let (start, origin) = self.card.start;
+        let end = origin + then.saturating_sub(start);
+        self.runtime.block_on(async {
+            if !slept.is_zero() {
+                tokio::time::advance(slept).await;
+            }
+            tokio::time::sleep_until(end).await;
+        });
+        self.reached = then;
+    }
+
+    /// The end of software that has ended.
+    pub(crate) fn join<T>(&self, host: &str, running: Running<T>) -> Result<T, Cause> {
+        let host = host.to_owned();
+        match self.runtime.block_on(running) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => Err(Cause::Software { host, error }),
+            Err(panic) => Err(Cause::Panic { host, message: message(panic) }),
+        }
+    }
+}
+
+impl Drop for Machine {
+    /// Without a word: nothing that a task does in its drop reaches the network.
+    fn drop(&mut self) {
+        self.card.powered.store(false, Ordering::Relaxed);
+    }
+}
+
+fn message(error: tokio::task::JoinError) -> String {
+    let Ok(panic) = error.try_into_panic() else { return "cancelled".to_owned() };
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+impl Card {
+    /// The host's clock, in the time of the laboratory. Inside its runtime only.
+    pub(crate) fn now(&self) -> Duration {
+        let (start, origin) = self.start;
+        start + origin.elapsed()
+    }
+}
+
+impl fmt::Debug for Card {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Card").field(&self.ip).finish()
+    }
+}
+
+impl Network for Card {
+    fn bind(&self, address: SocketAddr) -> io::Result<Arc<Port>> {
+        let ip = Some(address.ip()).filter(|ip| !ip.is_unspecified()).unwrap_or(self.ip);
+        if ip != self.ip {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        self.world.bind(SocketAddr::new(ip, address.port()))
+    }
+
+    fn send(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]) {
+        if self.powered.load(Ordering::Relaxed) {
+            self.world.send(self.now(), from, to, payload);
+        }
+    }
+}
