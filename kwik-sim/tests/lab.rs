@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kwik_client::{Connect, Session};
+use kwik_client::{Connect, Limits, Session};
 use kwik_sim::link::{Chance, LinkConfig, Rate};
 use kwik_sim::{Action, CLIENT, Cause, Disk, DiskState, Event, Host, Lab, SoftwareError};
 
@@ -189,7 +189,8 @@ fn where_nobody_is_the_dial_fails_in_its_time() {
     let (error, report) = lab(delayed(ms(5)))
         .run(BOUND, |host| async move {
             let client = host.client().with_tls(host.pin_of(SERVER))?;
-            let client = client.with_dial_timeout(ms(3_000)).start()?;
+            let limits = Limits::new().with_dial_timeout(ms(3_000));
+            let client = client.with_limits(limits).start()?;
             let nobody = Connect::new("10.9.9.9:4433".parse()?);
             Ok(client.connect(nobody).await.err().map(|error| error.to_string()))
         })

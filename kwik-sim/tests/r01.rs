@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use kwik_client::Connect;
 use kwik_client::stream::PeerStream;
-use kwik_server::{Delegate, LocalSupply, Paths, SecondarySession};
+use kwik_server::{Delegate, Paths, SecondarySession};
 use kwik_sim::link::{Chance, LinkConfig, Rate};
 use kwik_sim::{Disk, Host, Lab, SoftwareError, for_each_seed};
 
@@ -39,8 +39,9 @@ async fn pause(host: &Host, most_ms: u64) {
 async fn primary(host: Host) -> Result<(), SoftwareError> {
     let mut server = host.server()?.with_identity(host.signing_key())?.start()?;
     let mut session = server.accept().await.ok_or("no session")?;
-    let mut request = session.accept_bidirectional_stream().await?.ok_or("no request")?;
-    let handle = session.handle();
+    let request = session.accept_bidirectional_stream().await?.ok_or("no request")?;
+    let (_, mut reply) = request.split();
+    let mut handle = session.handle();
     let mut paths = Vec::new();
     for name in SECONDARIES {
         paths.push(handle.add_path(host.path_to(name)).await?);
@@ -59,18 +60,16 @@ async fn primary(host: Host) -> Result<(), SoftwareError> {
         Ok::<_, SoftwareError>(())
     };
     let delegating = async {
-        let own = Arc::new(host.disk());
         for (turn, secondary) in shuffled(&host).into_iter().enumerate() {
             let start = turn as u64 * PIECE;
             let order = Delegate::new(start..start + PIECE, "piece".into())
-                .with_paths(Paths::List(vec![paths[secondary]]))
-                .with_local(own.clone(), LocalSupply::Fallback);
-            request.send_half().delegate(order).await?;
+                .with_paths(Paths::List(vec![paths[secondary]]));
+            reply.delegate(order).await?;
             if turn % 20 == 0 {
                 pause(&host, 10).await;
             }
         }
-        request.close().await?;
+        reply.close().await?;
         Ok::<_, SoftwareError>(())
     };
     let (opened, delegated) = tokio::join!(opening, delegating);

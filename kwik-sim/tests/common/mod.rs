@@ -8,11 +8,24 @@ use std::time::Duration;
 use kwik_client::{Connect, SessionMetrics};
 use kwik_server::{Delegate, LocalSupply, PrimarySession, Refusal, SecondarySession};
 use kwik_sim::link::{LinkConfig, Rate};
-use kwik_sim::{Action, Disk, Failure, Host, Lab, Report, SoftwareError};
+use kwik_sim::{Action, Disk, Event, Failure, Host, Lab, Report, SoftwareError};
 
 pub const PRIMARY: &str = "primary";
 /// What the primary sends itself before it delegates.
 pub const HEAD: u64 = 64 << 10;
+
+/// What most scenarios download.
+pub const SIZE: u64 = 16 << 20;
+
+/// Bytes that hedges and the end game may send twice: 3 % and 256 KiB.
+pub fn redundancy(size: u64) -> u64 {
+    size * 3 / 100 + (256 << 10)
+}
+
+/// So many secondaries at 40 Mbit/s and 20 ms.
+pub fn edges(count: usize) -> Vec<LinkConfig> {
+    vec![link(40, 20); count]
+}
 
 /// A link of that many Mbit/s and that round trip, with a queue of one bandwidth-delay product, at least 64 KiB.
 pub fn link(mbit: u64, rtt_ms: u64) -> LinkConfig {
@@ -50,6 +63,16 @@ pub struct Outcome {
     pub elapsed: Duration,
     pub metrics: SessionMetrics,
     pub report: Report,
+}
+
+impl Outcome {
+    /// What the hosts had to say.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.report.events.iter().filter_map(|(_, event)| match event {
+            Event::Note { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+    }
 }
 
 /// A secondary's name.
