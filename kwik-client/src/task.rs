@@ -187,7 +187,7 @@ impl Task {
             }
             LinkEvent::Lost(error) if path.is_primary() => {
                 self.requests.ending.set(error);
-                self.core.handle_primary_lost(&error.to_string());
+                self.core.handle_primary_lost(&error.to_string(), now);
             }
             LinkEvent::Lost(error) => {
                 let code = ErrorCode::Unreachable;
@@ -198,15 +198,11 @@ impl Task {
 
     fn handle_request(&mut self, request: Request<ClientRequest>) {
         match request {
-            Request::Open(open) => {
-                let served = match self.requests.must_wait(open.kind) {
-                    true => Err(open),
-                    false => self.serve(open),
-                };
-                if let Err(open) = served {
-                    self.requests.wait(open);
-                }
-            }
+            Request::Open(open) => match self.requests.ending.error() {
+                // The session lives on at most for the bytes that are under way.
+                Some(error) => open.refuse(error),
+                None => self.handle_open(open),
+            },
             Request::Other(ClientRequest::Metrics(reply)) => {
                 let _ = reply.send(self.metrics());
             }
@@ -217,6 +213,16 @@ impl Task {
                 let keep = |link: &mut Link| link.connection_mut().keep_alive(enabled);
                 let _ = self.primary.as_mut().map(keep);
             }
+        }
+    }
+
+    fn handle_open(&mut self, open: Open) {
+        let served = match self.requests.must_wait(open.kind) {
+            true => Err(open),
+            false => self.serve(open),
+        };
+        if let Err(open) = served {
+            self.requests.wait(open);
         }
     }
 
@@ -309,6 +315,12 @@ impl Task {
                 }
             }
             Output::Established => {}
+            Output::Orphaned => {
+                if let Some(error) = self.requests.ending.error() {
+                    self.table.orphan(error);
+                    self.requests.fail_waiting(error);
+                }
+            }
             Output::Close { code, application_code, reason } => {
                 self.end(code, application_code, &reason);
             }

@@ -15,7 +15,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kwik_proto::frame::{DelegationState, Gap, GapReason};
@@ -23,7 +23,7 @@ use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use crate::time::Instant;
 use judge::Judge;
-use promise::{Promise, State};
+use promise::{Answer, Promise, State};
 use wait::Wait;
 use work::Work;
 
@@ -186,67 +186,118 @@ impl Promises {
         work.promised(range.len(), now);
         self.streams.insert(id, stream);
         let wait = self.waits.entry(stream).or_insert_with(|| Wait::new(stream, now));
+        wait.asked_anew(range);
         wait.promises.insert(id, promise);
     }
 
-    /// Takes a secondary's answer; Refused and Failed need no [`handle_end`](Self::handle_end).
+    /// Takes a secondary's answer; Refused and Failed need no [`handle_end`](Self::handle_end). Whether it says
+    /// anything new of a promise that this path gave: only then is it worth a frame to the primary. A path's answers go
+    /// one way (Pending, Accepted, Sent, or an end), so there are at most four of them for a delegation.
     pub fn handle_status(
         &mut self,
         path: PathId,
         id: DelegationId,
         state: DelegationState,
         now: Instant,
-    ) {
-        let Some((promise, work)) = self.promise(path, id) else { return };
-        match state {
-            DelegationState::Accepted if promise.state == State::Pending => {
-                work.promised(promise.rest(), now);
-                promise.restart(work, now);
-            }
-            DelegationState::Pending if promise.state != State::Pending => {
+    ) -> bool {
+        let Some((promise, work)) = self.promise(path, id) else { return false };
+        let answer = Answer::of(state);
+        if answer <= promise.answer {
+            return false;
+        }
+        promise.answer = answer;
+        match answer {
+            Answer::Pending => {
                 promise.state = State::Pending;
                 work.ended(promise.rest(), now);
             }
-            DelegationState::Refused(_) | DelegationState::Failed(_) => self.end(id, now),
-            DelegationState::Accepted | DelegationState::Pending | DelegationState::Sent => {}
+            Answer::Accepted | Answer::Sent if promise.state == State::Pending => {
+                work.promised(promise.rest(), now);
+                promise.restart(work, now);
+            }
+            Answer::Accepted | Answer::Sent | Answer::None => {}
+            Answer::Ended => self.end(id, now),
         }
+        true
     }
 
     /// Takes down that bytes of a promise arrived, new or duplicate. Bytes of a delegation that was taken back count for
-    /// the path all the same.
-    pub fn handle_bytes(&mut self, path: PathId, id: DelegationId, range: ByteRange, now: Instant) {
+    /// the path all the same. Returns the promise's range once as many bytes came as it has: if none of it is missing,
+    /// it is [kept](Self::handle_kept). (One byte a thousand times is no promise kept.)
+    pub fn handle_bytes(
+        &mut self,
+        path: PathId,
+        id: DelegationId,
+        range: ByteRange,
+        now: Instant,
+    ) -> Option<ByteRange> {
         let Some((promise, work)) = self.promise(path, id) else {
             self.path(path).received(range.len(), 0, now);
-            return;
+            return None;
         };
         let owed = promise.received(range.len(), now);
         work.received(range.len(), owed, now);
-        if promise.rest() == 0 {
+        (promise.rest() == 0).then_some(promise.range)
+    }
+
+    /// Every byte of a promise is there.
+    pub fn handle_kept(&mut self, path: PathId, id: DelegationId, now: Instant) {
+        if self.promise(path, id).is_some() {
             self.end(id, now);
         }
     }
 
     /// A contribution ended, with `missing` of its promise not delivered: each becomes a Gap frame at once. None
     /// missing: the promise is kept.
+    ///
+    /// The missing bytes of a promise that is not known (any more) are reported too, but the same bytes once only: who
+    /// opens and resets contributions for ever must not fill the primary's control stream.
     pub fn handle_end(
         &mut self,
-        path: PathId,
-        id: DelegationId,
+        (path, stream, id): (PathId, StreamId, DelegationId),
         missing: &[ByteRange],
         reason: GapReason,
         now: Instant,
     ) {
-        if self.promise(path, id).is_none() {
-            return;
+        let known = self.promise(path, id).is_some();
+        if known {
+            self.end(id, now);
         }
-        let stream = self.streams.get(&id).copied();
-        self.end(id, now);
-        let Some(wait) = stream.and_then(|stream| self.waits.get_mut(&stream)) else { return };
+        let wait = self.waits.entry(stream).or_insert_with(|| Wait::new(stream, now));
         for &range in missing {
-            let (path, delegation) = (Some(path), Some(id));
-            wait.reports.push_back(Gap { stream: wait.stream, range, reason, path, delegation });
+            if known || wait.is_news(range) {
+                let (path, delegation) = (Some(path), Some(id));
+                wait.reports.push_back(Gap { stream, range, reason, path, delegation });
+            }
         }
         wait.arm(now);
+    }
+
+    /// Bytes are missing for another reason than a promise that ended: reported with the stream's next look.
+    pub fn report(&mut self, gap: Gap, now: Instant) {
+        let stream = gap.stream;
+        let wait = self.waits.entry(stream).or_insert_with(|| Wait::new(stream, now));
+        wait.reports.push_back(gap);
+        wait.arm(now);
+    }
+
+    /// What a path promised under that number: the stream and the range.
+    pub fn range_of(&self, path: PathId, id: DelegationId) -> Option<(StreamId, ByteRange)> {
+        let stream = *self.streams.get(&id)?;
+        let promise = self.waits.get(&stream)?.promises.get(&id)?;
+        (promise.path == path).then_some((stream, promise.range))
+    }
+
+    /// What a path promised of a stream.
+    pub fn of(&self, stream: StreamId, path: PathId) -> Vec<(DelegationId, ByteRange)> {
+        let promises = self.waits.get(&stream).into_iter().flat_map(|wait| wait.promises.values());
+        let own = promises.filter(|promise| promise.path == path);
+        own.map(|promise| (promise.id, promise.range)).collect()
+    }
+
+    /// Whether anybody owes the byte at `offset`, late or not.
+    pub fn is_owed(&self, stream: StreamId, offset: Offset) -> bool {
+        self.waits.get(&stream).is_some_and(|wait| wait.owners(offset).next().is_some())
     }
 
     /// The primary took a delegation back; nothing is owed for it.
@@ -304,15 +355,14 @@ impl Promises {
         self.waits.values_mut().for_each(|wait| wait.arm(now));
     }
 
-    /// The stream is complete, reset or given up.
-    pub fn forget_stream(&mut self, stream: StreamId, now: Instant) {
-        let ids: Vec<_> = self
-            .waits
-            .get(&stream)
-            .map(|wait| wait.promises.keys().copied().collect())
-            .unwrap_or_default();
+    /// The stream is complete, reset or given up. Returns the paths that owed bytes of it.
+    pub fn forget_stream(&mut self, stream: StreamId, now: Instant) -> BTreeSet<PathId> {
+        let promises = self.waits.get(&stream).into_iter().flat_map(|wait| wait.promises.values());
+        let (ids, paths): (Vec<_>, BTreeSet<_>) =
+            promises.map(|promise| (promise.id, promise.path)).unzip();
         ids.into_iter().for_each(|id| self.end(id, now));
         self.waits.remove(&stream);
+        paths
     }
 
     /// The next thing to do about a stream; call until `None`, after inputs and at

@@ -214,6 +214,11 @@ impl<X> Requests<X> {
         }
     }
 
+    /// The session can't open streams any more: nobody waits for one.
+    pub fn fail_waiting(&mut self, error: connection::Error) {
+        self.waiting.drain(..).for_each(|open| open.refuse(error));
+    }
+
     /// The first open of that kind that waits, if its application still does.
     pub fn retry(&mut self, kind: StreamKind) -> Option<Open> {
         self.waiting.retain(|open| !open.reply.is_closed());

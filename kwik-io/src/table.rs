@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::task::{Context, Poll, ready};
 
 use kwik_core::session::StreamAction;
-use kwik_core::stream::ReceiveHalf;
+use kwik_core::stream::{Failure, ReceiveHalf};
+use kwik_proto::frame::ErrorCode;
 use kwik_proto::{StreamId, StreamKind};
 use tokio::sync::mpsc;
 
@@ -85,6 +86,8 @@ pub struct StreamTable {
     unidirectional: mpsc::UnboundedSender<Halves>,
     /// The application is gone: whatever the peer opens is dropped.
     abandoned: bool,
+    /// Why the streams' own connection is over, once it is.
+    orphaned: Option<connection::Error>,
 }
 
 /// What is left to the session's task after an action.
@@ -106,8 +109,9 @@ impl StreamTable {
         let (bidirectional, bidirectional_out) = mpsc::unbounded_channel();
         let (unidirectional, unidirectional_out) = mpsc::unbounded_channel();
         let halves = BTreeMap::new();
-        let abandoned = false;
-        let table = Self { env, services, halves, bidirectional, unidirectional, abandoned };
+        let (abandoned, orphaned) = (false, None);
+        let table =
+            Self { env, services, halves, bidirectional, unidirectional, abandoned, orphaned };
         let incomings = Incomings {
             bidirectional: AcceptQueue(bidirectional_out),
             unidirectional: AcceptQueue(unidirectional_out),
@@ -155,20 +159,23 @@ impl StreamTable {
             StreamAction::Accept(id) => self.accept(id),
             StreamAction::Reset(id, error_code, final_size) => {
                 if let Some(receive) = self.receive(id) {
-                    // A final size that contradicts bytes that came is the sender's affair: the stream ends anyhow.
-                    let _ = receive.update(|half| half.handle_reset(error_code, final_size));
+                    receive.update(|half| {
+                        // A final size that contradicts what came ends the stream all the same.
+                        if half.handle_reset(error_code, final_size).is_err() {
+                            half.fail(Failure::Broken { code: ErrorCode::FinalSize });
+                        }
+                    });
                 }
                 Left::Service(id)
             }
             StreamAction::Fail(id, failure) => {
                 if let Some(receive) = self.receive(id) {
-                    receive.update(|half| half.fail(failure));
-                }
-                Left::Service(id)
-            }
-            StreamAction::Isolate(id, path) => {
-                if let Some(receive) = self.receive(id) {
-                    receive.update(|half| half.isolate(path));
+                    match (failure, self.orphaned) {
+                        (Failure::SessionEnded, Some(error)) => receive.fail(error),
+                        // `fail_all` follows, and knows why.
+                        (Failure::SessionEnded, None) => {}
+                        (failure, _) => receive.update(|half| half.fail(failure)),
+                    }
                 }
                 Left::Service(id)
             }
@@ -223,6 +230,18 @@ impl StreamTable {
     pub fn abandon(&mut self) {
         self.abandoned = true;
         self.halves.values().for_each(Halves::abandon);
+    }
+
+    /// The connection that the streams live on is gone. Nothing can be sent or accepted any more; what arrives by other
+    /// ways is still read. A stream that fails with the session from here on fails with `error`.
+    pub fn orphan(&mut self, error: connection::Error) {
+        self.orphaned = Some(error);
+        for send in self.halves.values().filter_map(|halves| halves.send.as_ref()) {
+            send.fail(error);
+        }
+        // Who accepts finds the end of the queue.
+        (self.bidirectional, _) = mpsc::unbounded_channel();
+        (self.unidirectional, _) = mpsc::unbounded_channel();
     }
 
     /// The session is over: every call on its streams fails with `error` once what arrived was read.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use kwik_core::session::client::{CarrierEnd as Ended, Route as CoreRoute};
 use kwik_core::stream::ReceiveError;
 use kwik_io::pump::{
-    Carrier, CarrierEnd, CarrierEvent, CarrierFault, ReceivePump, Route, RouteRequest, SendPump,
+    Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, ReceivePump, Route, RouteRequest,
+    SendPump,
 };
 use kwik_io::stream::{SharedReceive, Watch};
 use kwik_io::table::Halves;
-use kwik_proto::frame::{CarrierKind, ErrorCode};
-use kwik_proto::{DecodeError, Epoch, PathId, StreamKind};
+use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
+use kwik_proto::{DecodeError, Epoch, PathId, StreamId, StreamKind};
 
 use super::Task;
 
@@ -24,11 +25,14 @@ impl Task {
         let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
         self.pumps.spawn(async move {
             let Some(send) = pumped.send else { return };
+            let opened = |carrier: u64| CarrierEvent::Opened(own_carrier(carrier, id));
             match kind {
                 StreamKind::Bidirectional => {
                     // Fails only with the connection, which its acceptor reports.
                     let Ok(stream) = connection.open_bidirectional_stream().await else { return };
                     let (receive, carrier) = stream.split();
+                    // Fails only if the session is gone.
+                    let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
                     // The primary may take its time to answer.
@@ -37,6 +41,7 @@ impl Task {
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
+                    let _ = events.send(opened(carrier.id())).await;
                     SendPump::new(send, carrier, events).run().await;
                 }
             }
@@ -46,6 +51,11 @@ impl Task {
 
     pub(super) fn handle_carrier(&mut self, event: CarrierEvent) {
         match event {
+            CarrierEvent::Opened(carrier) => {
+                if let Some(header) = carrier.header {
+                    self.core.handle_opened(carrier.id.0, header.stream);
+                }
+            }
             CarrierEvent::Route(request) => self.route(request),
             CarrierEvent::Fault { carrier, fault } => self.handle_fault(&carrier, &fault),
             CarrierEvent::Ended { carrier, end, .. } => self.handle_ended(&carrier, &end),
@@ -177,6 +187,14 @@ impl Task {
     fn is_current(&self, path: PathId, epoch: Epoch) -> bool {
         path.is_primary() || self.secondaries.get(&path).is_some_and(|link| link.epoch() == epoch)
     }
+}
+
+/// The carrier of a public stream that this end opened.
+fn own_carrier(carrier: u64, stream: StreamId) -> Carrier {
+    let (kind, delegation, promised) = (CarrierKind::Public, None, None);
+    let header = Some(StreamHeader { stream, kind, delegation, promised });
+    let (path, epoch, id) = (PathId::PRIMARY, Epoch::FIRST, CarrierId(carrier));
+    Carrier { path, epoch, id, header, source: None }
 }
 
 fn insert_code(error: &ReceiveError) -> ErrorCode {

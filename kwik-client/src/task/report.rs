@@ -49,7 +49,8 @@ impl Task {
 
     /// The primary is Gone only when QUIC says so; silent for longer than any acknowledgement takes, it is suspect.
     fn primary_state(&self) -> &'static str {
-        let Some(primary) = &self.primary else { return "gone" };
+        let over = self.requests.ending.error().is_some();
+        let Some(primary) = self.primary.as_ref().filter(|_| !over) else { return "gone" };
         let heard = primary.stats().last_datagram().unwrap_or_default();
         let silent = self.shared.env.now().since(heard);
         if silent > SILENCE { "suspect" } else { "live" }

@@ -128,7 +128,8 @@ impl Judge<'_> {
 
     fn unassigned(&self, wait: &mut Wait, head: Offset) -> Option<GapAction> {
         let since = *wait.unassigned_since.get_or_insert(self.now);
-        if self.now < since + UNASSIGNED {
+        // Not `now < since + UNASSIGNED`: at the end of time a point is not before itself, and reports would never end.
+        if self.now.since(since) < UNASSIGNED {
             wait.arm(since + UNASSIGNED);
             return None;
         }

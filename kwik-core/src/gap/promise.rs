@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use kwik_proto::frame::DelegationState;
 use kwik_proto::{ByteRange, DelegationId, PathId};
 
 use super::work::Work;
@@ -21,6 +22,27 @@ pub(super) enum State {
     Late,
 }
 
+/// How far a path's answers to a delegation came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Answer {
+    None,
+    Pending,
+    Accepted,
+    Sent,
+    Ended,
+}
+
+impl Answer {
+    pub(super) fn of(state: DelegationState) -> Self {
+        match state {
+            DelegationState::Pending => Self::Pending,
+            DelegationState::Accepted => Self::Accepted,
+            DelegationState::Sent => Self::Sent,
+            DelegationState::Refused(_) | DelegationState::Failed(_) => Self::Ended,
+        }
+    }
+}
+
 /// A range that a path was asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Promise {
@@ -34,6 +56,7 @@ pub(super) struct Promise {
     due_at_half_speed: Instant,
     last_byte: Option<Instant>,
     pub(super) state: State,
+    pub(super) answer: Answer,
 }
 
 impl Promise {
@@ -54,6 +77,7 @@ impl Promise {
             due_at_half_speed: now + (work.srtt() + queue) * 2,
             last_byte: None,
             state: State::Owed,
+            answer: Answer::None,
         }
     }
 

@@ -49,7 +49,10 @@ impl Bench {
 
     /// Bytes in order from the head on.
     fn bytes(&mut self, path: PathId, id: DelegationId, len: u64, millis: u64) {
-        self.promises.handle_bytes(path, id, range(self.head, self.head + len), at(millis));
+        let bytes = range(self.head, self.head + len);
+        if self.promises.handle_bytes(path, id, bytes, at(millis)).is_some() {
+            self.promises.handle_kept(path, id, at(millis));
+        }
         self.head += len;
         self.missing = vec![range(self.head, 10_000)];
     }
@@ -144,7 +147,7 @@ fn what_ended_early_is_reported_at_once() {
     let mut bench = Bench::new();
     bench.record(P, D, range(0, 5000), 0);
     bench.bytes(P, D, 1000, 20);
-    bench.promises.handle_end(P, D, &[range(1000, 5000)], GapReason::Reset, at(21));
+    bench.promises.handle_end((P, stream(), D), &[range(1000, 5000)], GapReason::Reset, at(21));
     assert_eq!(bench.due(), Some(ms(21)));
     assert_eq!(bench.poll(21), gap(range(1000, 5000), GapReason::Reset, P, D));
     assert_eq!(bench.promises.count(), 0);
@@ -341,4 +344,64 @@ fn the_longest_pauses_are_kept_in_order() {
     assert_eq!(kept.len(), 64);
     assert!(kept.iter().all(|stall| stall.duration >= ms(96)));
     assert!(kept.is_sorted_by_key(|stall| stall.since));
+}
+
+#[test]
+fn reports_end_at_the_end_of_time() {
+    let mut bench = Bench::new();
+    let forever = Instant::from_start(Duration::MAX);
+    let view = StreamView {
+        read_offset: Offset::ZERO,
+        contiguous_end: Offset::ZERO,
+        missing: &[range(0, 10_000)],
+        waiting: true,
+    };
+    let said = std::iter::from_fn(|| bench.promises.poll(stream(), &view, forever)).take(10);
+    assert!(said.count() < 10);
+}
+
+#[test]
+fn answers_go_one_way_and_only_news_count() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 5000), 0);
+    let mut says = |path, id, state| bench.promises.handle_status(path, id, state, at(1));
+    assert!(!says(Q, D, DelegationState::Accepted), "another path's");
+    assert!(!says(P, E, DelegationState::Accepted), "nobody asked");
+    assert!(says(P, D, DelegationState::Pending));
+    assert!(!says(P, D, DelegationState::Pending));
+    assert!(says(P, D, DelegationState::Accepted));
+    for old in [DelegationState::Pending, DelegationState::Accepted] {
+        assert!(!says(P, D, old), "{old:?}");
+    }
+    assert!(says(P, D, DelegationState::Sent));
+    assert!(says(P, D, DelegationState::Failed(GapReason::SourceFailed)));
+    assert!(!says(P, D, DelegationState::Failed(GapReason::SourceFailed)), "it is over");
+}
+
+#[test]
+fn a_promise_is_not_kept_by_the_same_byte_again_and_again() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 100), 0);
+    for _ in 0..100 {
+        bench.promises.handle_bytes(P, D, range(0, 1), at(1));
+    }
+    assert_eq!(bench.promises.range_of(P, D), Some((stream(), range(0, 100))));
+    bench.promises.handle_end((P, stream(), D), &[range(1, 100)], GapReason::Reset, at(2));
+    assert_eq!(bench.poll(2), gap(range(1, 100), GapReason::Reset, P, D));
+}
+
+#[test]
+fn what_is_missing_without_a_promise_is_said_once() {
+    let mut bench = Bench::new();
+    let end = |bench: &mut Bench, missing| {
+        bench.promises.handle_end((P, stream(), E), &[missing], GapReason::Reset, at(1));
+        bench.poll(1)
+    };
+    assert_eq!(end(&mut bench, range(0, 100)), gap(range(0, 100), GapReason::Reset, P, E));
+    for again in [range(0, 100), range(0, 101), range(50, 60)] {
+        assert_eq!(end(&mut bench, again), None, "{again}");
+    }
+    bench.record(Q, D, range(0, 100), 2);
+    bench.promises.revoke(Q, D, at(3));
+    assert_eq!(end(&mut bench, range(0, 100)), gap(range(0, 100), GapReason::Reset, P, E));
 }

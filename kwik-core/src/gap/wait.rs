@@ -8,10 +8,14 @@ use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 
 use super::StreamView;
 use super::promise::{Promise, State};
+use crate::interval::RangeSet;
 use crate::time::Instant;
 
 /// A timer that fires later than this did not measure the network but a process that was stopped.
 const OVERSLEPT: Duration = Duration::from_millis(50);
+
+/// Separate ranges that were reported without a promise and are remembered, per stream.
+const ORPHANED: usize = 1024;
 
 /// The reader's wait at one offset.
 #[derive(Clone, Debug)]
@@ -19,6 +23,8 @@ pub(super) struct Wait {
     pub(super) stream: StreamId,
     pub(super) promises: BTreeMap<DelegationId, Promise>,
     pub(super) reports: VecDeque<Gap>,
+    /// What was reported missing without a promise, and not asked for since.
+    orphaned: RangeSet,
     head: Offset,
     /// Since when the head has been where it is, or since the process woke up.
     pub(super) head_since: Instant,
@@ -42,6 +48,7 @@ impl Wait {
             stream,
             promises: BTreeMap::new(),
             reports: VecDeque::new(),
+            orphaned: RangeSet::new(),
             head: Offset::ZERO,
             head_since: now,
             hopeless_since: None,
@@ -52,6 +59,21 @@ impl Wait {
             overslept: false,
             timer: None,
         }
+    }
+
+    /// Whether no byte of a range that is missing and not promised was reported yet. At most [`ORPHANED`] separate
+    /// ranges are remembered; the head clock reports what is not news but in the reader's way.
+    pub(super) fn is_news(&mut self, range: ByteRange) -> bool {
+        let news = !self.orphaned.overlaps(range) && self.orphaned.count() < ORPHANED;
+        if news {
+            self.orphaned.insert(range);
+        }
+        news
+    }
+
+    /// The range was asked for: if that fails too, it is news again.
+    pub(super) fn asked_anew(&mut self, range: ByteRange) {
+        self.orphaned.remove(range);
     }
 
     /// Follows the reader; progress at the head starts its clocks again.

@@ -176,9 +176,10 @@ const fn suspect(event: PathEvent) -> Next {
 
 const fn draining(event: PathEvent) -> Next {
     match event {
-        V::Drained => (S::Gone, &[E::Report, E::Close]),
+        // Carriers that no delegation asked for may still be open: they end with it.
+        V::Drained
         // A path that will be closed anyway gets no time to heal.
-        V::DrainTimeout
+        | V::DrainTimeout
         | V::Silent
         | V::TeardownTimeout
         | V::Lost

@@ -2,6 +2,8 @@
 
 use kwik_proto::frame::{ErrorCode, Hello, Refuse, Welcome};
 
+use super::config::INITIAL_WINDOW;
+
 /// Versions that this crate speaks, the best first.
 pub const VERSIONS: [u32; 1] = [1];
 
@@ -29,11 +31,18 @@ pub(super) fn negotiate(hello: &Hello) -> Result<Agreed, Refuse> {
     Ok(Agreed { version, features })
 }
 
-/// The client's check of the answer: a server may choose only what was offered.
+/// The client's check of the answer: a server may choose only what was offered, and has the floor to give that every
+/// stream relies on.
 pub(super) fn check(welcome: &Welcome) -> Result<(), ErrorCode> {
     let offered = VERSIONS.contains(&welcome.version)
         && welcome.features.iter().all(|feature| FEATURES.contains(feature));
-    if offered { Ok(()) } else { Err(ErrorCode::VersionNegotiation) }
+    if !offered {
+        return Err(ErrorCode::VersionNegotiation);
+    }
+    if welcome.limits.initial_window < INITIAL_WINDOW {
+        return Err(ErrorCode::ProtocolViolation);
+    }
+    Ok(())
 }
 
 fn refuse(code: ErrorCode, reason: impl Into<String>) -> Refuse {

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kwik_proto::frame::{
     CarrierKind, ControlFrame, Delegation, DelegationState, DelegationStatus, ErrorCode, GapReason,
-    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, SessionClose, StreamBlocked,
-    StreamHeader, Welcome,
+    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, RelayCredit, SessionClose,
+    StreamBlocked, StreamHeader, Welcome,
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId};
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
-use crate::grant::Grants;
+use crate::grant::{Grants, Recorded};
 use crate::mapping::{Mapping, takes_contributions};
 use crate::orders::OrderChecker;
 use crate::relay::{Inbox, Outbox, RelayError};
@@ -219,7 +219,8 @@ impl SecondarySession {
             }
             match order {
                 Order::Grant(grant) => {
-                    self.grants.record(self.path, grant.stream, grant.start, grant.end);
+                    // Without room it does not count: the application finds nothing granted.
+                    let _ = self.grants.record(self.path, grant.stream, grant.start, grant.end);
                     self.extend_window(grant.stream, grant.max_offset);
                 }
                 Order::Delegation(delegation) => self.offer(delegation),
@@ -339,11 +340,13 @@ impl SecondarySession {
 
     /// The application took a message: the primary may send more.
     pub fn handle_message_taken(&mut self, size: usize) {
-        let max_bytes = self.inbox.handle_taken(size);
-        self.send(ControlFrame::RelayCredit(kwik_proto::frame::RelayCredit {
-            path: self.path,
-            max_bytes,
-        }));
+        self.inbox.handle_taken(size);
+        self.send_relay_credit();
+    }
+
+    fn send_relay_credit(&mut self) {
+        let (path, max_bytes) = (self.path, self.inbox.credit());
+        self.send(ControlFrame::RelayCredit(RelayCredit { path, max_bytes }));
     }
 
     /// Contributions and delegations that are open, for metrics.
@@ -377,7 +380,11 @@ impl SecondarySession {
             self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
             return;
         }
-        self.grants.record(self.path, delegation.stream, range.start(), Some(range.end()));
+        let (start, end) = (range.start(), Some(range.end()));
+        if self.grants.record(self.path, delegation.stream, start, end) == Recorded::Full {
+            self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
+            return;
+        }
         self.delegations.insert(delegation.id, (Stage::Offered, delegation.clone()));
         self.outputs.push_back(Output::Offer(delegation));
     }
@@ -419,8 +426,9 @@ impl SecondarySession {
     fn handle_relay(&mut self, piece: kwik_proto::frame::Relay) {
         match self.inbox.handle_piece(piece) {
             Ok(Some(message)) => self.outputs.push_back(Output::Message(message)),
-            // A message that the application has no room for is lost, and nothing else.
-            Ok(None) | Err(RelayError::Busy) => {}
+            Ok(None) => {}
+            // A message that the application has no room for is lost, and its credit given back.
+            Err(RelayError::Busy) => self.send_relay_credit(),
             Err(error) => self.fail(error.code(), error.to_string()),
         }
     }

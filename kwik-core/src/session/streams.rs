@@ -11,7 +11,7 @@ use kwik_proto::frame::{
     ControlFrame, ErrorCode, Limits, StreamClosed, StreamProgress, StreamReset, StreamStop,
     StreamWindow,
 };
-use kwik_proto::{Initiator, Offset, PathId, StreamId, StreamKind};
+use kwik_proto::{Initiator, Offset, StreamId, StreamKind};
 
 use super::config::{INITIAL_WINDOW, SessionConfig};
 use crate::mapping::{RemoteId, StreamNumbers, UnknownStream};
@@ -46,8 +46,6 @@ pub enum StreamAction {
     PeerDone(StreamId, bool),
     /// Readers get this after the last contiguous byte.
     Fail(StreamId, Failure),
-    /// Throw away the unread bytes of that path, then let the session service the stream.
-    Isolate(StreamId, PathId),
     /// Both halves are over: forget the stream.
     Remove(StreamId),
     /// Opening may succeed again.
@@ -116,13 +114,12 @@ pub(super) struct PublicStreams {
 impl PublicStreams {
     pub(super) fn new(local: Initiator, config: &SessionConfig) -> Self {
         let limits = config.limits();
-        // Receiving halves: both kinds of the peer's streams, and this end's bidirectional ones.
+        // Receiving halves: both kinds of the peer's streams, of which there can be twice the limit for one flight (see
+        // `StreamNumbers`), and this end's bidirectional ones.
         let early = StreamNumbers::EARLY;
-        let halves = limits
-            .max_bidirectional_streams
-            .max(early)
-            .saturating_mul(2)
-            .saturating_add(limits.max_unidirectional_streams.max(early));
+        let bidirectional = limits.max_bidirectional_streams.max(early).saturating_mul(3);
+        let unidirectional = limits.max_unidirectional_streams.max(early).saturating_mul(2);
+        let halves = bidirectional.saturating_add(unidirectional);
         Self {
             local,
             numbers: StreamNumbers::new(local, limits),
@@ -308,7 +305,7 @@ impl PublicStreams {
 
     /// Looks at a receiving half after it changed: closes it when it is over, moves its window when that is due.
     ///
-    /// `loop_time` is twice the longest control loop among the live paths (section "Windows" of the specification).
+    /// `loop_time` is the longest control loop among the live paths: what decides how fast a window has to be.
     pub(super) fn service(
         &mut self,
         id: StreamId,
@@ -324,7 +321,7 @@ impl PublicStreams {
             half.update_window(now, loop_time, &mut self.budget)
         } else {
             stream.admitted = true;
-            half.open_window(&mut self.budget)
+            half.open_window(now, &mut self.budget)
         };
         if half.is_finished() {
             half.close_window(&mut self.budget);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod arbitrary;
+mod carriers;
 mod contributions;
 mod crossing;
 mod deadlock;
@@ -9,9 +10,13 @@ mod frames;
 mod hostile_client;
 mod hostile_primary;
 mod hostile_secondary;
+mod isolation;
 mod orders;
+mod orphan;
+mod passing_on;
 mod redial;
 mod set_up;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -23,7 +28,7 @@ use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, Stre
 
 use super::client::{Output, Route};
 use super::{ClientSession, SessionConfig, StreamAction};
-use crate::stream::{Read, ReceiveHalf, SourceKey};
+use crate::stream::{Failure, Read, ReceiveHalf, SourceKey};
 use crate::time::Instant;
 
 const SESSION: SessionId = SessionId([7; 16]);
@@ -84,6 +89,10 @@ fn delegation(id: u64, stream: StreamId, range: ByteRange) -> Order {
 
 fn open_grant(stream: StreamId) -> Order {
     Order::Grant(Grant { stream, start: Offset::ZERO, end: None, max_offset: offset(65_536) })
+}
+
+fn public(stream: StreamId) -> StreamHeader {
+    StreamHeader { stream, kind: CarrierKind::Public, delegation: None, promised: None }
 }
 
 fn contribution(stream: StreamId, id: u64, promised: ByteRange) -> StreamHeader {
@@ -213,13 +222,25 @@ impl Bench {
 
     /// Bytes on a carrier; whether the half took them.
     fn data(&mut self, path: PathId, carrier: u64, at: u64, length: usize) -> bool {
+        self.content(path, carrier, at, vec![0; length])
+    }
+
+    fn content(&mut self, path: PathId, carrier: u64, at: u64, content: Vec<u8>) -> bool {
         let Some(&(id, source)) = self.sources.get(&(path, carrier)) else { return false };
         let Some(half) = self.halves.get_mut(&id) else { return false };
-        let payload = Bytes::from(vec![0; length]);
+        let (length, payload) = (content.len(), Bytes::from(content));
         let taken = half.insert(source, offset(at), payload, length, self.now).is_ok();
         self.client.service_stream(id, half, self.now);
         self.drain();
         taken
+    }
+
+    fn fin(&mut self, carrier: u64, size: u64) {
+        let (id, source) = self.sources[&(PathId::PRIMARY, carrier)];
+        let half = self.halves.get_mut(&id).unwrap();
+        half.handle_fin(source, offset(size)).unwrap();
+        self.client.service_stream(id, half, self.now);
+        self.drain();
     }
 
     fn end(&mut self, path: PathId, carrier: u64, end: super::client::CarrierEnd) {
@@ -316,6 +337,25 @@ impl Bench {
             _ => None,
         };
         self.sent(PathId::PRIMARY).iter().filter_map(gap).collect()
+    }
+
+    /// How a stream was failed.
+    fn failed(&self, id: StreamId) -> Option<Failure> {
+        self.asked.iter().find_map(|output| match output {
+            Output::Stream(StreamAction::Fail(of, failure)) if *of == id => Some(*failure),
+            _ => None,
+        })
+    }
+
+    fn stopped(&self, path: PathId, carrier: u64) -> Option<ErrorCode> {
+        self.asked.iter().find_map(|output| match output {
+            Output::StopCarrier { path: of, carrier: id, code }
+                if (*of, *id) == (path, carrier) =>
+            {
+                Some(*code)
+            }
+            _ => None,
+        })
     }
 
     fn closed_with(&self) -> Option<ErrorCode> {

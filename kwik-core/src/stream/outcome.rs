@@ -1,6 +1,7 @@
 //! What the receiving half answers.
 
 use bytes::Bytes;
+use kwik_proto::frame::ErrorCode;
 use kwik_proto::{ByteRange, Offset, PathId};
 use thiserror::Error;
 
@@ -82,6 +83,11 @@ pub enum Failure {
         offset: Offset,
         /// Number of bytes from the first to the last that differ.
         len: u64,
+    },
+    /// Its carrier from the primary broke a rule, or ended without a final size.
+    Broken {
+        /// Which rule.
+        code: ErrorCode,
     },
     /// The session ended; the driver knows why.
     SessionEnded,

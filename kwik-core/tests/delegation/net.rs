@@ -621,7 +621,7 @@ impl<'a> World<'a> {
         let missing: Vec<ByteRange> =
             promised.map(|range| self.have.missing_in(range).collect()).unwrap_or_default();
         let path = PathId::new(path as u16);
-        self.promises.handle_end(path, id, &missing, GapReason::Reset, self.now);
+        self.promises.handle_end((path, self.stream, id), &missing, GapReason::Reset, self.now);
     }
 
     fn promised_range(&self, id: DelegationId) -> Option<ByteRange> {
@@ -636,12 +636,16 @@ impl<'a> World<'a> {
         if path == 0 {
             self.promises.record(PathId::PRIMARY, id, self.stream, promised, self.now);
         }
-        self.promises.handle_bytes(PathId::new(path as u16), id, bytes, self.now);
+        let from = PathId::new(path as u16);
+        let all = self.promises.handle_bytes(from, id, bytes, self.now);
         self.received[path] += bytes.len();
         let new: Vec<ByteRange> = self.have.missing_in(bytes).collect();
         for piece in new {
             self.held.insert(piece, path);
             self.have.insert(piece);
+        }
+        if all.is_some_and(|range| self.have.covers(range)) {
+            self.promises.handle_kept(from, id, self.now);
         }
         self.progress_due = true;
         if self.lab.reader.is_none() {

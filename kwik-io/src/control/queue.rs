@@ -30,6 +30,7 @@ enum Slot {
     Window(StreamId),
     Progress(StreamId),
     Path(PathId),
+    Credit(PathId),
 }
 
 /// Frames in the order in which they are to go out.
@@ -155,6 +156,7 @@ fn slot(frame: &ControlFrame) -> Option<Slot> {
         ControlFrame::StreamWindow(window) => Some(Slot::Window(window.stream)),
         ControlFrame::StreamProgress(progress) => Some(Slot::Progress(progress.stream)),
         ControlFrame::PathStatus(status) => Some(Slot::Path(status.path)),
+        ControlFrame::RelayCredit(credit) => Some(Slot::Credit(credit.path)),
         _ => None,
     }
 }

@@ -42,6 +42,8 @@ pub struct Carrier {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CarrierEvent {
+    /// This end opened a carrier, whose header is its own. Comes before anything else about it.
+    Opened(Carrier),
     /// A carrier's header came: whose bytes are these?
     Route(RouteRequest),
     /// Bytes were dropped, or differ from others; the carrier goes on.

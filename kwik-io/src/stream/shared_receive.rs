@@ -288,6 +288,7 @@ impl SharedReceive {
         match failure {
             Failure::Missing { offset, len } => Error::missing(id, offset.value(), len),
             Failure::DataConflict { offset, len } => Error::data_conflict(id, offset.value(), len),
+            Failure::Broken { code } => Error::stream_reset(application::Error::of_kwik(code)),
             _ => state.failed.unwrap_or(connection::Error::Unspecified).into(),
         }
     }

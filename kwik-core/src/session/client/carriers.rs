@@ -1,17 +1,18 @@
 //! Carriers of a client session: which stream each feeds, what it may send, how it ended.
 
 use kwik_proto::frame::{
-    CarrierKind, ControlFrame, ErrorCode, Gap, GapReason, Mapping as MappingEntry, MappingSnapshot,
-    StreamHeader,
+    CarrierKind, ControlFrame, ErrorCode, GapReason, Mapping as MappingEntry, MappingQuery,
+    MappingSnapshot, StreamHeader,
 };
-use kwik_proto::{ByteRange, DelegationId, Initiator, Offset, PathId, StreamId};
+use kwik_proto::{ByteRange, DelegationId, Initiator, Offset, PathId, StreamId, StreamKind};
 
+use super::conflict::isolated;
 use super::{ClientSession, Output};
-use crate::conflict::{Conflict, ConflictPolicy, Verdict};
-use crate::grant::Grants;
+use crate::grant::{Grants, Recorded};
+use crate::interval::RangeSet;
 use crate::mapping::{MappingError, ResyncStep, UnknownStream, takes_contributions};
-use crate::session::streams::{Known, StreamAction};
-use crate::stream::{ReceiveHalf, SourceKey};
+use crate::session::streams::Known;
+use crate::stream::{Failure, ReceiveHalf, SourceKey};
 use crate::time::Instant;
 
 /// Where a carrier's bytes go.
@@ -46,11 +47,11 @@ enum Standing {
 
 #[derive(Debug)]
 pub(super) struct Carrier {
-    stream: StreamId,
-    kind: CarrierKind,
+    pub(super) stream: StreamId,
+    pub(super) kind: CarrierKind,
     delegation: Option<DelegationId>,
     promised: Option<ByteRange>,
-    source: Option<SourceKey>,
+    pub(super) source: Option<SourceKey>,
     received: u64,
     duplicate: u64,
     next: Offset,
@@ -70,6 +71,10 @@ impl ClientSession {
         header: StreamHeader,
         now: Instant,
     ) -> Result<Option<Route>, ErrorCode> {
+        if let Some(code) = self.reject_public(path, carrier, &header) {
+            return Err(code);
+        }
+        let header = self.named(path, header)?;
         match self.admit_header(path, &header) {
             Standing::Fits => {}
             Standing::Refused(code) => return Err(code),
@@ -79,8 +84,12 @@ impl ClientSession {
             }
         }
         match self.mapping.create(path, carrier, header) {
-            Ok(_) => Ok(Some(self.route(path, carrier, &header, now))),
+            Ok(_) => Ok(Some(self.route(path, carrier, &header, now)?)),
             Err(MappingError::Full { .. }) => Err(ErrorCode::LimitExceeded),
+            Err(error) if header.kind == CarrierKind::Public => {
+                self.break_stream(header.stream, error.code());
+                Err(error.code())
+            }
             Err(_) => {
                 self.doubt(path, carrier, now);
                 Ok(None)
@@ -88,11 +97,74 @@ impl ClientSession {
         }
     }
 
-    fn route(&mut self, path: PathId, carrier: u64, header: &StreamHeader, now: Instant) -> Route {
+    /// The answer on a carrier that this end opened has to be for its stream.
+    fn reject_public(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        header: &StreamHeader,
+    ) -> Option<ErrorCode> {
+        let own = self.sending.route(path, carrier)?.stream;
+        let fits = header.kind == CarrierKind::Public && header.stream == own;
+        if !fits {
+            self.break_stream(own, ErrorCode::Mapping);
+        }
+        (!fits).then_some(ErrorCode::Mapping)
+    }
+
+    /// A header that names a delegation and no range means the delegation's.
+    fn named(&self, path: PathId, mut header: StreamHeader) -> Result<StreamHeader, ErrorCode> {
+        if let (Some(id), None) = (header.delegation, header.promised) {
+            let known = self.promises.range_of(path, id).filter(|known| known.0 == header.stream);
+            header.promised = Some(known.ok_or(ErrorCode::NotGranted)?.1);
+        }
+        Ok(header)
+    }
+
+    /// This end opened a QUIC stream to the primary as the carrier of a public stream.
+    pub fn handle_opened(&mut self, carrier: u64, stream: StreamId) {
+        self.note_sending(carrier, stream);
+    }
+
+    fn note_sending(&mut self, carrier: u64, stream: StreamId) {
+        if self.streams.unknown(stream).is_none() {
+            let (kind, delegation, promised) = (CarrierKind::Public, None, None);
+            let header = StreamHeader { stream, kind, delegation, promised };
+            // Refused only for what the driver can't do: one QUIC stream, or one public stream, twice.
+            let _ = self.sending.create(PathId::PRIMARY, carrier, header);
+        }
+    }
+
+    pub(super) fn answer_query(&mut self, path: PathId, query: &MappingQuery) {
+        let mappings = self.sending.snapshot(path, &query.carriers);
+        let snapshot = MappingSnapshot { query: query.query, mappings };
+        self.send(path, ControlFrame::MappingSnapshot(snapshot));
+    }
+
+    /// A public carrier broke a rule: nothing can mend its stream.
+    fn break_stream(&mut self, stream: StreamId, code: ErrorCode) {
+        self.fail_stream(stream, Failure::Broken { code }, code);
+    }
+
+    fn route(
+        &mut self,
+        path: PathId,
+        carrier: u64,
+        header: &StreamHeader,
+        now: Instant,
+    ) -> Result<Route, ErrorCode> {
         let allowed = match header.kind {
-            CarrierKind::Public => None,
+            CarrierKind::Public => {
+                if header.stream.kind() == StreamKind::Bidirectional {
+                    self.note_sending(carrier, header.stream);
+                }
+                None
+            }
             CarrierKind::Contribution => {
-                self.expect(path, header, now);
+                if self.expect(path, header, now) == Recorded::Full {
+                    self.mapping.close(path, carrier);
+                    return Err(ErrorCode::LimitExceeded);
+                }
                 self.allowed(path, header)
             }
         };
@@ -107,7 +179,7 @@ impl ClientSession {
             next: header.promised.map_or(Offset::ZERO, ByteRange::start),
         };
         self.carriers.insert((path, carrier), entry);
-        Route { stream: header.stream, allowed }
+        Ok(Route { stream: header.stream, allowed })
     }
 
     fn admit_header(&mut self, path: PathId, header: &StreamHeader) -> Standing {
@@ -156,19 +228,29 @@ impl ClientSession {
         if !self.streams.receives(stream) {
             return Standing::Refused(ErrorCode::StreamClosed);
         }
+        if isolated(&self.isolated, stream, path) {
+            return Standing::Refused(ErrorCode::DataConflict);
+        }
         let granted = granted(&self.grants, path, stream, header.promised);
         if granted { Standing::Fits } else { Standing::Refused(ErrorCode::NotGranted) }
     }
 
     /// The primary's own supplies are promised by their header; a secondary's by the order that passed through.
-    fn expect(&mut self, path: PathId, header: &StreamHeader, now: Instant) {
-        let (Some(id), Some(range)) = (header.delegation, header.promised) else { return };
-        if path.is_primary() {
-            self.grants.record(path, header.stream, range.start(), Some(range.end()));
-            self.watch(header.stream);
-            self.promises.record(path, id, header.stream, range, now);
-            self.note_debt(path, now);
+    fn expect(&mut self, path: PathId, header: &StreamHeader, now: Instant) -> Recorded {
+        let (Some(id), Some(range)) = (header.delegation, header.promised) else {
+            return Recorded::Kept;
+        };
+        if !path.is_primary() {
+            return Recorded::Kept;
         }
+        let (start, end) = (range.start(), Some(range.end()));
+        if self.grants.record(path, header.stream, start, end) == Recorded::Full {
+            return Recorded::Full;
+        }
+        self.watch(header.stream);
+        self.promises.record(path, id, header.stream, range, now);
+        self.note_debt(path, now);
+        Recorded::Kept
     }
 
     fn allowed(&self, path: PathId, header: &StreamHeader) -> Option<ByteRange> {
@@ -200,10 +282,7 @@ impl ClientSession {
                     delegation: entry.delegation,
                     promised: entry.promised,
                 };
-                if self.mapping.create(path, carrier, header).is_ok() {
-                    let route = self.route(path, carrier, &header, now);
-                    self.outputs.push_back(Output::Reroute { path, carrier, route });
-                }
+                self.reroute(path, carrier, header, now);
             }
             ResyncStep::Isolate { path, carrier } => {
                 let code = ErrorCode::Mapping;
@@ -211,6 +290,21 @@ impl ClientSession {
             }
             ResyncStep::Waiting => {}
         }
+    }
+
+    /// What its server explained goes to its stream, unless that contradicts what other carriers carry.
+    fn reroute(&mut self, path: PathId, carrier: u64, header: StreamHeader, now: Instant) {
+        let routed = self
+            .named(path, header)
+            .and_then(|header| {
+                let mapped = self.mapping.create(path, carrier, header);
+                mapped.map(|_| header).map_err(|error| error.code())
+            })
+            .and_then(|header| self.route(path, carrier, &header, now));
+        self.outputs.push_back(match routed {
+            Ok(route) => Output::Reroute { path, carrier, route },
+            Err(_) => Output::StopCarrier { path, carrier, code: ErrorCode::Mapping },
+        });
     }
 
     pub(super) fn handle_snapshot(
@@ -222,6 +316,7 @@ impl ClientSession {
         let fits = |entry: &MappingEntry| {
             self.streams.receives(entry.stream)
                 && takes_contributions(entry.stream)
+                && !isolated(&self.isolated, entry.stream, path)
                 && granted(&self.grants, path, entry.stream, entry.promised)
         };
         if let Some(step) = self.resync.handle_snapshot(path, snapshot, fits) {
@@ -230,7 +325,7 @@ impl ClientSession {
     }
 
     /// A frame on a carrier named another stream than its header: its range is a gap at once, and what follows is
-    /// dropped until its server explained it.
+    /// dropped until its server explained it. A public carrier fails its stream.
     pub fn handle_mismatch(
         &mut self,
         path: PathId,
@@ -239,6 +334,10 @@ impl ClientSession {
         now: Instant,
     ) {
         let end = CarrierEnd::Faulty(ErrorCode::Mapping);
+        let kind = self.carriers.get(&(path, carrier)).map(|entry| entry.kind);
+        if kind == Some(CarrierKind::Public) {
+            return self.handle_carrier_end(path, carrier, end, half, now);
+        }
         self.close_carrier(path, carrier, end, half, now);
         self.doubt(path, carrier, now);
     }
@@ -264,6 +363,10 @@ impl ClientSession {
         if let CarrierEnd::Faulty(code) = end {
             self.outputs.push_back(Output::StopCarrier { path, carrier, code });
         }
+        if path.is_primary() && end == CarrierEnd::Faulty(ErrorCode::FlowControl) {
+            let reason = "the primary sent bytes beyond the window";
+            self.close(ErrorCode::FlowControl, None, reason);
+        }
     }
 
     fn close_carrier(
@@ -274,30 +377,53 @@ impl ClientSession {
         half: Option<&mut ReceiveHalf>,
         now: Instant,
     ) {
-        let Some(stream) = self.carriers.get(&(path, carrier)).map(|entry| entry.stream) else {
-            return;
+        let Some(entry) = self.carriers.get(&(path, carrier)) else {
+            return self.close_unanswered(path, carrier, end);
         };
-        let mut missing = Vec::new();
+        let (stream, kind) = (entry.stream, entry.kind);
+        let mut missing = RangeSet::new();
+        let mut fault = fault(end, half.as_deref());
         if let Some(half) = half {
             self.note_arrivals(stream, half, now);
-            let entry = self.carriers.get(&(path, carrier));
-            if let Some(promised) = entry.and_then(|entry| entry.promised) {
-                missing = half.missing_in(promised).collect();
-            }
-            if let Some(source) = entry.and_then(|entry| entry.source) {
+            missing = self.missing_of(path, carrier, half);
+            let source = self.carriers.get(&(path, carrier)).and_then(|entry| entry.source);
+            if let Some(source) = source {
                 half.remove_source(source);
             }
+            fault = fault.filter(|_| !half.is_complete());
         }
         self.mapping.close(path, carrier);
         let Some(entry) = self.carriers.remove(&(path, carrier)) else { return };
-        if entry.kind == CarrierKind::Public {
+        if kind == CarrierKind::Public {
+            if let Some(code) = fault {
+                self.break_stream(stream, code);
+            }
             return;
         }
         if let Some(id) = entry.delegation {
-            self.promises.handle_end(path, id, &missing, reason(end), now);
+            let missing: Vec<ByteRange> = missing.iter().collect();
+            self.promises.handle_end((path, stream, id), &missing, reason(end), now);
         }
         self.note_debt(path, now);
         self.outputs.push_back(Output::Service(stream));
+    }
+
+    /// The answer on a carrier of this end is over without a header: whatever it was, its stream gets no bytes by it.
+    fn close_unanswered(&mut self, path: PathId, carrier: u64, end: CarrierEnd) {
+        let own = self.sending.route(path, carrier).map(|route| route.stream);
+        let unanswered = own.filter(|stream| self.mapping.public_carrier(*stream).is_none());
+        if let (Some(stream), Some(code)) = (unanswered, fault(end, None)) {
+            self.break_stream(stream, code);
+        }
+    }
+
+    /// What is missing of the header's promise, and of the order's: they may differ.
+    fn missing_of(&self, path: PathId, carrier: u64, half: &ReceiveHalf) -> RangeSet {
+        let Some(entry) = self.carriers.get(&(path, carrier)) else { return RangeSet::new() };
+        let ordered = entry.delegation.and_then(|id| self.promises.range_of(path, id));
+        let ordered = ordered.filter(|known| known.0 == entry.stream).map(|known| known.1);
+        let ranges = entry.promised.into_iter().chain(ordered);
+        ranges.flat_map(|range| half.missing_in(range)).collect()
     }
 
     /// Takes down what the sources of a stream delivered since the last look.
@@ -321,9 +447,17 @@ impl ClientSession {
             let range = ByteRange::new(start, stats.next).unwrap_or_default();
             entry.next = stats.next;
             if let Some(delegation) = entry.delegation {
-                self.promises.handle_bytes(path, delegation, range, now);
+                let whole = self.promises.handle_bytes(path, delegation, range, now);
+                if whole.is_some_and(|range| half.missing_in(range).next().is_none()) {
+                    self.promises.handle_kept(path, delegation, now);
+                }
             }
             paths.push((path, news));
+        }
+        if let Some(orphans) = &mut self.orphans
+            && !paths.is_empty()
+        {
+            orphans.handle_progress(id, now + self.config.gap_timeout);
         }
         for (path, news) in paths {
             if path.is_primary() {
@@ -344,32 +478,6 @@ impl ClientSession {
             .filter(|(_, next)| *next >= at)
             .max_by_key(|(_, next)| *next)
             .map(|(path, _)| path)
-    }
-
-    /// Two sources of a stream differ. What the primary's copy has decided isolates the liar; until it has, the primary
-    /// is asked for the range.
-    pub(super) fn handle_conflict(&mut self, id: StreamId, conflict: Conflict) {
-        if !self.streams.receives(id) {
-            return;
-        }
-        match conflict.verdict {
-            Verdict::Undecided => {
-                let gap = Gap {
-                    stream: id,
-                    range: conflict.range,
-                    reason: GapReason::Conflict,
-                    path: Some(conflict.rival),
-                    delegation: None,
-                };
-                self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
-            }
-            Verdict::Wrong(path) if self.config.conflict_policy == ConflictPolicy::Reject => {
-                if !path.is_primary() {
-                    self.act(StreamAction::Isolate(id, path));
-                }
-            }
-            Verdict::Wrong(_) => {}
-        }
     }
 
     /// Whether others than the primary's public carrier may send on the stream.
@@ -395,6 +503,20 @@ fn granted(grants: &Grants, path: PathId, stream: StreamId, promised: Option<Byt
             || !grants.allowed(path, stream).is_empty(),
             |promised| grants.allows(path, stream, promised),
         )
+}
+
+/// The rule that a public carrier broke by ending like that; `None`: none, or the control stream, or the connection,
+/// says why.
+fn fault(end: CarrierEnd, half: Option<&ReceiveHalf>) -> Option<ErrorCode> {
+    match end {
+        CarrierEnd::Faulty(code) => Some(code),
+        // QUIC's FIN says nothing about the stream.
+        CarrierEnd::Finished => {
+            let told = half.is_some_and(|half| half.final_size().is_some());
+            (!told).then_some(ErrorCode::FinalSize)
+        }
+        CarrierEnd::Reset | CarrierEnd::Lost => None,
+    }
 }
 
 fn reason(end: CarrierEnd) -> GapReason {

@@ -1,6 +1,8 @@
 //! A client's session: public streams from the primary, and everything that secondaries send into them.
 
 mod carriers;
+mod conflict;
+mod orphan;
 mod paths;
 mod progress;
 
@@ -9,24 +11,26 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kwik_proto::frame::{
-    ControlFrame, ErrorCode, Gap, GapReason, Hello, Order, Orders, PathState, Ping, Pong,
-    SessionClose, SignedOrders, StreamClosed, StreamWindow, Welcome,
+    ControlFrame, Delegation, ErrorCode, Gap, GapReason, Grant, Hello, Order, Orders, PathState,
+    PathStatus, Ping, Pong, SessionClose, SignedOrders, StreamClosed, StreamWindow, Welcome,
 };
-use kwik_proto::{Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind};
+use kwik_proto::{ByteRange, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind};
 
 use super::config::SessionConfig;
 use super::handshake::{FEATURES, VERSIONS, check};
 use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::gap::{GapConfig, PathTiming, Promises};
-use crate::grant::Grants;
+use crate::grant::{Grants, Recorded};
 use crate::mapping::{Mapping, Resync, takes_contributions};
 use crate::path::account::Account;
 use crate::path::table::{PathLimits, PathTable, Target};
 use crate::relay::Toll;
 use crate::stall::{Stall, Stalls};
-use crate::stream::Failure;
+use crate::stream::{Failure, SourceKey};
 use crate::time::Instant;
 use carriers::Carrier;
+use conflict::isolated;
+use orphan::Orphans;
 use progress::StreamWatch;
 
 pub use carriers::{CarrierEnd, Route};
@@ -87,6 +91,9 @@ pub enum Output {
     },
     /// The primary accepted the session.
     Established,
+    /// The primary is gone. Nothing can be opened, accepted or sent any more; a stream that
+    /// [fails](StreamAction::Fail) with the session has the connection's error. [`Output::Close`] follows.
+    Orphaned,
     /// The session is over: close the primary connection.
     Close {
         /// KWIK's reason.
@@ -140,6 +147,20 @@ pub struct ClientSession {
     stalls: Stalls,
     carriers: BTreeMap<(PathId, u64), Carrier>,
     watches: BTreeMap<StreamId, StreamWatch>,
+    /// What this end sends, by the QUIC streams that it opened or answers on.
+    sending: Mapping,
+    /// Paths that lied about a stream.
+    isolated: BTreeMap<StreamId, BTreeSet<PathId>>,
+    /// Sources of carriers whose path is gone, until their half is at hand.
+    stale: BTreeMap<StreamId, Vec<SourceKey>>,
+    /// Streams whose sources were told that they are over before the half was.
+    told_closed: BTreeSet<StreamId>,
+    /// Credit for messages that each secondary gave the primary.
+    credits: BTreeMap<PathId, u64>,
+    /// The counters of each path as the primary was told them last.
+    told_status: BTreeMap<PathId, PathStatus>,
+    /// Set once the primary is gone.
+    orphans: Option<Orphans>,
     primary_account: Account,
     primary_rtt: Duration,
     primary_rttvar: Duration,
@@ -188,6 +209,13 @@ impl ClientSession {
             stalls: Stalls::default(),
             carriers: BTreeMap::new(),
             watches: BTreeMap::new(),
+            sending: Mapping::default(),
+            isolated: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            told_closed: BTreeSet::new(),
+            credits: BTreeMap::new(),
+            told_status: BTreeMap::new(),
+            orphans: None,
             primary_account: Account::default(),
             primary_rtt: crate::path::liveness::Liveness::INITIAL_RTT,
             primary_rttvar: Duration::ZERO,
@@ -224,12 +252,15 @@ impl ClientSession {
         if self.closed {
             return None;
         }
-        let reports = self.watches.values().filter_map(StreamWatch::poll_timeout).min();
-        let promises = self.promises.poll_timeout().map(|(at, _)| at);
-        [self.paths.poll_timeout(), promises, reports, self.resync.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+        let streams = match &self.orphans {
+            Some(orphans) => orphans.poll_timeout(),
+            None => {
+                let reports = self.watches.values().filter_map(StreamWatch::poll_timeout);
+                let promises = self.promises.poll_timeout().map(|(at, _)| at);
+                reports.chain(promises).min()
+            }
+        };
+        [self.paths.poll_timeout(), streams, self.resync.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come. Tell the sockets' last activity
@@ -243,6 +274,9 @@ impl ClientSession {
         }
         while let Some(step) = self.resync.handle_timeout(now) {
             self.carry_out_resync(step, now);
+        }
+        if self.orphans.is_some() {
+            return self.fail_overdue_orphans(now);
         }
         let due = |watch: &StreamWatch| watch.poll_timeout().is_some_and(|at| at <= now);
         let mut streams: BTreeSet<StreamId> =
@@ -265,7 +299,9 @@ impl ClientSession {
             return;
         }
         if path.is_primary() {
-            if let Err(code) = self.dispatch_primary(frame, now) {
+            if self.orphans.is_none()
+                && let Err(code) = self.dispatch_primary(frame, now)
+            {
                 self.close(code, None, "the primary broke a rule of the control plane");
             }
         } else if self.paths.path(path).is_some_and(|known| known.epoch() == epoch) {
@@ -295,8 +331,14 @@ impl ClientSession {
             ControlFrame::StreamWindow(window) => self.streams.handle_window(window),
             ControlFrame::StreamBlocked(_) | ControlFrame::Pong(_) => Ok(()),
             ControlFrame::RelayCredit(credit) => {
-                self.tolls.entry(credit.path).or_default().handle_credit(credit.max_bytes);
-                self.send(credit.path, ControlFrame::RelayCredit(credit));
+                if self.paths.path(credit.path).is_some() {
+                    self.tolls.entry(credit.path).or_default().handle_credit(credit.max_bytes);
+                    self.send(credit.path, ControlFrame::RelayCredit(credit));
+                }
+                Ok(())
+            }
+            ControlFrame::MappingQuery(query) => {
+                self.answer_query(PathId::PRIMARY, &query);
                 Ok(())
             }
             ControlFrame::MappingSnapshot(snapshot) => {
@@ -349,7 +391,11 @@ impl ClientSession {
         }
         if self.connected.contains(&path) {
             self.send(path, ControlFrame::Orders(signed));
-            self.send_windows(path);
+            for order in &orders.orders {
+                if let Order::Grant(grant) = order {
+                    self.send_window(path, grant.stream);
+                }
+            }
             self.end_late_orders(path, &orders);
             return Ok(());
         }
@@ -366,12 +412,16 @@ impl ClientSession {
     pub(super) fn send_windows(&mut self, path: PathId) {
         let streams: Vec<StreamId> = self.watches.keys().copied().collect();
         for stream in streams {
-            if self.grants.open_ended_for(stream).contains(&path)
-                && let Some(max_offset) = self.streams.window(stream)
-            {
-                let window = StreamWindow { stream, max_offset };
-                self.send(path, ControlFrame::StreamWindow(window));
-            }
+            self.send_window(path, stream);
+        }
+    }
+
+    fn send_window(&mut self, path: PathId, stream: StreamId) {
+        if self.grants.open_ended_for(stream).contains(&path)
+            && let Some(max_offset) = self.streams.window(stream)
+        {
+            let window = StreamWindow { stream, max_offset };
+            self.send(path, ControlFrame::StreamWindow(window));
         }
     }
 
@@ -413,11 +463,23 @@ impl ClientSession {
     fn hand_back_orders(&mut self, path: PathId, orders: &Orders, now: Instant) {
         for order in &orders.orders {
             if let Order::Delegation(delegation) = order {
-                let reason = GapReason::Busy;
-                let missing = [delegation.range];
-                self.promises.handle_end(path, delegation.id, &missing, reason, now);
-                self.outputs.push_back(Output::Service(delegation.stream));
+                self.hand_back_order(path, delegation, GapReason::Busy, now);
             }
+        }
+    }
+
+    /// A delegation that will not be carried out. Not [`Promises::path_gone`]: what else the path owes stands.
+    fn hand_back_order(
+        &mut self,
+        path: PathId,
+        delegation: &Delegation,
+        reason: GapReason,
+        now: Instant,
+    ) {
+        let (id, range) = (delegation.id, delegation.range);
+        if self.streams.receives(delegation.stream) {
+            self.promises.handle_end((path, delegation.stream, id), &[range], reason, now);
+            self.outputs.push_back(Output::Service(delegation.stream));
         }
     }
 
@@ -431,25 +493,12 @@ impl ClientSession {
         match order {
             Order::Grant(grant) => {
                 self.announce_target(grant.stream)?;
-                self.grants.record(path, grant.stream, grant.start, grant.end);
-                self.watch(grant.stream);
+                self.note_grant(path, grant);
                 Ok(())
             }
             Order::Delegation(delegation) => {
                 self.announce_target(delegation.stream)?;
-                let range = delegation.range;
-                self.grants.record(path, delegation.stream, range.start(), Some(range.end()));
-                if self.streams.receives(delegation.stream) {
-                    self.watch(delegation.stream);
-                    self.promises.record(path, delegation.id, delegation.stream, range, now);
-                    if !current {
-                        // Not `path_gone`: what the path owes in its present epoch stands.
-                        let (missing, reason) = ([range], GapReason::PathGone);
-                        self.promises.handle_end(path, delegation.id, &missing, reason, now);
-                    }
-                    self.note_debt(path, now);
-                    self.outputs.push_back(Output::Service(delegation.stream));
-                }
+                self.note_delegation(path, delegation, current, now);
                 Ok(())
             }
             Order::Revoke(revoke) => {
@@ -463,6 +512,51 @@ impl ClientSession {
         }
     }
 
+    /// A grant that finds no room does not count; the primary hears of it where it names an end.
+    fn note_grant(&mut self, path: PathId, grant: &Grant) {
+        if !self.streams.receives(grant.stream) {
+            return;
+        }
+        let recorded = self.grants.record(path, grant.stream, grant.start, grant.end);
+        self.watch(grant.stream);
+        if recorded == Recorded::Full
+            && let Some(range) = grant.end.and_then(|end| ByteRange::new(grant.start, end))
+        {
+            let (stream, reason) = (grant.stream, GapReason::Busy);
+            let gap = Gap { stream, range, reason, path: Some(path), delegation: None };
+            self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
+        }
+    }
+
+    fn note_delegation(
+        &mut self,
+        path: PathId,
+        delegation: &Delegation,
+        current: bool,
+        now: Instant,
+    ) {
+        let (stream, range) = (delegation.stream, delegation.range);
+        if !self.streams.receives(stream) {
+            return;
+        }
+        let refused = if isolated(&self.isolated, stream, path) {
+            Some(GapReason::Conflict)
+        } else if self.grants.record(path, stream, range.start(), Some(range.end()))
+            == Recorded::Full
+        {
+            Some(GapReason::Busy)
+        } else {
+            (!current).then_some(GapReason::PathGone)
+        };
+        self.watch(stream);
+        self.promises.record(path, delegation.id, stream, range, now);
+        if let Some(reason) = refused {
+            self.hand_back_order(path, delegation, reason, now);
+        }
+        self.note_debt(path, now);
+        self.outputs.push_back(Output::Service(stream));
+    }
+
     /// A grant or delegation announces its stream: it exists, but accept waits for the primary's header.
     fn announce_target(&mut self, stream: StreamId) -> Result<(), ErrorCode> {
         if !takes_contributions(stream) {
@@ -473,7 +567,7 @@ impl ClientSession {
 
     /// Opens a stream; `None` while the primary's limit is reached.
     pub fn open_stream(&mut self, kind: StreamKind) -> Option<StreamId> {
-        if self.closed { None } else { self.streams.open(kind) }
+        if self.closed || self.orphans.is_some() { None } else { self.streams.open(kind) }
     }
 
     /// The application wants no more of what servers send on the stream.
@@ -503,11 +597,6 @@ impl ClientSession {
             self.send(path, frame.clone());
         }
         self.end(code, application_code, reason.into());
-    }
-
-    /// QUIC says that the primary connection is over. Readers get every contiguous byte, then the error.
-    pub fn handle_primary_lost(&mut self, reason: &str) {
-        self.end(ErrorCode::SessionClosed, None, reason.into());
     }
 
     /// Whether no stream is open and none is owed to anybody.
@@ -585,25 +674,49 @@ impl ClientSession {
                     StreamAction::Open { id, receive: Some(_), .. } => Some(*id),
                     _ => None,
                 };
+                if let StreamAction::Remove(id) = &action {
+                    self.sending.close_stream(*id);
+                }
                 self.act(action);
                 self.outputs.extend(opened.map(Output::Service));
             }
             Effect::ReceiveClosed(id, complete) => {
                 self.close_sources(id, complete);
-                self.promises.forget_stream(id, now);
-                self.grants.forget(id);
-                self.watches.remove(&id);
-                self.note_all_debts(now);
+                self.forget_sources(id, now);
             }
             Effect::SendClosed(_) => {}
+        }
+    }
+
+    fn forget_sources(&mut self, id: StreamId, now: Instant) {
+        self.grants.forget(id);
+        self.watches.remove(&id);
+        self.stalls.forget_stream(id);
+        self.isolated.remove(&id);
+        self.stale.remove(&id);
+        for path in self.promises.forget_stream(id, now) {
+            self.note_debt(path, now);
+        }
+    }
+
+    /// The stream can't be completed: its reader gets `failure`, the primary hears of it, its sources are stopped.
+    fn fail_stream(&mut self, id: StreamId, failure: Failure, code: ErrorCode) {
+        if self.streams.receives(id) {
+            self.act(StreamAction::Fail(id, failure));
+            self.streams.stop(id, code.quic_code());
+            self.close_sources(id, false);
         }
     }
 
     /// Nobody needs bytes for the stream any more: every path with a grant is told, every contribution stopped.
     fn close_sources(&mut self, id: StreamId, complete: bool) {
         let frame = StreamClosed { stream: id, complete };
+        let told = match self.streams.receives(id) {
+            true => !self.told_closed.insert(id),
+            false => self.told_closed.remove(&id),
+        };
         for path in self.grants.paths_for(id) {
-            if !path.is_primary() {
+            if !told && !path.is_primary() {
                 self.send(path, ControlFrame::StreamClosed(frame));
             }
         }
@@ -631,7 +744,11 @@ impl ClientSession {
     }
 
     fn send(&mut self, path: PathId, frame: ControlFrame) {
-        if !self.closed && (path.is_primary() || self.connected.contains(&path)) {
+        let reachable = match path.is_primary() {
+            true => self.orphans.is_none(),
+            false => self.connected.contains(&path),
+        };
+        if !self.closed && reachable {
             self.outputs.push_back(Output::Send(path, frame));
         }
     }

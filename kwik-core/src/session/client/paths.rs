@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use kwik_proto::frame::{
-    AddPath, AddPathResult, Admission, ControlFrame, ErrorCode, Hello, Orders, PathState,
-    PathStatus, Pong, RemovePath, TokenRequest,
+    AddPath, AddPathResult, Admission, ControlFrame, DelegationStatus, ErrorCode, Hello, Orders,
+    PathState, PathStatus, Pong, RelayCredit, RemovePath, TokenRequest,
 };
 use kwik_proto::{Epoch, PathId, StreamId};
 
@@ -12,6 +12,7 @@ use super::{ClientSession, Output, PathReport};
 use crate::gap::PathTiming;
 use crate::path::lifecycle::{PathEffect, PathEvent};
 use crate::path::table::{AddPathError, Cause, Path, PathWork, Transition};
+use crate::relay::INITIAL_CREDIT;
 use crate::session::handshake::{FEATURES, VERSIONS, check};
 use crate::time::Instant;
 
@@ -24,7 +25,10 @@ impl ClientSession {
                 add.addresses = addresses;
                 match self.paths.add(add, now) {
                     Ok(changed) => {
+                        // A new epoch begins with its own credit, and for its own reasons.
                         self.tolls.remove(&path);
+                        self.credits.remove(&path);
+                        self.details.remove(&path);
                         if let Some(transition) = changed {
                             self.carry_out(transition, now);
                         }
@@ -41,12 +45,18 @@ impl ClientSession {
         let (code, detail) = refused;
         let result = AddPathResult { path, epoch, code, detail };
         self.send(PathId::PRIMARY, ControlFrame::AddPathResult(result));
+        if self.paths.path(path).is_some_and(|known| known.state() == PathState::Gone) {
+            // It waited for this AddPath: its slot is for others, until the primary names it anew.
+            self.give_path_up(path, now);
+        }
     }
 
     pub(super) fn handle_remove_path(&mut self, remove: RemovePath, now: Instant) {
         let drain = Duration::from_millis(remove.drain_ms.into());
-        if let Some(transition) = self.paths.remove(remove.path, drain, now) {
-            self.carry_out(transition, now);
+        match self.paths.remove(remove.path, drain, now) {
+            Some(transition) => self.carry_out(transition, now),
+            // It is over already: a primary that has not heard waits for the word.
+            None => drop(self.pending_status.insert(remove.path)),
         }
         self.note_debt(remove.path, now);
     }
@@ -95,8 +105,14 @@ impl ClientSession {
             | ErrorCode::UnknownCriticalFrame => PathEvent::Violated,
             _ => PathEvent::Lost,
         };
-        self.details.insert(path, detail.chars().take(200).collect());
+        self.note_detail(path, epoch, detail);
         self.handle_event(path, epoch, event, code.into(), now);
+    }
+
+    fn note_detail(&mut self, path: PathId, epoch: Epoch, detail: &str) {
+        if self.paths.path(path).is_some_and(|known| known.epoch() == epoch) {
+            self.details.insert(path, detail.chars().take(200).collect());
+        }
     }
 
     /// What QUIC measured on a path's connection.
@@ -149,38 +165,30 @@ impl ClientSession {
                 };
                 let later = refuse.retry_after_ms.is_some();
                 let event = if later { PathEvent::Deferred } else { PathEvent::Refused };
-                self.details.insert(path, refuse.reason);
+                self.note_detail(path, epoch, &refuse.reason);
                 self.handle_event(path, epoch, event, cause, now);
             }
-            ControlFrame::DelegationStatus(mut status) => {
-                status.path = path;
-                self.promises.handle_status(path, status.delegation, status.state, now);
-                self.send(PathId::PRIMARY, ControlFrame::DelegationStatus(status));
-                self.service_sources(path);
-                self.note_debt(path, now);
-            }
+            ControlFrame::DelegationStatus(status) => self.pass_status(path, status, now),
             ControlFrame::Relay(mut piece) => {
                 piece.path = path;
                 match self.tolls.entry(path).or_default().pass(piece.piece.len()) {
                     Ok(()) => self.send(PathId::PRIMARY, ControlFrame::Relay(piece)),
                     Err(error) => {
-                        self.details.insert(path, error.to_string());
+                        self.note_detail(path, epoch, &error.to_string());
                         let cause = error.code().into();
                         self.handle_event(path, epoch, PathEvent::Violated, cause, now);
                     }
                 }
             }
-            ControlFrame::RelayCredit(mut credit) => {
-                credit.path = path;
-                self.send(PathId::PRIMARY, ControlFrame::RelayCredit(credit));
-            }
+            ControlFrame::RelayCredit(credit) => self.pass_credit(path, credit.max_bytes),
+            ControlFrame::MappingQuery(query) => self.answer_query(path, &query),
             ControlFrame::MappingSnapshot(snapshot) => self.handle_snapshot(path, &snapshot, now),
             ControlFrame::Ping(ping) => {
                 self.send(path, ControlFrame::Pong(Pong { nonce: ping.nonce }));
             }
             ControlFrame::Pong(_) | ControlFrame::StreamBlocked(_) => {}
             ControlFrame::SessionClose(close) => {
-                self.details.insert(path, close.reason);
+                self.note_detail(path, epoch, &close.reason);
                 self.handle_event(path, epoch, PathEvent::Lost, close.code.into(), now);
             }
             _ => self.handle_lost(
@@ -190,6 +198,29 @@ impl ClientSession {
                 "a frame that a secondary does not send",
                 now,
             ),
+        }
+    }
+
+    /// A secondary's answer, if it is one: to a delegation that the client passed on to that very path, and news.
+    fn pass_status(&mut self, path: PathId, mut status: DelegationStatus, now: Instant) {
+        status.path = path;
+        let stream = self.promises.range_of(path, status.delegation).map(|(stream, _)| stream);
+        if self.promises.handle_status(path, status.delegation, status.state, now) {
+            self.send(PathId::PRIMARY, ControlFrame::DelegationStatus(status));
+            if let Some(stream) = stream {
+                self.look_again(stream);
+            }
+            self.note_debt(path, now);
+        }
+    }
+
+    /// Credit only grows; the control queue keeps the latest.
+    fn pass_credit(&mut self, path: PathId, max_bytes: u64) {
+        let known = self.credits.entry(path).or_insert(INITIAL_CREDIT);
+        if max_bytes > *known {
+            *known = max_bytes;
+            let credit = RelayCredit { path, max_bytes };
+            self.send(PathId::PRIMARY, ControlFrame::RelayCredit(credit));
         }
     }
 
@@ -221,6 +252,9 @@ impl ClientSession {
                 }
             }
             PathWork::Ping { path } => self.ping(path),
+            PathWork::RequestToken { path, .. } if self.orphans.is_some() => {
+                self.give_path_up(path, now);
+            }
             PathWork::RequestToken { path, epoch } => {
                 let request = TokenRequest { path, epoch };
                 self.send(PathId::PRIMARY, ControlFrame::TokenRequest(request));
@@ -229,7 +263,7 @@ impl ClientSession {
         }
     }
 
-    fn carry_out(&mut self, transition: Transition, now: Instant) {
+    pub(super) fn carry_out(&mut self, transition: Transition, now: Instant) {
         for effect in transition.effects {
             self.carry_out_effect(*effect, &transition, now);
         }
@@ -260,9 +294,9 @@ impl ClientSession {
     fn answer(&mut self, transition: &Transition) {
         let path = transition.path;
         let detail = self.details.remove(&path).unwrap_or_default();
-        let code = match transition.to {
-            PathState::Live => ErrorCode::None,
-            _ => transition.reason.unwrap_or(ErrorCode::PathRemoved),
+        let (code, detail) = match transition.to {
+            PathState::Live => (ErrorCode::None, String::new()),
+            _ => (transition.reason.unwrap_or(ErrorCode::PathRemoved), detail),
         };
         let result = AddPathResult { path, epoch: transition.ended, code, detail };
         self.send(PathId::PRIMARY, ControlFrame::AddPathResult(result));
@@ -273,8 +307,12 @@ impl ClientSession {
             self.promises.path_suspect(path, now);
         } else {
             self.resync.handle_path_closed(path);
-            for (carrier, _) in self.mapping.close_path(path) {
-                self.carriers.remove(&(path, carrier));
+            for (carrier, route) in self.mapping.close_path(path) {
+                let entry = self.carriers.remove(&(path, carrier));
+                if let Some(source) = entry.and_then(|entry| entry.source) {
+                    self.stale.entry(route.stream).or_default().push(source);
+                    self.outputs.push_back(Output::Service(route.stream));
+                }
             }
             self.promises.path_gone(path, now);
         }
@@ -286,13 +324,17 @@ impl ClientSession {
     fn service_sources(&mut self, path: PathId) {
         let streams: Vec<StreamId> = self.watches.keys().copied().collect();
         for id in streams {
-            if self.grants.paths_for(id).into_iter().any(|granted| granted == path) {
-                if let Some(watch) = self.watches.get_mut(&id) {
-                    watch.report_soon();
-                }
-                self.outputs.push_back(Output::Service(id));
+            if self.grants.paths_for(id).contains(&path) {
+                self.look_again(id);
             }
         }
+    }
+
+    fn look_again(&mut self, id: StreamId) {
+        if let Some(watch) = self.watches.get_mut(&id) {
+            watch.report_soon();
+        }
+        self.outputs.push_back(Output::Service(id));
     }
 
     /// Tells the clocks of a path whether it owes bytes.
@@ -306,14 +348,6 @@ impl ClientSession {
         known.handle_owes(owes, now);
         known.handle_outstanding(owes, now);
         self.drain_if_idle(path, now);
-    }
-
-    pub(super) fn note_all_debts(&mut self, now: Instant) {
-        let paths: Vec<PathId> = self.paths.iter().map(|path| path.id()).collect();
-        for path in paths {
-            self.note_debt(path, now);
-        }
-        self.note_debt(PathId::PRIMARY, now);
     }
 
     fn drain_if_idle(&mut self, path: PathId, now: Instant) {
@@ -337,7 +371,9 @@ impl ClientSession {
     /// The counters of a path that delivers. Suspect and Gone are told once, behind the progress of every stream.
     pub(super) fn send_rate(&mut self, path: PathId, now: Instant) {
         let Some(status) = self.status(path, now) else { return };
-        if matches!(status.state, PathState::Live | PathState::Draining) {
+        let news = self.told_status.get(&path) != Some(&status);
+        if news && matches!(status.state, PathState::Live | PathState::Draining) {
+            self.told_status.insert(path, status);
             self.send(PathId::PRIMARY, ControlFrame::PathStatus(status));
         }
     }

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use kwik_proto::frame::{ControlFrame, ErrorCode, StreamProgress};
+use kwik_proto::frame::{ControlFrame, ErrorCode, PathState, StreamProgress};
 use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 
 use super::ClientSession;
 use crate::gap::{GapAction, StreamView};
-use crate::session::streams::StreamAction;
 use crate::stream::{Failure, ReceiveHalf};
 use crate::time::Instant;
 
@@ -66,11 +65,17 @@ impl ClientSession {
     /// window, progress, gaps, end.
     pub fn service_stream(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
         while let Some(conflict) = half.next_conflict() {
-            self.handle_conflict(id, conflict);
+            self.handle_conflict(id, conflict, half, now);
         }
         self.note_arrivals(id, half, now);
         self.note_stall(id, half, now);
+        for source in self.stale.remove(&id).unwrap_or_default() {
+            half.remove_source(source);
+        }
         self.streams.service(id, half, now, self.loop_time());
+        if self.orphans.is_some() {
+            return self.judge_orphan(id, half);
+        }
         if half.final_size().is_some_and(|end| end > half.contiguous_end()) {
             // Whoever ends a stream that has a hole owes the hole, even if nobody else was ever asked for it.
             self.watch(id);
@@ -83,10 +88,12 @@ impl ClientSession {
         self.report(id, half, now);
     }
 
+    /// The longest control loop of the Live paths: an order travels to the client and on, its bytes back, and the primary
+    /// hears of them with the next report.
     fn loop_time(&self) -> Duration {
-        let far = self.paths.iter().filter_map(|path| path.smoothed_rtt()).max();
-        let control_loop = self.primary_rtt + far.unwrap_or_default() + self.report_interval();
-        control_loop.saturating_mul(2)
+        let live = self.paths.iter().filter(|path| path.state() == PathState::Live);
+        let far = live.filter_map(|path| path.smoothed_rtt()).max();
+        self.primary_rtt + far.unwrap_or_default() + self.report_interval()
     }
 
     fn report(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
@@ -137,9 +144,7 @@ impl ClientSession {
     }
 
     fn give_up(&mut self, id: StreamId, offset: Offset, len: u64) {
-        self.act(StreamAction::Fail(id, Failure::Missing { offset, len }));
-        self.streams.stop(id, ErrorCode::PathTimeout.quic_code());
-        self.close_sources(id, false);
+        self.fail_stream(id, Failure::Missing { offset, len }, ErrorCode::PathTimeout);
     }
 
     /// Where the stream goes at least: what arrived, what was ever granted, and the final size.

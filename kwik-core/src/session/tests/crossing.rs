@@ -70,7 +70,7 @@ fn a_hole_below_the_final_size_is_missed_though_nobody_was_asked_for_it() {
     for _ in 0..30 {
         bench.wait(ms(500));
     }
-    let failure = crate::stream::Failure::Missing { offset: offset(100), len: 100 };
+    let failure = Failure::Missing { offset: offset(100), len: 100 };
     let failed = Output::Stream(StreamAction::Fail(id, failure));
     assert!(bench.asked.contains(&failed), "{:?}", bench.asked);
 }

@@ -122,7 +122,7 @@ fn apply(bench: &mut Bench, input: Input) {
             bench.read(id);
         }
         Input::Close => bench.client.close(ErrorCode::None, None, "x"),
-        Input::PrimaryLost => bench.client.handle_primary_lost("x"),
+        Input::PrimaryLost => bench.client.handle_primary_lost("x", now),
         Input::Time(millis) => bench.wait(Duration::from_millis(millis)),
     }
     bench.drain();

@@ -32,12 +32,12 @@ impl ReceiveHalf {
 
     /// Books the half in the session's account and takes the window that a new stream starts with; returns the offset to
     /// announce if that is more than the peers were told. Call it when the stream opens.
-    pub fn open_window(&mut self, budget: &mut Budget) -> Option<Offset> {
+    pub fn open_window(&mut self, now: Instant, budget: &mut Budget) -> Option<Offset> {
         if !self.window.admit(budget) {
             return None;
         }
         self.window.demand(budget.initial_window());
-        self.update_window(Instant::ZERO, Duration::ZERO, budget)
+        self.update_window(now, Duration::ZERO, budget)
     }
 
     /// The new offset to announce, if the reader moved far enough; tunes the window from what is free in the session's

@@ -263,8 +263,8 @@ fn failure_comes_after_every_contiguous_byte() {
 fn window_opens_with_a_share_of_what_is_free() {
     let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 1);
     let mut half = first_wins(Budget::FLOOR);
-    assert_eq!(half.open_window(&mut budget), Some(at(4 << 20)));
-    assert_eq!(half.open_window(&mut budget), None, "it is open");
+    assert_eq!(half.open_window(Instant::ZERO, &mut budget), Some(at(4 << 20)));
+    assert_eq!(half.open_window(Instant::ZERO, &mut budget), None, "it is open");
     half.close_window(&mut budget);
     assert_eq!(budget.promised(), 0);
 }

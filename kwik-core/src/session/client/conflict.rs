@@ -1,0 +1,99 @@
+//! Sources that contradict each other: the primary decides, and who is wrong is isolated.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kwik_proto::frame::{ControlFrame, ErrorCode, Gap, GapReason};
+use kwik_proto::{ByteRange, PathId, StreamId};
+
+use super::{ClientSession, Output};
+use crate::conflict::{Conflict, ConflictPolicy, Verdict};
+use crate::interval::RangeSet;
+use crate::stream::ReceiveHalf;
+use crate::time::Instant;
+
+impl ClientSession {
+    /// Two sources of a stream differ. What the primary's copy has decided isolates the liar; until it has, the primary
+    /// is asked for the range.
+    pub(super) fn handle_conflict(
+        &mut self,
+        id: StreamId,
+        conflict: Conflict,
+        half: &mut ReceiveHalf,
+        now: Instant,
+    ) {
+        if !self.streams.receives(id) {
+            return;
+        }
+        match conflict.verdict {
+            Verdict::Undecided => {
+                let gap = conflict_gap(id, conflict.range, conflict.rival);
+                self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
+            }
+            Verdict::Wrong(path) if self.config.conflict_policy == ConflictPolicy::Reject => {
+                if !path.is_primary() {
+                    self.isolate(id, path, half, now);
+                }
+            }
+            Verdict::Wrong(_) => {}
+        }
+    }
+
+    /// Nothing of that path counts for the stream any more: its unread bytes and all that it still promises are gaps.
+    fn isolate(&mut self, id: StreamId, path: PathId, half: &mut ReceiveHalf, now: Instant) {
+        self.note_arrivals(id, half, now);
+        self.isolated.entry(id).or_default().insert(path);
+        let mut lost = half.isolate(path);
+        self.stop_carriers(id, path, half);
+        for (delegation, range) in self.promises.of(id, path) {
+            let missing: Vec<ByteRange> = half.missing_in(range).collect();
+            let whose = (path, id, delegation);
+            self.promises.handle_end(whose, &missing, GapReason::Conflict, now);
+            for range in missing {
+                lost.remove(range);
+            }
+        }
+        self.report_lost(id, path, &lost, now);
+        if let Some(watch) = self.watches.get_mut(&id) {
+            // The primary was told that these bytes are held.
+            watch.report_soon();
+        }
+        self.note_debt(path, now);
+    }
+
+    fn stop_carriers(&mut self, id: StreamId, path: PathId, half: &mut ReceiveHalf) {
+        let carriers: Vec<u64> = self
+            .mapping
+            .carriers_of(id)
+            .filter(|(of, _)| *of == path)
+            .map(|(_, carrier)| carrier)
+            .collect();
+        for carrier in carriers {
+            self.mapping.close(path, carrier);
+            let entry = self.carriers.remove(&(path, carrier));
+            if let Some(source) = entry.and_then(|entry| entry.source) {
+                half.remove_source(source);
+            }
+            let code = ErrorCode::DataConflict;
+            self.outputs.push_back(Output::StopCarrier { path, carrier, code });
+        }
+    }
+
+    fn report_lost(&mut self, id: StreamId, path: PathId, lost: &RangeSet, now: Instant) {
+        for range in lost.iter() {
+            self.promises.report(conflict_gap(id, range, path), now);
+        }
+    }
+}
+
+/// Whether nothing of that path counts for the stream.
+pub(super) fn isolated(
+    isolated: &BTreeMap<StreamId, BTreeSet<PathId>>,
+    id: StreamId,
+    path: PathId,
+) -> bool {
+    isolated.get(&id).is_some_and(|paths| paths.contains(&path))
+}
+
+fn conflict_gap(stream: StreamId, range: ByteRange, path: PathId) -> Gap {
+    Gap { stream, range, reason: GapReason::Conflict, path: Some(path), delegation: None }
+}

@@ -1,0 +1,71 @@
+//! A secondary that lied about a stream: what becomes of its bytes, its carriers and its promises.
+
+use super::*;
+use crate::conflict::ConflictPolicy;
+
+/// The edge sends 0..1000 wrongly and promises 0..2000, and holds 5000..6000 of another order, nothing of it here yet.
+fn convicted() -> Bench {
+    let mut bench = Bench::with(SessionConfig {
+        conflict_policy: ConflictPolicy::Reject,
+        ..Default::default()
+    });
+    bench.primary(welcome());
+    bench.client.open_stream(StreamKind::Bidirectional).unwrap();
+    bench.client.handle_primary_rtt(ms(20), ms(1), bench.now);
+    bench.drain();
+    bench.attach(EDGE, 1);
+    let orders = vec![
+        delegation(1, stream(0), range(500, 2000)),
+        delegation(2, stream(0), range(5000, 6000)),
+    ];
+    bench.order(EDGE, 1, 1, orders);
+    bench.header(EDGE, 3, contribution(stream(0), 1, range(500, 2000))).unwrap().unwrap();
+    assert!(bench.content(EDGE, 3, 500, vec![6; 500]));
+    bench.header(PathId::PRIMARY, 4, public(stream(0))).unwrap().unwrap();
+    bench.forget();
+    assert!(bench.content(PathId::PRIMARY, 4, 400, vec![7; 200]));
+    bench
+}
+
+#[test]
+fn an_isolated_paths_bytes_and_promises_are_gaps_at_once() {
+    let bench = convicted();
+    let told: Vec<_> = bench.gaps().iter().map(|gap| (gap.range, gap.delegation)).collect();
+    let (first, second) = (Some(DelegationId(1)), Some(DelegationId(2)));
+    assert_eq!(told, [(range(600, 2000), first), (range(5000, 6000), second)]);
+    let blamed = |gap: &Gap| gap.path == Some(EDGE) && gap.reason == GapReason::Conflict;
+    assert!(bench.gaps().iter().all(blamed));
+    let held = bench.sent(PathId::PRIMARY).iter().any(|frame| match frame {
+        ControlFrame::StreamProgress(progress) => {
+            progress.held.iter().all(|held| held.path != EDGE) && !progress.held.is_empty()
+        }
+        _ => false,
+    });
+    assert!(held, "the primary hears that the bytes are not held any more");
+}
+
+#[test]
+fn an_isolated_paths_carriers_of_the_stream_are_stopped_and_none_is_taken_again() {
+    let mut bench = convicted();
+    assert_eq!(bench.stopped(EDGE, 3), Some(ErrorCode::DataConflict));
+    assert_eq!(bench.halves[&stream(0)].source_count(), 1, "the primary's");
+    let again = bench.header(EDGE, 7, contribution(stream(0), 2, range(5000, 6000)));
+    assert_eq!(again, Err(ErrorCode::DataConflict));
+    bench.forget();
+    bench.order(EDGE, 1, 2, vec![delegation(3, stream(0), range(7000, 8000))]);
+    assert_eq!(
+        (bench.gaps()[0].range, bench.gaps()[0].reason),
+        (range(7000, 8000), GapReason::Conflict)
+    );
+    assert_eq!(bench.state(EDGE), Some(PathState::Live));
+}
+
+#[test]
+fn isolation_is_of_one_stream() {
+    let mut bench = convicted();
+    bench.client.open_stream(StreamKind::Bidirectional).unwrap();
+    bench.drain();
+    bench.order(EDGE, 1, 2, vec![delegation(3, stream(4), range(0, 100))]);
+    bench.header(EDGE, 7, contribution(stream(4), 3, range(0, 100))).unwrap().unwrap();
+    assert!(bench.data(EDGE, 7, 0, 100));
+}

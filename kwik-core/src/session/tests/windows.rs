@@ -1,0 +1,67 @@
+//! Windows of a client's streams: who gets one, and when it grows.
+
+use super::*;
+
+const PRIMARY: PathId = PathId::PRIMARY;
+
+/// A client at 20 ms from its primary, with a secondary at `far` that is not Live, and stream 0 of the primary.
+fn client(far: Duration, budget: u64) -> Bench {
+    let mut bench = Bench::with(SessionConfig { session_budget: budget, ..Default::default() });
+    bench.primary(welcome());
+    bench.client.handle_primary_rtt(ms(20), ms(1), bench.now);
+    bench.primary(add_path(EDGE, 1));
+    bench.wait(ms(2000));
+    bench.connect(EDGE, 1);
+    bench.client.handle_path_rtt(EDGE, far, ms(1), bench.now);
+    bench.client.open_stream(StreamKind::Bidirectional).unwrap();
+    bench.drain();
+    bench.header(PRIMARY, 4, public(stream(0))).unwrap().unwrap();
+    bench
+}
+
+/// Reads windows of stream 0, each half of one `pace` after the other; by how much the window grew.
+fn growth(bench: &mut Bench, pace: Duration) -> u64 {
+    let mut size = bench.halves[&stream(0)].max_offset().value();
+    let (first, mut at) = (size, 0);
+    for _ in 0..2 {
+        let half = size / 2;
+        assert!(bench.data(PRIMARY, 4, at, half as usize));
+        at += half;
+        bench.now = bench.now + pace;
+        bench.read(stream(0));
+        size = bench.halves[&stream(0)].max_offset().value() - at;
+    }
+    size / first
+}
+
+#[test]
+fn a_window_doubles_for_a_reader_faster_than_two_of_the_longest_live_loops() {
+    let budget = 1 << 30;
+    // The loop of the primary alone: 20 ms, and 5 ms between reports.
+    assert!(growth(&mut client(ms(400), budget), ms(49)) >= 2);
+    assert_eq!(growth(&mut client(ms(400), budget), ms(50)), 1, "the far path is not Live");
+    let mut bench = client(ms(400), budget);
+    bench.secondary(EDGE, 1, welcome());
+    assert!(growth(&mut bench, ms(849)) >= 2);
+    let mut bench = client(ms(400), budget);
+    bench.secondary(EDGE, 1, welcome());
+    assert_eq!(growth(&mut bench, ms(850)), 1);
+}
+
+#[test]
+fn every_stream_that_the_primary_can_open_moves_its_window() {
+    let mut bench = Bench::established();
+    // Twice the limit: it may have counted as many as closed that the client has not.
+    let last = 4 * 199 + 1;
+    bench.header(PRIMARY, last, public(stream(last))).unwrap().unwrap();
+    while bench.client.open_stream(StreamKind::Bidirectional).is_some() {}
+    bench.drain();
+    assert_eq!(bench.halves.len(), 300);
+    let uni = 4 * 199 + 3;
+    bench.header(PRIMARY, uni, public(stream(uni))).unwrap().unwrap();
+    assert_eq!(bench.halves.len(), 500);
+    let start = bench.halves[&stream(uni)].max_offset().value();
+    assert!(bench.data(PRIMARY, uni, 0, start as usize));
+    bench.read(stream(uni));
+    assert!(bench.halves[&stream(uni)].max_offset().value() > start);
+}
