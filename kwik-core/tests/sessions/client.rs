@@ -167,7 +167,7 @@ impl World {
     pub(crate) fn lose_primary(&mut self) {
         self.primary = None;
         self.network.remark(|| "the primary is lost".into());
-        self.client.core.handle_primary_lost("lost");
+        self.client.core.handle_primary_lost("lost", self.network.now);
     }
 
     fn is_current(&self, path: PathId, epoch: Epoch) -> bool {
