@@ -256,3 +256,6 @@ impl StreamTable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

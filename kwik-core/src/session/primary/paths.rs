@@ -145,7 +145,9 @@ impl PrimarySession {
             return;
         }
         let Some(path) = self.paths.get_mut(&status.path) else { return };
-        if status.epoch < path.epoch {
+        let ends = matches!(status.state, PathState::Draining | PathState::Gone);
+        // What a removed path was before the client heard of it is of no use: it would be asked again.
+        if status.epoch < path.epoch || (path.removed && !ends) {
             return;
         }
         let before = path.state;
@@ -185,7 +187,7 @@ impl PrimarySession {
 
     pub(super) fn handle_add_path_result(&mut self, result: AddPathResult, now: Instant) {
         let Some(path) = self.paths.get_mut(&result.path) else { return };
-        if result.epoch != path.epoch {
+        if result.epoch != path.epoch || path.removed {
             return;
         }
         let up = result.code == ErrorCode::None;

@@ -120,3 +120,39 @@ fn a_path_dialled_again_gets_no_ranges_before_it_is_live() {
     });
     assert_eq!(orders, Some((Epoch(2), 1)));
 }
+
+#[test]
+fn a_removed_path_is_asked_for_nothing_whatever_was_under_way() {
+    let (config, now) = (SessionConfig::default(), Instant::ZERO);
+    let mut primary = PrimarySession::new(&config, &hello(), SESSION, 7, now).unwrap();
+    let spec = PathSpec {
+        addresses: vec!["198.51.100.1:443".parse().unwrap()],
+        identity: ServerIdentity::Pin([1; 32]),
+        grant_all: false,
+    };
+    let path = primary.add_path(spec, now).unwrap();
+    primary.handle_header(stream(0)).unwrap();
+    assert!(primary.remove_path(path, now));
+    let (code, detail) = (ErrorCode::None, String::new());
+    let answer = AddPathResult { path, epoch: Epoch::FIRST, code, detail };
+    primary.handle_control(ControlFrame::AddPathResult(answer), now);
+    let live = PathStatus {
+        path,
+        epoch: Epoch::FIRST,
+        state: PathState::Live,
+        reason: None,
+        smoothed_rtt_us: 20_000,
+        rtt_variation_us: 1000,
+        received_bytes: 0,
+        busy_us: 0,
+    };
+    primary.handle_control(ControlFrame::PathStatus(live), now);
+    let part = range(0, 60_000);
+    primary.delegate(stream(0), part, "x".into(), Candidates::All, Local::None, now).unwrap();
+    let outputs: Vec<_> = std::iter::from_fn(|| primary.poll_output(now)).collect();
+    let asks = |output: &PrimaryOutput| {
+        let up = crate::session::primary::Event::PathUp(path);
+        matches!(output, PrimaryOutput::Sign(_)) || *output == PrimaryOutput::Event(up)
+    };
+    assert!(!outputs.iter().any(asks), "{outputs:?}");
+}

@@ -2,7 +2,7 @@
 
 use super::*;
 use kwik_proto::control::ControlDecoder;
-use kwik_proto::frame::{Ping, Relay, StreamProgress, StreamWindow};
+use kwik_proto::frame::{Ping, Relay, RelayCredit, StreamProgress, StreamWindow};
 use kwik_proto::{Epoch, Offset};
 
 fn stream(id: u64) -> StreamId {
@@ -169,4 +169,13 @@ fn states_pushed_for_ever_take_no_more_room() {
     }
     assert_eq!(queue.frames.len(), 2);
     drain(&mut queue);
+}
+
+#[test]
+fn credit_for_messages_never_waits_twice_for_a_path() {
+    let credit = |path, max_bytes| {
+        ControlFrame::RelayCredit(RelayCredit { path: PathId::new(path), max_bytes })
+    };
+    let mut queue = queue(&[credit(1, 5), credit(2, 6), credit(1, 7), credit(1, 8)]);
+    assert_eq!(drain(&mut queue), [credit(1, 8), credit(2, 6)]);
 }
