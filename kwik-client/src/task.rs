@@ -148,7 +148,7 @@ impl Task {
                 Some(outcome) = dials.recv() => self.handle_dialled(outcome),
                 Some(event) = carriers.recv() => self.handle_carrier(event),
                 () = services.wait(&mut due) => self.service(&mut due),
-                request = self.requests.requests.recv(), if attended => match request {
+                request = self.requests.wishes.next(), if attended => match request {
                     Some(request) => self.handle_request(request),
                     None => {
                         attended = false;

@@ -93,6 +93,23 @@ pub struct PathWork {
     pub busy: Duration,
 }
 
+/// What is on its way to one stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Supply {
+    /// Bytes per second that those deliver who owe bytes of it, as far as they were measured.
+    pub rate: u64,
+    /// Bytes promised and not delivered.
+    pub outstanding: u64,
+}
+
+impl Supply {
+    /// The window that keeps everybody busy: what arrives in two of the longest control loops, and what is outstanding.
+    pub fn window(&self, control_loop: Duration) -> u64 {
+        let turns = 2.0 * control_loop.as_secs_f64();
+        self.outstanding.saturating_add((self.rate as f64 * turns) as u64)
+    }
+}
+
 /// Who promised what, since when, and whether bytes come; one per client session, for all its streams.
 ///
 /// Tell it what passes through the client; then, for each stream that anything happened to and for the one that
@@ -405,6 +422,19 @@ impl Promises {
             .filter(|promise| self.paths.get(&promise.path).is_some_and(|work| !work.suspect))
             .min_by_key(|promise| promise.state == State::Late)
             .map(|promise| (promise.path, promise.id))
+    }
+
+    /// What is on its way to a stream, and how fast those are that it comes from.
+    pub fn supply(&self, stream: StreamId) -> Supply {
+        let promises = self.waits.get(&stream).into_iter().flat_map(|wait| wait.promises.values());
+        let mut sources = BTreeSet::new();
+        let mut outstanding = 0;
+        for promise in promises.filter(|promise| promise.state != State::Pending) {
+            outstanding += promise.rest();
+            sources.insert(promise.path);
+        }
+        let rates = sources.iter().filter_map(|path| self.paths.get(path)?.rate());
+        Supply { rate: rates.fold(0, u64::saturating_add), outstanding }
     }
 
     /// Whether the path owes bytes to any stream: what its path clock needs to know.

@@ -84,8 +84,8 @@ pub enum Recorded {
 #[derive(Clone, Debug, Default)]
 pub struct Grants {
     streams: BTreeMap<StreamId, StreamGrants>,
-    /// Paths that may send anything on any stream that takes contributions.
-    unbounded: BTreeSet<PathId>,
+    /// Where each path has grants.
+    by_path: BTreeMap<PathId, BTreeSet<StreamId>>,
     refused: u64,
 }
 
@@ -100,6 +100,10 @@ struct StreamGrants {
 struct PathGrants {
     ranges: RangeSet,
     open_from: Option<Offset>,
+    /// End of what it may send as the window moves; a delegation is credit of its own.
+    reach: Offset,
+    /// The window that it was told.
+    told: Offset,
 }
 
 impl Grants {
@@ -138,6 +142,7 @@ impl Grants {
         if !self.streams.contains_key(&stream) && self.streams.len() >= Self::MAX_STREAMS {
             return Recorded::Full;
         }
+        self.by_path.entry(path).or_default().insert(stream);
         let grants = self.streams.entry(stream).or_default();
         let read_offset = grants.read_offset;
         let on_path = grants.paths.entry(path).or_default();
@@ -155,16 +160,59 @@ impl Grants {
         Recorded::Kept
     }
 
-    /// A path may send anything on any stream, from now on.
-    pub fn grant_all(&mut self, path: PathId) {
-        self.unbounded.insert(path);
+    /// As [`record`](Self::record), for a grant without a delegation: its holder needs the stream's window as far as the
+    /// grant reaches.
+    pub fn grant(
+        &mut self,
+        path: PathId,
+        stream: StreamId,
+        start: Offset,
+        end: Option<Offset>,
+    ) -> Recorded {
+        let recorded = self.record(path, stream, start, end);
+        if recorded == Recorded::Kept
+            && let Some(on_path) = self.on_path(path, stream)
+        {
+            on_path.reach = on_path.reach.max(end.unwrap_or(Offset::MAX));
+        }
+        recorded
+    }
+
+    fn on_path(&mut self, path: PathId, stream: StreamId) -> Option<&mut PathGrants> {
+        self.streams.get_mut(&stream)?.paths.get_mut(&path)
+    }
+
+    /// The stream's window moved to `max_offset`: who has to be told, since a grant of theirs reaches above what they
+    /// were told before.
+    pub fn handle_window(&mut self, stream: StreamId, max_offset: Offset) -> Vec<PathId> {
+        let Some(grants) = self.streams.get_mut(&stream) else { return Vec::new() };
+        let told = |(path, on_path): (&PathId, &mut PathGrants)| {
+            on_path.is_told(max_offset).then_some(*path)
+        };
+        grants.paths.iter_mut().filter_map(told).collect()
+    }
+
+    /// Whether a path has to be told that the stream's window is at `max_offset`; from then on it knows.
+    pub fn tell_window(&mut self, path: PathId, stream: StreamId, max_offset: Offset) -> bool {
+        self.on_path(path, stream).is_some_and(|on_path| on_path.is_told(max_offset))
+    }
+
+    /// A new connection of the path: its server knows no window.
+    pub fn forget_windows(&mut self, path: PathId) {
+        for stream in self.streams_of(path) {
+            if let Some(on_path) = self.on_path(path, stream) {
+                on_path.told = Offset::ZERO;
+            }
+        }
+    }
+
+    /// The streams that the path has grants for, in order.
+    pub fn streams_of(&self, path: PathId) -> Vec<StreamId> {
+        self.by_path.get(&path).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
     /// Whether every byte of `range` was ever granted to the path. Bytes that were read already are always allowed.
     pub fn allows(&self, path: PathId, stream: StreamId, range: ByteRange) -> bool {
-        if self.unbounded.contains(&path) {
-            return true;
-        }
         let Some(grants) = self.streams.get(&stream) else { return false };
         let Some(on_path) = grants.paths.get(&path) else { return false };
         let open_from = on_path.open_from.unwrap_or(Offset::MAX);
@@ -177,11 +225,8 @@ impl Grants {
     pub fn allowed(&self, path: PathId, stream: StreamId) -> Allowed {
         let grants = self.streams.get(&stream);
         let read_offset = grants.map_or(Offset::ZERO, |grants| grants.read_offset);
-        if self.unbounded.contains(&path) {
-            return Allowed { open_from: Some(Offset::ZERO), read_offset, ..Allowed::default() };
-        }
         match grants.and_then(|grants| grants.paths.get(&path)) {
-            Some(PathGrants { ranges, open_from }) => {
+            Some(PathGrants { ranges, open_from, .. }) => {
                 Allowed { ranges: ranges.clone(), open_from: *open_from, read_offset }
             }
             None => Allowed::default(),
@@ -190,20 +235,8 @@ impl Grants {
 
     /// The paths that have any grant for the stream, by number.
     pub fn paths_for(&self, stream: StreamId) -> Vec<PathId> {
-        let granted = self.streams.get(&stream).into_iter().flat_map(|grants| grants.paths.keys());
-        let all: BTreeSet<_> = granted.chain(&self.unbounded).copied().collect();
-        all.into_iter().collect()
-    }
-
-    /// The paths with a grant without an end for the stream: those that need its window.
-    pub fn open_ended_for(&self, stream: StreamId) -> Vec<PathId> {
-        let open = |path: &PathId| self.allowed_open(*path, stream);
-        self.paths_for(stream).into_iter().filter(open).collect()
-    }
-
-    fn allowed_open(&self, path: PathId, stream: StreamId) -> bool {
-        let on_path = self.streams.get(&stream).and_then(|grants| grants.paths.get(&path));
-        self.unbounded.contains(&path) || on_path.is_some_and(|grants| grants.open_from.is_some())
+        let grants = self.streams.get(&stream);
+        grants.map(|grants| grants.paths.keys().copied().collect()).unwrap_or_default()
     }
 
     /// End of every bounded range ever granted on the stream. Grants without an end promise nothing.
@@ -223,7 +256,28 @@ impl Grants {
 
     /// The stream is over.
     pub fn forget(&mut self, stream: StreamId) {
-        self.streams.remove(&stream);
+        let Some(grants) = self.streams.remove(&stream) else { return };
+        for path in grants.paths.keys() {
+            self.leave(*path, stream);
+        }
+    }
+
+    /// The path is out of the session, and nothing of it is under way.
+    pub fn forget_path(&mut self, path: PathId) {
+        for stream in self.by_path.remove(&path).unwrap_or_default() {
+            if let Some(grants) = self.streams.get_mut(&stream) {
+                grants.paths.remove(&path);
+            }
+        }
+    }
+
+    fn leave(&mut self, path: PathId, stream: StreamId) {
+        if let Some(streams) = self.by_path.get_mut(&path) {
+            streams.remove(&stream);
+            if streams.is_empty() {
+                self.by_path.remove(&path);
+            }
+        }
     }
 
     /// Streams with grants.
@@ -244,6 +298,15 @@ impl Grants {
 }
 
 impl PathGrants {
+    /// Whether a window at `max_offset` is news to it that it can use.
+    fn is_told(&mut self, max_offset: Offset) -> bool {
+        let news = self.reach > self.told && max_offset > self.told;
+        if news {
+            self.told = max_offset;
+        }
+        news
+    }
+
     /// Whether adding `range` makes no further range: it overlaps or touches one.
     fn joins(&self, range: ByteRange) -> bool {
         let before = Offset::new(range.start().value().saturating_sub(1)).unwrap_or(Offset::ZERO);

@@ -79,6 +79,11 @@ impl OrderIssuer {
         issued.1 += 1;
         Ok(Orders { session: self.session, path, epoch, number: issued.1, orders })
     }
+
+    /// Forgets a path whose number is not given out again.
+    pub fn forget(&mut self, path: PathId) {
+        self.issued.remove(&path);
+    }
 }
 
 /// Why orders are not obeyed. The path is closed: a hole means that the client or somebody behind it drops orders.

@@ -86,6 +86,7 @@ impl Ending {
 #[derive(Debug)]
 pub struct Asker<X> {
     requests: mpsc::Sender<Request<X>>,
+    tells: mpsc::UnboundedSender<X>,
     close: watch::Sender<Option<application::Error>>,
     ending: Ending,
 }
@@ -94,6 +95,7 @@ impl<X> Clone for Asker<X> {
     fn clone(&self) -> Self {
         Self {
             requests: self.requests.clone(),
+            tells: self.tells.clone(),
             close: self.close.clone(),
             ending: self.ending.clone(),
         }
@@ -103,13 +105,36 @@ impl<X> Clone for Asker<X> {
 /// The task's side.
 #[derive(Debug)]
 pub struct Requests<X> {
-    /// What was asked.
-    pub requests: mpsc::Receiver<Request<X>>,
+    /// What the application wants.
+    pub wishes: Wishes<X>,
     /// The code that the application closed with.
     pub close: watch::Receiver<Option<application::Error>>,
     /// To be set when the session ends.
     pub ending: Ending,
     waiting: VecDeque<Open>,
+}
+
+/// Requests in the order in which the task serves them.
+#[derive(Debug)]
+pub struct Wishes<X> {
+    asked: mpsc::Receiver<Request<X>>,
+    told: mpsc::UnboundedReceiver<X>,
+}
+
+impl<X> Wishes<X> {
+    /// The next request: what was told first, then what was asked. `None`: all askers are gone. Nothing is lost when the
+    /// call is given up.
+    pub async fn next(&mut self) -> Option<Request<X>> {
+        tokio::select! {
+            biased;
+            Some(told) = self.told.recv() => Some(Request::Other(told)),
+            request = self.asked.recv() => match request {
+                // The last asker may have told something as it went.
+                None => self.told.recv().await.map(Request::Other),
+                request => request,
+            },
+        }
+    }
 }
 
 /// Both sides of a session's requests.
@@ -122,7 +147,7 @@ pub struct Requests<X> {
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let (asker, mut task) = requests::<()>();
 /// let open = tokio::spawn(async move { asker.open(StreamKind::Bidirectional).await });
-/// let Some(Request::Open(open_request)) = task.requests.recv().await else { panic!() };
+/// let Some(Request::Open(open_request)) = task.wishes.next().await else { panic!() };
 /// let error = connection::Error::IdleTimerExpired;
 /// open_request.refuse(error);
 /// assert_eq!(open.await.unwrap().unwrap_err(), error);
@@ -130,10 +155,12 @@ pub struct Requests<X> {
 /// ```
 pub fn requests<X>() -> (Asker<X>, Requests<X>) {
     let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
+    let (tells, told) = mpsc::unbounded_channel();
+    let wishes = Wishes { asked: receiver, told };
     let (close, closed) = watch::channel(None);
     let ending = Ending::default();
-    let asker = Asker { requests: sender, close, ending: ending.clone() };
-    let requests = Requests { requests: receiver, close: closed, ending, waiting: VecDeque::new() };
+    let asker = Asker { requests: sender, tells, close, ending: ending.clone() };
+    let requests = Requests { wishes, close: closed, ending, waiting: VecDeque::new() };
     (asker, requests)
 }
 
@@ -169,11 +196,15 @@ impl<X> Asker<X> {
         self.requests.send(request).await.map_err(|_| self.ending.or_closed())
     }
 
-    /// Leaves a request without an answer; lost if the session is over, or 256 wait.
+    /// Leaves a request without an answer, from where nothing can be awaited; lost only if the session is over.
+    ///
+    /// Only for what answers something that the session handed out (a message taken, a delegation refused): then as many
+    /// wait as the session let the application have. Everything else is to be [asked](Self::ask).
     pub fn tell(&self, request: X) {
-        self.leave(Request::Other(request));
+        let _ = self.tells.send(request);
     }
 
+    /// What may as well not happen: lost if the session is over, or 256 requests wait.
     fn leave(&self, request: Request<X>) {
         let _ = self.requests.try_send(request);
     }
@@ -245,3 +276,6 @@ impl Open {
         let _ = self.reply.send(Err(error));
     }
 }
+
+#[cfg(test)]
+mod tests;

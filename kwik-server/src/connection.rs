@@ -103,8 +103,10 @@ impl Handle {
         paths
     }
 
-    /// Permits a path to contribute to a stream within `range`, without an order to do so.
-    pub fn grant(&self, path: PathId, stream: u64, range: impl RangeBounds<u64>) {
+    /// Permits a path to contribute to an open stream within `range`, without an order to do so. It may use the grant up to
+    /// the stream's window. `false`: there is no such path or stream, the range has no bytes, or the path has 4,096
+    /// separate ranges on the stream already.
+    pub async fn grant(&self, path: PathId, stream: u64, range: impl RangeBounds<u64>) -> bool {
         let start = match range.start_bound() {
             Bound::Included(start) => *start,
             Bound::Excluded(before) => before.saturating_add(1),
@@ -115,9 +117,9 @@ impl Handle {
             Bound::Excluded(end) => Some(*end),
             Bound::Unbounded => None,
         };
-        if let Some(stream) = StreamId::from_wire(stream) {
-            self.hold.asker().tell(PrimaryRequest::Grant { path, stream, start, end });
-        }
+        let Some(stream) = StreamId::from_wire(stream) else { return false };
+        let grant = |reply| PrimaryRequest::Grant { path, stream, start, end, reply };
+        self.ask(grant).await.unwrap_or(false)
     }
 
     /// Sends a message of at most 64 KiB to a secondary's application. `false`: unknown path, full queue, too large.

@@ -34,6 +34,7 @@ pub(crate) enum PrimaryRequest {
         stream: StreamId,
         start: u64,
         end: Option<u64>,
+        reply: oneshot::Sender<bool>,
     },
     SendMessage(PathId, Bytes, oneshot::Sender<bool>),
     MessageTaken(PathId, usize),

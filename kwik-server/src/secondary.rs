@@ -3,6 +3,7 @@
 mod task;
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use kwik_io::session::{Asker, SessionInfo};
@@ -61,7 +62,7 @@ impl SecondarySession {
     /// Why the session is over.
     pub async fn next_delegation(&mut self) -> Result<Option<Delegation>, connection::Error> {
         match self.offers.recv().await {
-            Some(order) => Ok(Some(Delegation { asker: self.asker.clone(), order: Some(order) })),
+            Some(order) => Ok(Some(Delegation::new(self.asker.clone(), order))),
             None => match self.asker.error() {
                 None | Some(connection::Error::Closed { .. }) => Ok(None),
                 Some(error) => Err(error),
@@ -114,6 +115,8 @@ const UNREACHABLE_STREAM: StreamId = match StreamId::from_wire(kwik_proto::id::M
 pub struct Delegation {
     asker: Asker<SecondaryRequest>,
     order: Option<frame::Delegation>,
+    /// Said once: the primary needs no second Pending.
+    postponed: AtomicBool,
 }
 
 /// Why an order is refused.
@@ -142,6 +145,10 @@ impl From<Refusal> for GapReason {
 }
 
 impl Delegation {
+    fn new(asker: Asker<SecondaryRequest>, order: frame::Delegation) -> Self {
+        Self { asker, order: Some(order), postponed: AtomicBool::new(false) }
+    }
+
     fn order(&self) -> &frame::Delegation {
         self.order.as_ref().expect("only accept, refuse and drop take the order, and they end it")
     }
@@ -176,7 +183,9 @@ impl Delegation {
 
     /// Tells the primary that this server can't say yet, and will accept or refuse later.
     pub fn postpone(&self) {
-        self.asker.tell(SecondaryRequest::Postpone(self.order().id));
+        if !self.postponed.swap(true, Ordering::Relaxed) {
+            self.asker.tell(SecondaryRequest::Postpone(self.order().id));
+        }
     }
 
     /// Refuses.

@@ -168,8 +168,8 @@ impl SendStream {
     }
 
     /// Permits a path to contribute to this stream within `range`, without an order to do so.
-    pub fn grant(&self, path: PathId, range: impl std::ops::RangeBounds<u64>) {
-        self.connection.grant(path, self.id(), range);
+    pub async fn grant(&self, path: PathId, range: impl std::ops::RangeBounds<u64>) -> bool {
+        self.connection.grant(path, self.id(), range).await
     }
 
     /// Has a range sent by secondaries: it starts at or after [`position`](Self::position), and the position moves to

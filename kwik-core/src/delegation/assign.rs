@@ -41,9 +41,9 @@ impl Scheduler {
     /// The next range to hand out: streams take turns, and within a stream the lowest bytes come first.
     fn next_choice(&self, now: Instant) -> Option<Choice> {
         let after =
-            self.halves.keys().filter(|&&stream| self.served.is_none_or(|last| stream > last));
+            self.busy.iter().filter(|&&stream| self.served.is_none_or(|last| stream > last));
         let before =
-            self.halves.keys().filter(|&&stream| self.served.is_some_and(|last| stream <= last));
+            self.busy.iter().filter(|&&stream| self.served.is_some_and(|last| stream <= last));
         after.chain(before).find_map(|&stream| self.choice_in(stream, now))
     }
 
@@ -61,6 +61,7 @@ impl Scheduler {
                 // Nobody waits for a source that may fail again.
                 let on_trial = all
                     .extract_if(.., |source| source.on_trial)
+                    .filter(|source| !source.dialing)
                     .find_map(|source| self.trial(stream, plan, source.path, half.window));
                 if on_trial.is_some() {
                     return on_trial;
@@ -135,6 +136,7 @@ impl Scheduler {
         let repaired = plan.take(range);
         let resource = plan.resource.clone();
         let Some(source) = self.sources.get_mut(&path) else { return };
+        source.asked(self.now);
         source.owes_more(missing);
         source.assigned += range.len();
         let id = self.ledger.next_id();
@@ -147,7 +149,6 @@ impl Scheduler {
             delivered: range.len() - missing,
             role,
             standing: Standing::Owed,
-            wants_copy: false,
             copied: false,
         });
         if repaired > 0 {
@@ -183,7 +184,8 @@ impl Scheduler {
         if balance < END_GAME_LEAST || self.ledger.len() >= self.config.delegations {
             return None;
         }
-        self.halves.iter().find_map(|(&stream, half)| {
+        self.busy.iter().find_map(|&stream| {
+            let half = self.halves.get(&stream)?;
             half.plans
                 .values()
                 .filter(|plan| plan.pool.is_empty() && !half.held.covers(plan.range))
@@ -213,7 +215,7 @@ impl Scheduler {
         last.into_iter().find_map(|entry| {
             let slow = self.sources.get(&entry.path)?;
             let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);
-            let rest = self.halves.get(&stream)?.held.missing_in(entry.range).last()?;
+            let rest = self.halves.get(&stream)?.wanted_in(entry.range).last()?;
             // Nobody counts on a source that failed before.
             let share = match standing.on_trial {
                 true => rest.len(),
@@ -229,11 +231,15 @@ impl Scheduler {
 
     /// Says once that bytes are wanted which nobody is left to deliver.
     pub(super) fn give_up(&mut self) {
-        for (&stream, half) in &mut self.halves {
+        for &stream in &self.busy {
+            let Some(half) = self.halves.get_mut(&stream) else { continue };
             let window = half.window;
             for plan in half.plans.values_mut().filter(|plan| !plan.given_up) {
                 let Some(reason) = plan.last_reason else { continue };
-                let hopeless = !self.sources.keys().any(|&path| plan.may_ask(path));
+                let hopeless = !self
+                    .sources
+                    .values()
+                    .any(|source| source.may_come_back() && plan.may_ask(source.path));
                 let Some(ready) = plan.ready(window).filter(|_| hopeless) else { continue };
                 let Some(range) = plan.pool.iter_in(ready).next() else { continue };
                 plan.given_up = true;

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use kwik_proto::frame::StreamProgress;
 use kwik_proto::{ByteRange, Offset, PathId};
 
+use super::dispute::Dispute;
+use super::outcome::Local;
 use super::plan::Plan;
 use crate::interval::RangeSet;
 
@@ -28,6 +30,8 @@ pub(super) struct Half {
     pub(super) plans: BTreeMap<Offset, Plan>,
     /// Everything that was ever delegated.
     delegated: RangeSet,
+    /// What two secondaries sent differently.
+    pub(super) dispute: Dispute,
     /// The last report may have left out held ranges.
     pub(super) truncated: bool,
 }
@@ -46,6 +50,7 @@ impl Half {
             self.add(head, None, &mut news);
         }
         self.contiguous = progress.contiguous_end;
+        self.dispute.handle_read(self.read);
         news
     }
 
@@ -67,8 +72,11 @@ impl Half {
             return false;
         }
         self.delegated.insert(plan.range);
-        for held in self.held.iter_in(plan.range) {
-            plan.arrived(held);
+        for done in self.held.iter_in(plan.range).chain(self.dispute.open.iter_in(plan.range)) {
+            plan.arrived(done);
+        }
+        if plan.local() != Local::None {
+            self.dispute.add_copy(plan.range);
         }
         self.plans.insert(plan.range.start(), plan);
         true
@@ -77,6 +85,12 @@ impl Half {
     /// The plan that the byte at `offset` belongs to, if bytes of it are missing.
     pub(super) fn plan_at(&mut self, offset: Offset) -> Option<&mut Plan> {
         let (_, plan) = self.plans.range_mut(..=offset).next_back()?;
+        plan.range.contains(offset).then_some(plan)
+    }
+
+    /// As [`plan_at`](Self::plan_at), to look at.
+    pub(super) fn plan_of(&self, offset: Offset) -> Option<&Plan> {
+        let (_, plan) = self.plans.range(..=offset).next_back()?;
         plan.range.contains(offset).then_some(plan)
     }
 
@@ -94,6 +108,21 @@ impl Half {
     pub(super) fn take_done(&mut self) -> Option<Plan> {
         let first = self.plans.first_entry()?;
         (first.get().range.end() <= self.read).then(|| first.remove())
+    }
+
+    /// The parts of `range` that the client does not hold and that anybody may fill.
+    pub(super) fn wanted_in(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> + '_ {
+        self.held.missing_in(range).flat_map(|piece| self.dispute.others_in(piece))
+    }
+
+    /// How many bytes of `range` the client misses and `path` may fill.
+    pub(super) fn missing_from(&self, path: PathId, range: ByteRange) -> u64 {
+        let missing: u64 = self.held.missing_in(range).map(ByteRange::len).sum();
+        if path.is_primary() {
+            missing
+        } else {
+            missing.saturating_sub(self.dispute.open_len(range))
+        }
     }
 
     /// The client had to drop bytes that it reported as held, or never had them. What was read is final. Returns how

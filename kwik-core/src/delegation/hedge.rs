@@ -70,9 +70,7 @@ impl Scheduler {
 
     /// Late heads that found no second source get one now, if there is one.
     pub(super) fn retry_copies(&mut self, now: Instant) {
-        let waiting: Vec<DelegationId> =
-            self.ledger.iter().filter(|entry| entry.wants_copy).map(|entry| entry.id).collect();
-        for id in waiting {
+        for id in self.ledger.want_copies() {
             self.copy(id, now);
         }
     }
@@ -84,24 +82,21 @@ impl Scheduler {
         let Some(half) = self.halves.get(&entry.stream) else { return };
         let copied = self.ledger.owed_by_others(&entry);
         let rest: Vec<ByteRange> = half
-            .held
-            .missing_in(entry.range)
+            .wanted_in(entry.range)
             .flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>())
             .collect();
         let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
         let nobody = rest.iter().all(|&piece| self.second_sources(&entry, piece, now).is_empty());
         if nobody && len > 0 {
-            if let Some(entry) = self.ledger.entry_mut(id) {
-                entry.wants_copy = true;
-            }
+            self.ledger.set_wants_copy(id, true);
             return;
         }
         if len > self.bucket.balance(self.stats.delivered_bytes) {
             self.give_back(id, GapReason::Late, Tell::Path);
             return;
         }
+        self.ledger.set_wants_copy(id, false);
         if let Some(entry) = self.ledger.entry_mut(id) {
-            entry.wants_copy = false;
             entry.copied = true;
         }
         for piece in rest {
@@ -110,7 +105,12 @@ impl Scheduler {
     }
 
     /// Who could copy `range` of a late delegation: nobody who owes bytes of it.
-    fn second_sources(&self, entry: &Entry, range: ByteRange, now: Instant) -> Vec<pick::Standing> {
+    pub(super) fn second_sources(
+        &self,
+        entry: &Entry,
+        range: ByteRange,
+        now: Instant,
+    ) -> Vec<pick::Standing> {
         let owners: Vec<PathId> = self
             .ledger
             .overlapping(entry.stream, range)

@@ -37,8 +37,6 @@ pub(super) struct Entry {
     pub(super) delivered: u64,
     pub(super) role: Role,
     pub(super) standing: Standing,
-    /// The client calls it late, and nobody was asked for a copy yet.
-    pub(super) wants_copy: bool,
     /// It has been copied at least once since its last byte.
     pub(super) copied: bool,
 }
@@ -49,6 +47,9 @@ pub(super) struct Ledger {
     entries: BTreeMap<DelegationId, Entry>,
     /// Every live delegation of a stream by its first byte.
     by_start: BTreeMap<StreamId, BTreeSet<(Offset, DelegationId)>>,
+    by_path: BTreeMap<PathId, BTreeSet<DelegationId>>,
+    /// Those that the client calls late, and nobody was asked for a copy of yet.
+    want_copies: BTreeSet<DelegationId>,
     /// Longest range ever entered: how far before a byte its delegation may begin.
     longest: u64,
     next: u64,
@@ -65,11 +66,19 @@ impl Ledger {
     pub(super) fn insert(&mut self, entry: Entry) {
         self.longest = self.longest.max(entry.range.len());
         self.by_start.entry(entry.stream).or_default().insert((entry.range.start(), entry.id));
+        self.by_path.entry(entry.path).or_default().insert(entry.id);
         self.entries.insert(entry.id, entry);
     }
 
     pub(super) fn remove(&mut self, id: DelegationId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
+        self.want_copies.remove(&id);
+        if let Some(ids) = self.by_path.get_mut(&entry.path) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_path.remove(&entry.path);
+            }
+        }
         if let Some(starts) = self.by_start.get_mut(&entry.stream) {
             starts.remove(&(entry.range.start(), id));
             if starts.is_empty() {
@@ -127,7 +136,7 @@ impl Ledger {
 
     /// The delegations of a path, in the order of their numbers.
     pub(super) fn of_path(&self, path: PathId) -> Vec<DelegationId> {
-        self.entries.values().filter(|entry| entry.path == path).map(|entry| entry.id).collect()
+        self.by_path.get(&path).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
     /// The delegations of a stream, in the order of their first byte.
@@ -138,7 +147,17 @@ impl Ledger {
             .unwrap_or_default()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+    /// Whether a second source is to be found for a live delegation as soon as there is one.
+    pub(super) fn set_wants_copy(&mut self, id: DelegationId, wants: bool) {
+        if wants && self.entries.contains_key(&id) {
+            self.want_copies.insert(id);
+        } else {
+            self.want_copies.remove(&id);
+        }
+    }
+
+    /// The delegations that wait for a second source.
+    pub(super) fn want_copies(&self) -> Vec<DelegationId> {
+        self.want_copies.iter().copied().collect()
     }
 }

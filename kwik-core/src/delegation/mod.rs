@@ -9,6 +9,8 @@
 
 mod assign;
 mod config;
+mod dial;
+mod dispute;
 mod half;
 mod hedge;
 mod ledger;
@@ -22,14 +24,16 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_proto::frame::{GapReason, PathState, PathStatus, StreamProgress};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
+use crate::interval::RangeSet;
 use crate::time::Instant;
+use dispute::Rulings;
 use half::Half;
 use hedge::Bucket;
 use ledger::{Ledger, Standing};
@@ -92,8 +96,16 @@ pub struct Scheduler {
     seed: u64,
     sources: BTreeMap<PathId, Source>,
     halves: BTreeMap<StreamId, Half>,
+    /// Those that have plans.
+    busy: BTreeSet<StreamId>,
+    /// Those whose last report may have left out held ranges.
+    truncated: BTreeSet<StreamId>,
     ledger: Ledger,
     bucket: Bucket,
+    /// The primary's copies that are on their way to decide who was wrong.
+    rulings: Rulings,
+    /// Streams that want one.
+    disputes: BTreeSet<StreamId>,
     /// Who refused which resource for good.
     barred: BTreeMap<Bytes, BTreeMap<PathId, GapReason>>,
     primary_rtt: Duration,
@@ -120,7 +132,11 @@ impl Scheduler {
             seed,
             sources: BTreeMap::from([(PathId::PRIMARY, primary)]),
             halves: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            truncated: BTreeSet::new(),
             ledger: Ledger::default(),
+            rulings: Rulings::new(),
+            disputes: BTreeSet::new(),
             barred: BTreeMap::new(),
             primary_rtt: Duration::ZERO,
             next_plan: 0,
@@ -151,7 +167,7 @@ impl Scheduler {
     /// a path that was never added is ignored.
     pub fn handle_path_status(&mut self, status: &PathStatus, now: Instant) {
         self.touch(now);
-        let complete = self.halves.values().all(|half| !half.truncated);
+        let complete = self.truncated.is_empty();
         let Some(source) = self.sources.get_mut(&status.path) else { return };
         source.handle_status(status, complete);
         self.follow_state(status.path, status.state);
@@ -211,6 +227,7 @@ impl Scheduler {
         }
         self.next_plan += 1;
         self.plans += 1;
+        self.busy.insert(stream);
         self.touch(now);
         Ok(id)
     }
@@ -259,15 +276,22 @@ impl Scheduler {
         let stream = progress.stream;
         let Some(half) = self.halves.get_mut(&stream) else { return };
         let news = half.handle_progress(progress);
+        if half.truncated {
+            self.truncated.insert(stream);
+        } else {
+            self.truncated.remove(&stream);
+        }
         for (piece, path) in news {
             self.arrived(stream, piece, path, now);
         }
+        self.end_rulings(stream);
         self.finish_plans(stream);
     }
 
     /// Bytes that the client did not hold before: nobody needs to be asked for them, and who owed them owes less.
     fn arrived(&mut self, stream: StreamId, piece: ByteRange, from: Option<PathId>, now: Instant) {
         let Some(half) = self.halves.get_mut(&stream) else { return };
+        let disputed = RangeSet::from_iter(half.dispute.open.iter_in(piece));
         for plan in half.plans_in(piece) {
             if let Some(part) = plan.range.intersection(piece) {
                 plan.arrived(part);
@@ -277,12 +301,20 @@ impl Scheduler {
         for id in self.ledger.overlapping(stream, piece) {
             let Some(entry) = self.ledger.entry(id) else { continue };
             let Some(part) = entry.range.intersection(piece) else { continue };
+            // What only the primary may fill is not among what others owe.
+            let len = match entry.path.is_primary() {
+                true => part.len(),
+                false => disputed.missing_in(part).map(ByteRange::len).sum(),
+            };
             // Where the report names nobody and two owe the same bytes, nobody can say who sent them.
             let own = match from {
                 Some(path) => path == entry.path,
                 None => self.ledger.overlapping(stream, part).len() == 1,
             };
-            self.credit(id, part.len(), own, now);
+            self.credit(id, len, own, now);
+        }
+        if let Some(half) = self.halves.get_mut(&stream) {
+            half.dispute.open.remove(piece);
         }
     }
 
@@ -292,11 +324,14 @@ impl Scheduler {
         entry.missing = entry.missing.saturating_sub(len);
         if own {
             entry.delivered += len;
-            entry.wants_copy = false;
             entry.copied = false;
         }
         let (done, owed) = (entry.missing == 0, entry.standing == Standing::Owed);
-        if let Some(source) = self.sources.get_mut(&entry.path) {
+        let path = entry.path;
+        if own {
+            self.ledger.set_wants_copy(id, false);
+        }
+        if let Some(source) = self.sources.get_mut(&path) {
             source.owes_less(if owed { len } else { 0 }, now);
             source.delivered += if own { len } else { 0 };
         }
@@ -328,6 +363,9 @@ impl Scheduler {
         while let Some(plan) = half.take_done() {
             done.push(plan);
         }
+        if half.plans.is_empty() {
+            self.busy.remove(&stream);
+        }
         for plan in done {
             self.plans -= 1;
             // What is left are answers of Pending for bytes that others delivered.
@@ -349,6 +387,9 @@ impl Scheduler {
                 self.decisions.push_back(Decision::CancelLocal { id });
             }
         }
+        self.busy.remove(&stream);
+        self.truncated.remove(&stream);
+        self.forget_rulings(stream);
         if let Some(half) = self.halves.remove(&stream) {
             self.plans -= half.plans.len();
         }
@@ -360,6 +401,8 @@ impl Scheduler {
             self.now = self.now.max(now);
             self.dirty = false;
             self.take_from_silent(now);
+            self.take_from_unreached(now);
+            self.rule(now);
             self.retry_copies(now);
             self.assign(now);
             self.end_game(now);
@@ -383,7 +426,7 @@ impl Scheduler {
             .values()
             .flat_map(|source| {
                 let silence = source.silence_due(self.primary_rtt, &self.config);
-                [source.pause_end(self.now), silence]
+                [source.pause_end(self.now), silence, source.dial_due(self.primary_rtt, self.now)]
             })
             .flatten()
             .min()
@@ -397,6 +440,21 @@ impl Scheduler {
     /// Counters of one path; `None`: it was never added, or was removed.
     pub fn path_share(&self, path: PathId) -> Option<PathShare> {
         self.sources.get(&path).map(Source::share)
+    }
+
+    /// The last StreamWindow of a stream; zero if none was told.
+    pub fn window(&self, stream: StreamId) -> Offset {
+        self.halves.get(&stream).map_or(Offset::ZERO, |half| half.window)
+    }
+
+    /// The longest control loop of the paths that are up: what is decided now shows its effect that much later.
+    pub fn control_loop(&self) -> Duration {
+        self.sources
+            .values()
+            .filter(|source| source.state == PathState::Live)
+            .map(|source| source.turn(self.primary_rtt, &self.config))
+            .max()
+            .unwrap_or(self.primary_rtt)
     }
 
     fn touch(&mut self, now: Instant) {

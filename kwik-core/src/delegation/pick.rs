@@ -20,6 +20,8 @@ pub(super) struct Standing {
     pub(super) has_room: bool,
     /// It failed, and has not kept a promise since: trusted with little, and with nothing that the reader needs soon.
     pub(super) on_trial: bool,
+    /// Its connection is not there yet.
+    pub(super) dialing: bool,
 }
 
 impl Standing {
@@ -61,6 +63,7 @@ pub(super) fn length(
 ///
 /// A source that finishes later than the others could finish theirs takes what the reader reaches only then (ECF,
 /// BLEST): everything that the others can deliver in the difference is left to them. Equals leave nothing to each other.
+/// One that is still being dialled leaves the head to those that are there.
 pub(super) fn leave_to_others(
     me: &Standing,
     len: u64,
@@ -71,15 +74,20 @@ pub(super) fn leave_to_others(
         return 0;
     }
     let mine = me.finish(len);
-    let left: f64 = all
-        .iter()
-        .filter(|other| other.path != me.path)
+    let others = || all.iter().filter(|other| other.path != me.path);
+    let left: f64 = others()
         .map(|other| {
+            // Who is not there yet may take long, or never come.
+            let mine = if me.dialing && !other.dialing { mine * 2.0 } else { mine };
             (mine - other.finish(other.size.min(len.max(config.floor)))).max(0.0) * other.rate
         })
         .sum();
+    let least = len.max(config.floor);
+    if me.dialing && others().any(|other| !other.dialing) {
+        return (left as u64).max(least);
+    }
     // Less than one range is within the error of the estimates; obeying it would only cut the pool into splinters.
-    if left < len.max(config.floor) as f64 { 0 } else { left as u64 }
+    if left < least as f64 { 0 } else { left as u64 }
 }
 
 /// The first `len` bytes of the pool after leaving `skip` bytes of it; `None`: nothing is left there.

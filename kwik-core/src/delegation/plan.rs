@@ -59,6 +59,11 @@ impl Plan {
         }
     }
 
+    /// Whether the primary itself has the bytes.
+    pub(super) fn local(&self) -> Local {
+        self.local
+    }
+
     /// Whether the path was named as a source. The primary is one where the local provider exists.
     fn names(&self, path: PathId) -> bool {
         if path.is_primary() {

@@ -116,6 +116,12 @@ impl Scheduler {
     /// Takes the client's word that bytes are due and nobody delivers them.
     pub fn handle_gap(&mut self, gap: &Gap, now: Instant) {
         self.touch(now);
+        if self.ruling_failed(gap, now) {
+            return;
+        }
+        if gap.reason == GapReason::Conflict && gap.path.is_none() {
+            return self.dispute(gap.stream, gap.range);
+        }
         let Some(half) = self.halves.get_mut(&gap.stream) else { return };
         self.stats.delivered_bytes =
             self.stats.delivered_bytes.saturating_sub(half.dropped(gap.range));
@@ -128,6 +134,7 @@ impl Scheduler {
         match (live, gap.reason) {
             (Some(id), GapReason::Late) => self.late(id, gap.range, now),
             (Some(id), reason) => self.failed(id, reason, now),
+            // The primary's copy showed that the path was wrong.
             (None, GapReason::Conflict) => {
                 if let Some(path) = gap.path {
                     self.bar(gap.stream, gap.range, path, GapReason::Conflict);
@@ -138,20 +145,26 @@ impl Scheduler {
         self.reopen(gap.stream, gap.range);
     }
 
-    /// Bytes that counted as held are missing again: whoever is still asked for them owes more.
-    fn recount(&mut self, stream: StreamId, range: ByteRange) {
+    /// Bytes that counted as held are missing again, or are in dispute: whoever is still asked for them owes more, or less.
+    pub(super) fn recount(&mut self, stream: StreamId, range: ByteRange) {
         let Some(half) = self.halves.get(&stream) else { return };
+        let mut done = Vec::new();
         for id in self.ledger.overlapping(stream, range) {
             let Some(entry) = self.ledger.entry_mut(id) else { continue };
-            let missing: u64 = half.held.missing_in(entry.range).map(ByteRange::len).sum();
-            let more = missing.saturating_sub(entry.missing);
-            entry.missing = missing;
-            if let Some(source) = self.sources.get_mut(&entry.path)
-                && entry.standing == Standing::Owed
-            {
-                source.owes_more(more);
+            let missing = half.missing_from(entry.path, entry.range);
+            let before = std::mem::replace(&mut entry.missing, missing);
+            if entry.standing != Standing::Owed {
+                continue;
+            }
+            if let Some(source) = self.sources.get_mut(&entry.path) {
+                source.owes_more(missing.saturating_sub(before));
+                source.owes_less(before.saturating_sub(missing), self.now);
+            }
+            if missing == 0 {
+                done.push(id);
             }
         }
+        done.into_iter().for_each(|id| self.settle(id, self.now));
     }
 
     /// The source will not deliver the delegation's rest.
@@ -174,7 +187,7 @@ impl Scheduler {
         self.give_back(id, reason, Tell::Nobody);
     }
 
-    fn pause(&mut self, path: PathId, now: Instant) {
+    pub(super) fn pause(&mut self, path: PathId, now: Instant) {
         if let Some(source) = self.sources.get_mut(&path) {
             source.pause(&self.config, now);
         }
@@ -252,7 +265,7 @@ impl Scheduler {
         for id in self.ledger.overlapping(copy.stream, copy.range) {
             if let Some(original) = self.ledger.entry_mut(id).filter(|entry| entry.copied) {
                 original.copied = false;
-                original.wants_copy = true;
+                self.ledger.set_wants_copy(id, true);
             }
         }
     }
@@ -264,9 +277,9 @@ impl Scheduler {
         }
         let owed = self.ledger.owed_in(stream, range);
         let Some(half) = self.halves.get_mut(&stream) else { return };
+        let disputed: Vec<ByteRange> = half.dispute.open.iter_in(range).collect();
         let missing: Vec<ByteRange> = half
-            .held
-            .missing_in(range)
+            .wanted_in(range)
             .flat_map(|piece| owed.missing_in(piece).collect::<Vec<_>>())
             .collect();
         for piece in missing {
@@ -276,6 +289,7 @@ impl Scheduler {
                 open.into_iter().for_each(|part| plan.give_back(part));
             }
         }
+        disputed.into_iter().for_each(|piece| self.want_ruling(stream, piece));
     }
 
     /// A delegation ended: its path owes that much less.

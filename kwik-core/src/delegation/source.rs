@@ -17,6 +17,9 @@ const UNKNOWN_RTT: Duration = Duration::from_millis(50);
 /// Round trips until the first byte from a path that is still being dialled: handshake, admission, request.
 const DIAL_TURNS: u32 = 3;
 
+/// Time that a dial may take beyond twice what the round trips explain: starting up, on both ends.
+const DIAL_GRACE: Duration = Duration::from_millis(100);
+
 /// Busy time over which a rate is averaged at least. Shorter: the bursts of one congestion window count as a rate;
 /// longer: a path that became slow is noticed later.
 const RATE_HORIZON: Duration = Duration::from_millis(60);
@@ -48,6 +51,10 @@ pub(super) struct Source {
     late: Option<(Instant, u64)>,
     /// It failed, and has not kept a promise since.
     on_trial: bool,
+    /// When it was first asked for something, while it is dialled.
+    asked_first: Option<Instant>,
+    /// It should have answered long ago.
+    unreached: bool,
     /// Since when it has had nothing to do.
     idle_since: Instant,
 }
@@ -69,18 +76,71 @@ impl Source {
             pause: Duration::ZERO,
             late: None,
             on_trial: false,
+            asked_first: None,
+            unreached: false,
             idle_since: Instant::ZERO,
         }
     }
 
     pub(super) fn set_view(&mut self, view: PathView) {
-        self.state = view.state;
+        self.set_state(view.state);
         self.srtt = view.srtt.or(self.srtt);
+    }
+
+    fn set_state(&mut self, state: PathState) {
+        self.state = state;
+        if !self.is_dialing() {
+            self.asked_first = None;
+            self.unreached = false;
+        }
+    }
+
+    fn is_dialing(&self) -> bool {
+        matches!(self.state, PathState::Dialing | PathState::Proving)
+    }
+
+    /// It is asked for a range.
+    pub(super) fn asked(&mut self, now: Instant) {
+        if self.is_dialing() && self.asked_first.is_none() {
+            self.asked_first = Some(now);
+        }
+    }
+
+    /// While it is dialled with something owed: when its first byte is to be expected, and when it is long overdue.
+    fn dial_dues(&self, primary_rtt: Duration) -> Option<(Instant, Instant)> {
+        let (since, lag) = (self.asked_first?, self.lag(primary_rtt));
+        Some((since + lag, since + lag * 2 + DIAL_GRACE))
+    }
+
+    /// When to look at a dial again.
+    pub(super) fn dial_due(&self, primary_rtt: Duration, now: Instant) -> Option<Instant> {
+        let (expected, overdue) = self.dial_dues(primary_rtt).filter(|_| !self.unreached)?;
+        Some(if expected > now { expected } else { overdue })
+    }
+
+    pub(super) fn judge_dial(&mut self, primary_rtt: Duration, now: Instant) {
+        self.unreached |= self.dial_dues(primary_rtt).is_some_and(|(_, overdue)| overdue <= now);
+    }
+
+    /// Whether it owes something, and should have answered by now.
+    pub(super) fn is_slow_to_answer(&self, primary_rtt: Duration, now: Instant) -> bool {
+        let due = self.dial_dues(primary_rtt);
+        self.outstanding > 0 && due.is_some_and(|(expected, _)| expected <= now)
+    }
+
+    /// Whether it is being dialled for far longer than that should take.
+    pub(super) fn is_unreached(&self) -> bool {
+        self.unreached
+    }
+
+    /// Whether waiting for it has a point: it is not on its way out.
+    pub(super) fn may_come_back(&self) -> bool {
+        self.state != PathState::Draining
     }
 
     /// Takes the client's report; `complete`: every progress report so far named all that the client holds.
     pub(super) fn handle_status(&mut self, status: &PathStatus, complete: bool) {
-        self.state = status.state;
+        self.set_state(status.state);
         if status.smoothed_rtt_us > 0 {
             self.srtt = Some(Duration::from_micros(status.smoothed_rtt_us));
         }
@@ -201,7 +261,8 @@ impl Source {
             free_in: if self.rate.estimate().is_some() { queue.max(lag) } else { queue + lag },
             size: (target / 2).clamp(config.floor, config.ceiling),
             has_room: self.owed() < target,
-            on_trial: self.on_trial,
+            on_trial: self.on_trial || self.unreached,
+            dialing: self.is_dialing(),
         }
     }
 

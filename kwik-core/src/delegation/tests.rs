@@ -15,6 +15,9 @@ use super::rate::{Allowance, PathRate};
 use super::*;
 use crate::time::Instant;
 
+mod dial;
+mod dispute;
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
@@ -31,7 +34,15 @@ fn range(start: u64, end: u64) -> ByteRange {
 }
 
 fn source(path: u16, rate: f64, free_in: f64, size: u64) -> Standing {
-    Standing { path: PathId::new(path), rate, free_in, size, has_room: true, on_trial: false }
+    Standing {
+        path: PathId::new(path),
+        rate,
+        free_in,
+        size,
+        has_room: true,
+        on_trial: false,
+        dialing: false,
+    }
 }
 
 mod lengths {
@@ -283,7 +294,7 @@ mod scheduler {
     fn every_byte_is_asked_for_once() {
         let mut bench = Bench::new(MIB, Candidates::All, Local::None);
         let orders = bench.orders();
-        let asked = crate::interval::RangeSet::from_iter(orders.iter().map(|order| order.2));
+        let asked = RangeSet::from_iter(orders.iter().map(|order| order.2));
         assert_eq!((asked.total_len(), all_bytes(&orders)), (MIB, MIB));
         assert!(orders.iter().any(|order| order.0 == PathId::new(1)));
         assert!(orders.iter().any(|order| order.0 == PathId::new(2)));

@@ -112,6 +112,11 @@ impl Work {
         (round.saturating_mul(5) / 4).clamp(PATIENCE.0, PATIENCE.1)
     }
 
+    /// Bytes per second; `None`: there is no measurement.
+    pub(super) fn rate(&self) -> Option<u64> {
+        self.rate.estimate()
+    }
+
     /// Time to deliver `bytes` at the measured rate; `None`: there is no measurement.
     pub(super) fn time_for(&self, bytes: u64) -> Option<Duration> {
         let rate = self.rate.estimate()?.max(1);

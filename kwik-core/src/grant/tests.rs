@@ -59,28 +59,54 @@ fn only_bounded_grants_move_the_known_end() {
     assert_eq!(grants.known_end(stream(0)), at(100));
     grants.record(OTHER, stream(0), at(100), Some(at(300)));
     grants.record(EDGE, stream(0), at(0), Some(at(50)));
-    grants.grant_all(OTHER);
+    grants.record(OTHER, stream(0), at(0), None);
     assert_eq!(grants.known_end(stream(0)), at(300));
     assert_eq!(grants.known_end(stream(4)), Offset::ZERO);
 }
 
 #[test]
-fn everything_is_allowed_to_a_path_with_all_grants() {
-    let mut grants = Grants::default();
-    grants.grant_all(EDGE);
-    assert!(grants.allows(EDGE, stream(400), range(0, Offset::MAX.value())));
-    assert!(grants.allowed(EDGE, stream(400)).allows(range(5, 500)));
-    assert!(!grants.allows(OTHER, stream(400), range(0, 1)));
-    assert_eq!(grants.paths_for(stream(8)), [EDGE]);
+fn an_end_goes_to_all_and_a_window_to_those_whose_grants_reach_above_it() {
+    let (third, fourth) = (PathId::new(3), PathId::new(4));
+    let mut grants = granted(&[(0, Some(1000))]);
+    grants.grant(OTHER, stream(0), at(0), None);
+    grants.grant(third, stream(0), at(0), Some(at(150)));
+    grants.grant(fourth, stream(4), at(0), None);
+    assert_eq!(grants.paths_for(stream(0)), [EDGE, OTHER, third]);
+    assert_eq!(grants.handle_window(stream(0), at(100)), [OTHER, third], "no delegation's path");
+    assert_eq!(grants.handle_window(stream(0), at(100)), [], "no news");
+    assert_eq!(grants.handle_window(stream(0), at(200)), [OTHER, third]);
+    assert_eq!(grants.handle_window(stream(0), at(300)), [OTHER], "the third knows all it can use");
+    grants.grant(third, stream(0), at(500), Some(at(600)));
+    assert!(grants.tell_window(third, stream(0), at(300)), "a new grant reaches above it");
+    assert!(!grants.tell_window(third, stream(0), at(300)));
 }
 
 #[test]
-fn an_end_or_a_window_goes_to_those_who_need_it() {
-    let mut grants = granted(&[(0, Some(100))]);
-    grants.record(OTHER, stream(0), at(0), None);
-    grants.grant_all(PathId::new(9));
-    assert_eq!(grants.paths_for(stream(0)), [EDGE, OTHER, PathId::new(9)]);
-    assert_eq!(grants.open_ended_for(stream(0)), [OTHER, PathId::new(9)]);
+fn a_path_dialled_again_knows_no_window() {
+    let mut grants = Grants::default();
+    for id in [0, 4] {
+        grants.grant(EDGE, stream(id), at(0), None);
+        assert!(grants.tell_window(EDGE, stream(id), at(100)));
+    }
+    grants.forget_windows(EDGE);
+    assert_eq!(grants.streams_of(EDGE), [stream(0), stream(4)]);
+    assert!(grants.tell_window(EDGE, stream(0), at(100)));
+    assert!(grants.tell_window(EDGE, stream(4), at(100)));
+}
+
+#[test]
+fn a_path_or_a_stream_that_is_over_leaves_nothing() {
+    let mut grants = Grants::default();
+    for (path, id) in [(EDGE, 0), (EDGE, 4), (OTHER, 0)] {
+        grants.grant(path, stream(id), at(0), Some(at(10)));
+    }
+    grants.forget(stream(4));
+    assert_eq!(grants.streams_of(EDGE), [stream(0)]);
+    grants.forget_path(EDGE);
+    assert_eq!((grants.streams_of(EDGE), grants.paths_for(stream(0))), (vec![], vec![OTHER]));
+    assert!(!grants.allows(EDGE, stream(0), range(0, 10)));
+    grants.forget(stream(0));
+    assert_eq!((grants.streams(), grants.by_path.len()), (0, 0));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod arbitrary;
 mod carriers;
 mod contributions;
+mod credit;
 mod crossing;
 mod deadlock;
 mod frames;
@@ -14,6 +15,7 @@ mod isolation;
 mod orders;
 mod orphan;
 mod passing_on;
+mod primary;
 mod redial;
 mod set_up;
 mod windows;

@@ -145,6 +145,8 @@ pub(crate) struct Outcome {
     pub(crate) missing: Option<(u64, u64)>,
     pub(crate) seconds: f64,
     pub(crate) stall: Duration,
+    /// When the reader got its first byte.
+    pub(crate) first_byte: Duration,
     pub(crate) redundant: u64,
     pub(crate) last_percent: f64,
     pub(crate) size: u64,
@@ -180,9 +182,10 @@ impl std::fmt::Display for Outcome {
         let mbit = self.size as f64 / self.seconds / MBIT as f64;
         write!(
             f,
-            "{:.3} s, {mbit:.0} Mbit/s ({:.1}%), stall {} ms, redundant {:.2}%, last 1% {:.2} x, {} orders, {} repairs, {} hedges, {} tails, by path {:?} kB{}",
+            "{:.3} s, {mbit:.0} Mbit/s ({:.1}%), first byte {} ms, stall {} ms, redundant {:.2}%, last 1% {:.2} x, {} orders, {} repairs, {} hedges, {} tails, by path {:?} kB{}",
             self.seconds,
             self.efficiency(self.rate) * 100.0,
+            self.first_byte.as_millis(),
             self.stall.as_millis(),
             self.redundancy() * 100.0,
             self.last_percent_share(),
@@ -270,6 +273,7 @@ struct World<'a> {
     pings: u64,
     last_read: Instant,
     stall: Duration,
+    first_byte: Duration,
     ninety_nine: Option<Instant>,
     finished: Option<Instant>,
     gave_up: bool,
@@ -327,6 +331,7 @@ impl<'a> World<'a> {
             pings: 0,
             last_read: Instant::ZERO,
             stall: Duration::ZERO,
+            first_byte: Duration::ZERO,
             ninety_nine: None,
             finished: None,
             gave_up: false,
@@ -680,7 +685,9 @@ impl<'a> World<'a> {
         if to == self.read {
             return;
         }
-        if self.read > 0 {
+        if self.read == 0 {
+            self.first_byte = self.now.elapsed();
+        } else {
             self.stall = self.stall.max(self.now.since(self.last_read));
         }
         self.last_read = self.now;
@@ -961,6 +968,7 @@ impl<'a> World<'a> {
             missing: self.missing,
             seconds: end.elapsed().as_secs_f64(),
             stall: self.stall,
+            first_byte: self.first_byte,
             redundant: received - self.have.total_len(),
             last_percent: last,
             size: self.lab.size,

@@ -119,6 +119,26 @@ fn the_last_resort_is_left_alone_while_others_deliver() {
 }
 
 #[test]
+fn a_path_that_never_answers_costs_at_most_300_ms() {
+    let wait = |outcome: &Outcome| outcome.first_byte.max(outcome.stall);
+    for local in [Local::Share, Local::Fallback, Local::None] {
+        let mut lab = Lab::new(20, &equal(3), 64 * MB).fault(ms(0), Fault::Dies(1));
+        lab.local = (local, 100 * MBIT);
+        both(&format!("1 of 3 unreached, {local:?}"), &lab, |outcome| {
+            assert!(outcome.complete && wait(outcome) <= ms(300), "{outcome}");
+            assert!(outcome.efficiency(200 * MBIT) >= 0.9, "{outcome}");
+        });
+    }
+    for local in [Local::Share, Local::Fallback] {
+        let mut lab = Lab::new(20, &equal(1), 16 * MB).fault(ms(0), Fault::Dies(1));
+        lab.local = (local, 100 * MBIT);
+        both(&format!("1 of 1 unreached, {local:?}"), &lab, |outcome| {
+            assert!(outcome.complete && wait(outcome) <= ms(300), "{outcome}");
+        });
+    }
+}
+
+#[test]
 fn who_refuses_is_not_asked_again() {
     let refuses = Fault::Refuses(2, GapReason::Stale);
     let lab = Lab::new(20, &equal(3), 64 * MB).fault(ms(0), refuses);

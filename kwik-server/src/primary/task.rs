@@ -109,7 +109,7 @@ impl Task {
                 Some(event) = carriers.recv() => self.handle_carrier(event),
                 Some(end) = supplied.recv() => self.handle_supplied(end),
                 () = services.wait(&mut due) => self.service(&mut due),
-                request = self.requests.requests.recv(), if attended => match request {
+                request = self.requests.wishes.next(), if attended => match request {
                     Some(request) => self.handle_request(request),
                     None => {
                         attended = false;
@@ -189,9 +189,10 @@ impl Task {
             PrimaryRequest::Delegate { stream, order, reply } => {
                 let _ = reply.send(self.delegate(stream, &order));
             }
-            PrimaryRequest::Grant { path, stream, start, end } => {
+            PrimaryRequest::Grant { path, stream, start, end, reply } => {
                 let start = Offset::new(start).unwrap_or(Offset::MAX);
-                self.core.grant(path, stream, start, end.and_then(Offset::new));
+                let end = end.map(|end| Offset::new(end).unwrap_or(Offset::MAX));
+                let _ = reply.send(self.core.grant(path, stream, start, end));
             }
             PrimaryRequest::SendMessage(path, message, reply) => {
                 let _ = reply.send(self.core.send_message(path, message).is_ok());

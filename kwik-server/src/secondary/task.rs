@@ -93,7 +93,7 @@ impl Task {
                     self.open.remove(&carrier);
                     self.core.handle_carrier_end(carrier, end.is_ok());
                 }
-                request = self.requests.requests.recv(), if attended => match request {
+                request = self.requests.wishes.next(), if attended => match request {
                     Some(request) => self.handle_request(request),
                     None => attended = false,
                 },

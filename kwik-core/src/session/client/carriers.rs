@@ -257,7 +257,9 @@ impl ClientSession {
         if path.is_primary() {
             return header.promised;
         }
-        header.promised.or_else(|| self.grants.allowed(path, header.stream).hull())
+        // Nothing granted is nothing allowed: only the primary has no bound.
+        let granted = || self.grants.allowed(path, header.stream).hull().unwrap_or_default();
+        Some(header.promised.unwrap_or_else(granted))
     }
 
     /// A carrier contradicts the mapping: what it brings is dropped while its server is asked.

@@ -26,7 +26,7 @@ impl ClientSession {
         }
         match conflict.verdict {
             Verdict::Undecided => {
-                let gap = conflict_gap(id, conflict.range, conflict.rival);
+                let gap = conflict_gap(id, conflict.range, None);
                 self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
             }
             Verdict::Wrong(path) if self.config.conflict_policy == ConflictPolicy::Reject => {
@@ -80,7 +80,7 @@ impl ClientSession {
 
     fn report_lost(&mut self, id: StreamId, path: PathId, lost: &RangeSet, now: Instant) {
         for range in lost.iter() {
-            self.promises.report(conflict_gap(id, range, path), now);
+            self.promises.report(conflict_gap(id, range, Some(path)), now);
         }
     }
 }
@@ -94,6 +94,7 @@ pub(super) fn isolated(
     isolated.get(&id).is_some_and(|paths| paths.contains(&path))
 }
 
-fn conflict_gap(stream: StreamId, range: ByteRange, path: PathId) -> Gap {
-    Gap { stream, range, reason: GapReason::Conflict, path: Some(path), delegation: None }
+/// `path` is who was wrong; `None`: the primary's copy has to show it.
+fn conflict_gap(stream: StreamId, range: ByteRange, path: Option<PathId>) -> Gap {
+    Gap { stream, range, reason: GapReason::Conflict, path, delegation: None }
 }

@@ -408,20 +408,19 @@ impl ClientSession {
         Ok(())
     }
 
-    /// A path with grants that have no end needs the windows of their streams; repeated ones are replaced on the way.
+    /// A new connection needs the windows of all streams that its path has grants for.
     pub(super) fn send_windows(&mut self, path: PathId) {
-        let streams: Vec<StreamId> = self.watches.keys().copied().collect();
-        for stream in streams {
+        self.grants.forget_windows(path);
+        for stream in self.grants.streams_of(path) {
             self.send_window(path, stream);
         }
     }
 
     fn send_window(&mut self, path: PathId, stream: StreamId) {
-        if self.grants.open_ended_for(stream).contains(&path)
-            && let Some(max_offset) = self.streams.window(stream)
+        if let Some(max_offset) = self.streams.window(stream)
+            && self.grants.tell_window(path, stream, max_offset)
         {
-            let window = StreamWindow { stream, max_offset };
-            self.send(path, ControlFrame::StreamWindow(window));
+            self.send(path, ControlFrame::StreamWindow(StreamWindow { stream, max_offset }));
         }
     }
 
@@ -517,7 +516,7 @@ impl ClientSession {
         if !self.streams.receives(grant.stream) {
             return;
         }
-        let recorded = self.grants.record(path, grant.stream, grant.start, grant.end);
+        let recorded = self.grants.grant(path, grant.stream, grant.start, grant.end);
         self.watch(grant.stream);
         if recorded == Recorded::Full
             && let Some(range) = grant.end.and_then(|end| ByteRange::new(grant.start, end))
@@ -663,7 +662,7 @@ impl ClientSession {
         match effect {
             Effect::Frame(frame) => {
                 if let ControlFrame::StreamWindow(window) = &frame {
-                    for path in self.grants.open_ended_for(window.stream) {
+                    for path in self.grants.handle_window(window.stream, window.max_offset) {
                         self.send(path, ControlFrame::StreamWindow(*window));
                     }
                 }

@@ -322,9 +322,8 @@ impl ClientSession {
 
     /// Streams that the path may contribute to are looked at again.
     fn service_sources(&mut self, path: PathId) {
-        let streams: Vec<StreamId> = self.watches.keys().copied().collect();
-        for id in streams {
-            if self.grants.paths_for(id).contains(&path) {
+        for id in self.grants.streams_of(path) {
+            if self.watches.contains_key(&id) {
                 self.look_again(id);
             }
         }

@@ -72,6 +72,10 @@ impl ClientSession {
         for source in self.stale.remove(&id).unwrap_or_default() {
             half.remove_source(source);
         }
+        if self.watches.contains_key(&id) {
+            let supply = self.promises.supply(id);
+            half.demand_window(supply.window(self.loop_time()));
+        }
         self.streams.service(id, half, now, self.loop_time());
         if self.orphans.is_some() {
             return self.judge_orphan(id, half);

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_proto::frame::{
-    ControlFrame, ErrorCode, Gap, Hello, MappingSnapshot, Order, Orders, PathState, Pong,
-    ServerIdentity, SessionClose, StreamProgress, StreamWindow, Welcome,
+    ControlFrame, ErrorCode, Gap, GapReason, Hello, MappingSnapshot, Order, Orders, PathState,
+    Pong, ServerIdentity, SessionClose, StreamProgress, StreamWindow, Welcome,
 };
 use kwik_proto::{
     ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
@@ -22,6 +22,7 @@ use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::delegation::{
     DelegationConfig, Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats,
 };
+use crate::grant::Grants;
 use crate::mapping::Mapping;
 use crate::orders::OrderIssuer;
 use crate::stream::ReceiveHalf;
@@ -85,8 +86,8 @@ pub enum Event {
     PathDown(PathId, Option<ErrorCode>, String),
     /// Something about delegated ranges.
     Range(RangeEvent),
-    /// Bytes that nobody can deliver.
-    Unavailable(StreamId, ByteRange),
+    /// Bytes that nobody can deliver, and why.
+    Unavailable(StreamId, ByteRange, GapReason),
 }
 
 /// A server's session as primary.
@@ -100,11 +101,11 @@ pub struct PrimarySession {
     confirmation_key: Option<[u8; 32]>,
     streams: PublicStreams,
     scheduler: Scheduler,
-    paths: BTreeMap<PathId, Path>,
+    pub(super) paths: BTreeMap<PathId, Path>,
     next_path: u16,
     issuer: OrderIssuer,
     carriers: Mapping,
-    granted: BTreeMap<StreamId, Vec<PathId>>,
+    pub(super) granted: Grants,
     linger: Duration,
     lingering: BTreeMap<StreamId, Instant>,
     outputs: VecDeque<Output>,
@@ -144,7 +145,7 @@ impl PrimarySession {
             next_path: 1,
             issuer: OrderIssuer::new(id),
             carriers: Mapping::new(),
-            granted: BTreeMap::new(),
+            granted: Grants::default(),
             linger: config.linger,
             lingering: BTreeMap::new(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
@@ -166,7 +167,7 @@ impl PrimarySession {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let linger = self.lingering.values().map(|since| *since + self.linger).min();
-        [self.scheduler.poll_timeout(), linger].into_iter().flatten().min()
+        [self.scheduler.poll_timeout(), linger, self.next_forgotten()].into_iter().flatten().min()
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
@@ -181,6 +182,7 @@ impl PrimarySession {
             self.lingering.remove(&id);
             self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
         }
+        self.forget_drained(now);
     }
 
     /// A frame of the client.
@@ -271,7 +273,7 @@ impl PrimarySession {
 
     /// Looks at a receiving half after it changed.
     pub fn service_stream(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
-        self.streams.service(id, half, now, Duration::from_millis(200));
+        self.streams.service(id, half, now, self.scheduler.control_loop());
     }
 
     /// The application dropped a sending half that is finished: KWIK owns it until it is complete.
@@ -379,7 +381,7 @@ impl PrimarySession {
             Effect::ReceiveClosed(..) => {}
             Effect::SendClosed(id) => {
                 self.scheduler.handle_stream_closed(id, now);
-                self.granted.remove(&id);
+                self.granted.forget(id);
                 self.lingering.remove(&id);
             }
         }

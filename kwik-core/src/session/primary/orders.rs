@@ -11,21 +11,52 @@ use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 use super::paths::Path;
 use super::{Event, Output, PrimarySession};
 use crate::delegation::{Candidates, Decision, DelegateError, Local, PlanId};
+use crate::grant::Recorded;
 use crate::mapping::takes_contributions;
 use crate::orders::MAX_ORDERS;
 use crate::session::config::INITIAL_WINDOW;
 use crate::time::Instant;
 
 impl PrimarySession {
-    /// Permits a path to contribute to a stream within `start..end` (`None`: without an end).
-    pub fn grant(&mut self, id: PathId, stream: StreamId, start: Offset, end: Option<Offset>) {
-        let max_offset = Offset::ZERO.saturating_add(INITIAL_WINDOW);
-        let grant = Grant { stream, start, end, max_offset };
-        let backwards = end.is_some_and(|end| end < start);
-        if !backwards && takes_contributions(stream) && self.paths.contains_key(&id) {
-            self.granted.entry(stream).or_default().push(id);
-            self.order(id, vec![Order::Grant(grant)]);
+    /// Permits a path to contribute to an open stream within `start..end` (`None`: without an end). The path may use it up
+    /// to the stream's window. `false`: there is no such stream or path, the range has no bytes, or the path has 4,096
+    /// separate ranges on the stream already.
+    pub fn grant(
+        &mut self,
+        id: PathId,
+        stream: StreamId,
+        start: Offset,
+        end: Option<Offset>,
+    ) -> bool {
+        let granted = self.note_grant(id, stream, start, end);
+        if granted {
+            let grant = self.grant_order(stream, start, end);
+            self.order(id, vec![grant]);
         }
+        granted
+    }
+
+    fn note_grant(
+        &mut self,
+        id: PathId,
+        stream: StreamId,
+        start: Offset,
+        end: Option<Offset>,
+    ) -> bool {
+        let empty = end.is_some_and(|end| end <= start);
+        let wanted = self.paths.get(&id).is_some_and(|path| path.removed.is_none());
+        !empty
+            && wanted
+            && takes_contributions(stream)
+            && self.streams.sends(stream)
+            && self.granted.record(id, stream, start, end) == Recorded::Kept
+    }
+
+    /// A grant carries the window as it is now.
+    fn grant_order(&self, stream: StreamId, start: Offset, end: Option<Offset>) -> Order {
+        let initial = Offset::ZERO.saturating_add(INITIAL_WINDOW);
+        let max_offset = self.scheduler.window(stream).max(initial);
+        Order::Grant(Grant { stream, start, end, max_offset })
     }
 
     /// Whether [`delegate`](Self::delegate) would take the range: to be asked before the sending half reserves it.
@@ -114,19 +145,28 @@ impl PrimarySession {
         }
     }
 
+    /// A new connection of a path knows none of its grants: it gets exactly those that it had.
     pub(super) fn renew_grants(&mut self, id: PathId) {
-        let max_offset = Offset::ZERO.saturating_add(INITIAL_WINDOW);
-        let grants: Vec<Order> = self
-            .granted
-            .iter()
-            .filter(|(_, paths)| paths.contains(&id))
-            .map(|(stream, _)| {
-                Order::Grant(Grant { stream: *stream, start: Offset::ZERO, end: None, max_offset })
-            })
-            .collect();
-        if !grants.is_empty() {
-            self.order(id, grants);
+        let mut grants = Vec::new();
+        for stream in self.granted.streams_of(id) {
+            let allowed = self.granted.allowed(id, stream);
+            let bounded = allowed.ranges().map(|range| (range.start(), Some(range.end())));
+            let open = allowed.open_from().map(|start| (start, None));
+            grants.extend(bounded.chain(open).map(|(from, to)| self.grant_order(stream, from, to)));
         }
+        self.order(id, grants);
+    }
+
+    /// A path that is granted everything gets the streams that are open already.
+    pub(super) fn grant_open_streams(&mut self, id: PathId) {
+        let open: Vec<StreamId> = self.streams.ids().collect();
+        let grants = open
+            .into_iter()
+            .filter(|stream| self.note_grant(id, *stream, Offset::ZERO, None))
+            .collect::<Vec<_>>();
+        let grants =
+            grants.into_iter().map(|stream| self.grant_order(stream, Offset::ZERO, None)).collect();
+        self.order(id, grants);
     }
 
     pub(super) fn handle_relay(&mut self, piece: Relay) -> Result<(), ErrorCode> {
@@ -185,8 +225,8 @@ impl PrimarySession {
                 let revoke = Revoke { stream, delegation: Some(delegation) };
                 orders.entry(path).or_default().push(Order::Revoke(revoke));
             }
-            Decision::GiveUp { stream, range, .. } => {
-                self.outputs.push_back(Output::Event(Event::Unavailable(stream, range)));
+            Decision::GiveUp { stream, range, reason } => {
+                self.outputs.push_back(Output::Event(Event::Unavailable(stream, range, reason)));
             }
         }
     }

@@ -18,6 +18,14 @@ use crate::time::Instant;
 pub const MAX_PATHS: usize = 16;
 /// How long a removed path may take to finish what it accepted.
 const DRAIN: Duration = Duration::from_secs(5);
+/// When the primary forgets a removed path that the client never reported as gone.
+const FORGET: Duration = Duration::from_secs(10);
+/// Removed paths that still drain, at most. The one that was removed first is forgotten: what it owes goes to others.
+const MAX_DRAINING: usize = 16;
+
+/// What the scheduler is told of a removed path.
+const DRAINING: PathView =
+    PathView { state: PathState::Draining, srtt: None, rttvar: Duration::ZERO };
 
 /// Where a secondary is and who it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +75,7 @@ pub struct PathReport {
 }
 
 #[derive(Debug)]
-pub(super) struct Path {
+pub(in crate::session) struct Path {
     pub(super) spec: PathSpec,
     pub(super) epoch: Epoch,
     pub(super) state: PathState,
@@ -75,7 +83,8 @@ pub(super) struct Path {
     pub(super) received_bytes: u64,
     pub(super) outbox: Outbox,
     pub(super) inbox: Inbox,
-    pub(super) removed: bool,
+    /// When it was taken out.
+    pub(super) removed: Option<Instant>,
 }
 
 impl PrimarySession {
@@ -93,7 +102,7 @@ impl PrimarySession {
         if self.confirmation_key.is_none() {
             return Err(AddPathError::NotAttachable);
         }
-        if self.paths.values().filter(|path| !path.removed).count() >= MAX_PATHS {
+        if self.paths.values().filter(|path| path.removed.is_none()).count() >= MAX_PATHS {
             return Err(AddPathError::Full);
         }
         let id = PathId::new(self.next_path);
@@ -106,31 +115,69 @@ impl PrimarySession {
             received_bytes: 0,
             outbox: Outbox::default(),
             inbox: Inbox::default(),
-            removed: false,
+            removed: None,
         };
+        let grant_all = path.spec.grant_all;
         self.paths.insert(id, path);
         self.attach(id);
         self.scheduler.set_path(id, PathView::DIALING, now);
+        if grant_all {
+            self.grant_open_streams(id);
+        }
         Ok(id)
     }
 
     /// Takes a secondary out: it finishes what it accepted within 5 s, the rest goes to others.
     pub fn remove_path(&mut self, id: PathId, now: Instant) -> bool {
         let Some(path) = self.paths.get_mut(&id) else { return false };
-        if path.removed {
+        if path.removed.is_some() {
             return false;
         }
-        path.removed = true;
+        path.removed = Some(now);
+        let gone = path.state == PathState::Gone;
         let drain_ms = u32::try_from(DRAIN.as_millis()).unwrap_or(u32::MAX);
         self.send(ControlFrame::RemovePath(RemovePath { path: id, drain_ms }));
-        let view = PathView { state: PathState::Draining, srtt: None, rttvar: Duration::ZERO };
-        self.scheduler.set_path(id, view, now);
+        if gone {
+            self.forget_path(id, now);
+            return true;
+        }
+        self.scheduler.set_path(id, DRAINING, now);
+        let draining = self.paths.iter().filter_map(|(id, path)| Some((path.removed?, *id)));
+        if draining.clone().count() > MAX_DRAINING
+            && let Some((_, oldest)) = draining.min()
+        {
+            self.forget_path(oldest, now);
+        }
         true
+    }
+
+    /// A removed path is over: nothing is remembered of it, and nothing that is still said about it counts.
+    fn forget_path(&mut self, id: PathId, now: Instant) {
+        self.paths.remove(&id);
+        self.scheduler.remove_path(id, now);
+        self.granted.forget_path(id);
+        self.issuer.forget(id);
+    }
+
+    /// When the next removed path is forgotten, if the client does not speak of it before.
+    pub(super) fn next_forgotten(&self) -> Option<Instant> {
+        self.paths.values().filter_map(|path| path.removed).min().map(|removed| removed + FORGET)
+    }
+
+    pub(super) fn forget_drained(&mut self, now: Instant) {
+        let over = |removed: Instant| now >= removed + FORGET;
+        let drained: Vec<PathId> = self
+            .paths
+            .iter()
+            .filter(|(_, path)| path.removed.is_some_and(over))
+            .map(|(id, _)| *id)
+            .collect();
+        drained.into_iter().for_each(|id| self.forget_path(id, now));
     }
 
     /// Every secondary that was added and not removed.
     pub fn paths(&self) -> impl Iterator<Item = PathReport> + '_ {
-        self.paths.iter().filter(|(_, path)| !path.removed).map(|(id, path)| PathReport {
+        self.paths.iter().filter(|(_, path)| path.removed.is_none()).map(|(id, path)| PathReport {
             path: *id,
             addresses: path.spec.addresses.clone(),
             state: path.state,
@@ -150,18 +197,25 @@ impl PrimarySession {
         if status.epoch < path.epoch || (path.removed && !ends) {
             return;
         }
-        let before = path.state;
-        path.state = status.state;
+        let removed = path.removed.is_some();
+        let mut status = *status;
+        if removed && status.state != PathState::Gone && status.state != PathState::Suspect {
+            // It may have been up when the client said so, but it is not wanted any more.
+            status.state = PathState::Draining;
+        }
+        let before = std::mem::replace(&mut path.state, status.state);
         path.received_bytes = status.received_bytes;
         if status.smoothed_rtt_us > 0 {
             path.smoothed_rtt = Some(Duration::from_micros(status.smoothed_rtt_us));
         }
-        let removed = path.removed;
-        self.scheduler.handle_path_status(&as_scheduled(*status), now);
+        self.scheduler.handle_path_status(&as_scheduled(status), now);
+        if removed && status.state == PathState::Suspect {
+            // What it owed went to others; nobody waits for it to wake up.
+            self.scheduler.set_path(status.path, DRAINING, now);
+        }
         self.note_change(status.path, before, status.state, status.reason, String::new());
         if removed && status.state == PathState::Gone {
-            self.paths.remove(&status.path);
-            self.scheduler.remove_path(status.path, now);
+            self.forget_path(status.path, now);
         }
     }
 
@@ -191,6 +245,12 @@ impl PrimarySession {
             return;
         }
         let up = result.code == ErrorCode::None;
+        if path.removed.is_some() {
+            if !up {
+                self.forget_path(result.path, now);
+            }
+            return;
+        }
         let before = path.state;
         path.state = if up { PathState::Live } else { PathState::Gone };
         let view = PathView { state: path.state, srtt: path.smoothed_rtt, rttvar: Duration::ZERO };
@@ -201,7 +261,7 @@ impl PrimarySession {
 
     pub(super) fn handle_token_request(&mut self, request: TokenRequest) {
         let Some(path) = self.paths.get_mut(&request.path) else { return };
-        if path.removed || request.epoch != path.epoch {
+        if path.removed.is_some() || request.epoch != path.epoch {
             return;
         }
         path.epoch = path.epoch.next();

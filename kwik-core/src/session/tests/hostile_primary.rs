@@ -71,7 +71,7 @@ fn apply(session: &mut PrimarySession, input: Input, now: &mut Instant) {
         Input::Header(id) => drop(session.handle_header(id)),
         Input::AddPath(server, all) => drop(session.add_path(spec(server, all), *now)),
         Input::RemovePath(path) => drop(session.remove_path(path, *now)),
-        Input::Grant(path, id, start, end) => session.grant(path, id, start, end),
+        Input::Grant(path, id, start, end) => drop(session.grant(path, id, start, end)),
         Input::Delegate(id, range, local) => {
             let local = if local { Local::Fallback } else { Local::None };
             let _ = session.delegate(id, range, "x".into(), Candidates::All, local, *now);

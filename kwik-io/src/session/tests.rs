@@ -1,0 +1,45 @@
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use super::*;
+
+fn number(request: Option<Request<u32>>) -> Option<u32> {
+    match request {
+        Some(Request::Other(number)) => Some(number),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn what_is_told_is_never_lost_and_comes_before_what_is_asked() {
+    let (asker, mut requests) = requests::<u32>();
+    for _ in 0..2 * MAX_REQUESTS {
+        asker.leave(Request::Ping);
+    }
+    for told in 0..1000 {
+        asker.tell(told);
+    }
+    drop(asker);
+    for told in 0..1000 {
+        assert_eq!(number(requests.wishes.next().await), Some(told));
+    }
+    for _ in 0..MAX_REQUESTS {
+        assert!(matches!(requests.wishes.next().await, Some(Request::Ping)));
+    }
+    assert!(
+        requests.wishes.next().await.is_none(),
+        "pings beyond the cap are lost, and all are gone"
+    );
+}
+
+#[tokio::test]
+async fn what_the_last_asker_tells_as_it_goes_arrives() {
+    let (asker, mut requests) = requests::<u32>();
+    let task = tokio::spawn(async move {
+        let first = number(requests.wishes.next().await);
+        (first, requests.wishes.next().await.is_none())
+    });
+    tokio::task::yield_now().await;
+    asker.tell(7);
+    drop(asker);
+    assert_eq!(task.await.unwrap(), (Some(7), true));
+}
