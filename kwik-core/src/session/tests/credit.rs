@@ -92,9 +92,9 @@ fn the_window_follows_rates_and_control_loop() {
 #[test]
 fn no_demand_overdraws_the_budget() {
     // `Bench` checks after each step that no more is promised than the budget has.
-    let config = SessionConfig { session_budget: 48 << 20, ..SessionConfig::default() };
+    let config = SessionConfig { session_budget: 80 << 20, ..SessionConfig::default() };
     let bench = far_and_fast(config);
-    assert!(bench.halves[&stream(0)].max_offset().value() > 4 << 20);
+    assert!(bench.halves[&stream(0)].max_offset().value() > 8 << 20);
     assert!(bench.client.promised_bytes() > 16 << 20);
 }
 
