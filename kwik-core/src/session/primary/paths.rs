@@ -192,9 +192,7 @@ impl PrimarySession {
             return;
         }
         let Some(path) = self.paths.get_mut(&status.path) else { return };
-        let ends = matches!(status.state, PathState::Draining | PathState::Gone);
-        // What a removed path was before the client heard of it is of no use: it would be asked again.
-        if status.epoch < path.epoch || (path.removed && !ends) {
+        if status.epoch < path.epoch {
             return;
         }
         let removed = path.removed.is_some();
@@ -241,7 +239,7 @@ impl PrimarySession {
 
     pub(super) fn handle_add_path_result(&mut self, result: AddPathResult, now: Instant) {
         let Some(path) = self.paths.get_mut(&result.path) else { return };
-        if result.epoch != path.epoch || path.removed {
+        if result.epoch != path.epoch {
             return;
         }
         let up = result.code == ErrorCode::None;
