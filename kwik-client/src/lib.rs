@@ -40,8 +40,11 @@ pub use kwik_core::path::policy::Scope;
 pub use kwik_io::endpoint::DialError;
 pub use kwik_io::tls::{Pin, Trust};
 pub use kwik_io::worker::Placement;
+pub use kwik_proto::frame::ErrorCode;
 pub use limits::Limits;
-pub use metrics::{PathMetrics, PathRole, SessionMetrics, Stall};
+pub use metrics::{
+    Fault, PathMetrics, PathRole, SessionMetrics, SourceMetrics, Stall, StreamMetrics,
+};
 pub use session::Session;
 
 /// The application's error codes.

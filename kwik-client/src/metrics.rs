@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kwik_proto::frame::ErrorCode;
+
 /// Whose path it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathRole {
@@ -48,12 +50,52 @@ pub struct Stall {
     pub ended_by: Option<SocketAddr>,
 }
 
+/// A stream that is open, and what feeds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamMetrics {
+    /// Id of the stream.
+    pub id: u64,
+    /// Bytes that each server was the first to deliver; a server that delivered none is left out.
+    pub bytes: Vec<(SocketAddr, u64)>,
+    /// Internal streams that feed it now, beside the primary's own.
+    pub sources: Vec<SourceMetrics>,
+}
+
+/// An internal stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SourceMetrics {
+    /// The server that sends it.
+    pub address: SocketAddr,
+    /// Its QUIC stream id on the connection to that server: a numbering apart from that of the session's streams.
+    pub quic_id: u64,
+    /// Bytes that it was the first to deliver.
+    pub bytes: u64,
+}
+
+/// Something that a server did and that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fault {
+    /// The server.
+    pub address: SocketAddr,
+    /// What the server was told.
+    pub code: ErrorCode,
+    /// How often.
+    pub count: u64,
+}
+
 /// A session's counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionMetrics {
     /// Paths, the primary first.
     pub paths: Vec<PathMetrics>,
+    /// Streams that are open and received on, in the order of their ids.
+    pub streams: Vec<StreamMetrics>,
+    /// What was refused, by server and code. It cost the session nothing else.
+    pub faults: Vec<Fault>,
     /// Bytes that arrived more than once.
     pub redundant_bytes: u64,
     /// Ranges that were reported missing to the primary.

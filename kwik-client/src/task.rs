@@ -28,6 +28,7 @@ use kwik_proto::frame::{ControlFrame, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tracing::Instrument;
 
 use crate::client::ConnectError;
 use crate::session::ClientRequest;
@@ -75,6 +76,7 @@ struct Task {
     services: ServiceList,
     peak_buffer: u64,
     repairs: u64,
+    faults: BTreeMap<(PathId, ErrorCode), u64>,
 }
 
 /// Sets a session up on a connection to its primary. Runs on `worker`.
@@ -96,8 +98,10 @@ pub(crate) async fn start(
     let (links, link_events) = mpsc::channel(INBOX);
     let (carriers, carrier_events) = mpsc::channel(INBOX);
     let inbox = Inbox { links, carriers };
+    let span = tracing::info_span!("session", primary = %connect.address());
+    let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let primary =
-        Link::start(PathId::PRIMARY, Epoch::FIRST, connection, control, stats, inbox.clone());
+        span.in_scope(|| Link::start(path, epoch, connection, control, stats, inbox.clone()));
     let (asker, requests) = requests();
     let services = ServiceList::default();
     let (table, incomings) = StreamTable::new(shared.env.clone(), services.clone());
@@ -122,9 +126,10 @@ pub(crate) async fn start(
         services,
         peak_buffer: 0,
         repairs: 0,
+        faults: BTreeMap::new(),
         shared,
     };
-    worker.spawn(task.run(link_events, carrier_events, dials));
+    worker.spawn(task.run(link_events, carrier_events, dials).instrument(span));
     Ok(Session::new(SessionHandle::new(asker, info), incomings))
 }
 
@@ -364,9 +369,7 @@ impl Task {
     }
 
     fn send(&mut self, path: PathId, frame: &ControlFrame) {
-        if matches!(frame, ControlFrame::Gap(_)) {
-            self.repairs += 1;
-        }
+        self.count_sent(frame);
         let link =
             if path.is_primary() { self.primary.as_ref() } else { self.secondaries.get(&path) };
         let Some(link) = link else { return };

@@ -10,6 +10,7 @@ use s2n_quic::connection::{Handle, StreamAcceptor};
 use s2n_quic::stream::{BidirectionalStream, PeerStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::connection::ConnectionStats;
 use crate::control::{self, ControlError, ControlReader, ControlSender, PushError};
@@ -109,8 +110,10 @@ impl Link {
         inbox: Inbox,
     ) {
         let links = inbox.links.clone();
-        tasks.spawn(read(path, epoch, reader, links));
-        tasks.spawn(accept(path, epoch, connection, inbox));
+        // Within the session's span, if it is set up in that.
+        let span = tracing::info_span!("path", %path, epoch = epoch.0);
+        tasks.spawn(read(path, epoch, reader, links).instrument(span.clone()));
+        tasks.spawn(accept(path, epoch, connection, inbox).instrument(span));
     }
 
     /// The path.
@@ -191,8 +194,9 @@ async fn accept(
             Some(_) = pumps.join_next(), if !pumps.is_empty() => {}
             accepted = acceptor.accept() => match accepted {
                 Ok(Some(stream)) => {
+                    let span = tracing::debug_span!("carrier", id = stream.id());
                     let pump = pump_of(path, epoch, stream, inbox.carriers.clone());
-                    pumps.spawn(pump.run());
+                    pumps.spawn(pump.run().instrument(span));
                 }
                 Ok(None) => break reason(&mut connection),
                 Err(error) => break error.into(),

@@ -6,14 +6,16 @@ use std::time::Duration;
 use kwik_core::admission::{AdmissionError, Claims, Expectation, ReplayCache, judge};
 use kwik_core::session::{PrimarySession, SecondarySession, SessionConfig};
 use kwik_io::connection::ConnectionStats;
-use kwik_io::control::{ControlReader, ControlSender};
+use kwik_io::control::{ControlError, ControlReader, ControlSender};
 use kwik_io::endpoint::Accepted;
 use kwik_io::env::Env;
 use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
 use kwik_io::{control, sign, token};
-use kwik_proto::SessionId;
 use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello, Refuse};
+use kwik_proto::{DecodeError, Problem, SessionId};
 use s2n_quic::connection::{Handle, StreamAcceptor};
+
+use crate::metrics::Counters;
 
 /// How long a client may take from the QUIC handshake to its Hello. Longer: idle connections hold memory.
 const HELLO: Duration = Duration::from_secs(10);
@@ -29,6 +31,7 @@ pub(crate) struct Shared {
     pub(crate) trusted: TrustedKeys,
     pub(crate) expectation: Expectation,
     pub(crate) replays: Mutex<ReplayCache>,
+    pub(crate) counters: Counters,
 }
 
 /// A connection whose Hello was taken.
@@ -56,8 +59,13 @@ pub(crate) async fn admit(shared: &Shared, accepted: Accepted) -> Option<Admitte
     let session = match frame {
         Ok(Some(ControlFrame::Hello(hello))) => shared.answer(&hello, &exporter),
         Ok(_) => Err(refusal(ErrorCode::ProtocolViolation, "the first frame is no Hello")),
-        Err(error) => Err(refusal(ErrorCode::FrameEncoding, &error.to_string())),
+        Err(error) => Err(refusal(code_of(&error), &error.to_string())),
     };
+    match &session {
+        Ok(Role::Primary(_)) => shared.counters.count_primary(),
+        Ok(Role::Secondary(..)) => shared.counters.count_secondary(),
+        Err(refuse) => shared.counters.count_refused(refuse.code),
+    }
     match session {
         Ok(session) => Some(Admitted {
             connection: connection.split(),
@@ -123,6 +131,19 @@ impl Shared {
         let mut replays = self.replays.lock().unwrap_or_else(PoisonError::into_inner);
         replays.admit(claims.token_id, claims.expires, now)?;
         Ok((claims, verified.signer))
+    }
+}
+
+/// An admission without a token is no frame; what it lacks is said all the same.
+fn code_of(error: &ControlError) -> ErrorCode {
+    match error {
+        ControlError::Frame(DecodeError::Invalid { invalid, .. })
+            if invalid.field == "Admission.token" && invalid.problem == Problem::Missing =>
+        {
+            ErrorCode::TokenMissing
+        }
+        ControlError::Frame(error) => error.code(),
+        _ => ErrorCode::FrameEncoding,
     }
 }
 

@@ -23,6 +23,7 @@ mod admission;
 mod builder;
 mod delegate;
 mod limits;
+mod metrics;
 mod primary;
 mod secondary;
 mod server;
@@ -33,6 +34,7 @@ pub mod stream;
 pub use builder::{Builder, IntoCertificate, StartError};
 pub use connection::{Handle, StreamAcceptor};
 pub use delegate::{Delegate, DelegateError, LocalSupply, Paths, RangeSource};
+pub use kwik_core::delegation::{PathShare, SchedulerStats};
 pub use kwik_core::path::lifecycle::PathState;
 pub use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
 pub use kwik_core::stream::WriteError;
@@ -41,11 +43,13 @@ pub use kwik_io::key::{IdentityKey, KeyFileError, PublicKey};
 pub use kwik_io::tls::{CertificateError, Pin, ServerCertificate};
 pub use kwik_io::worker::Placement;
 pub use kwik_proto::PathId;
-pub use kwik_proto::frame::ServerIdentity;
+pub use kwik_proto::frame::{ErrorCode, ServerIdentity};
 pub use limits::Limits;
-pub use primary::{PrimaryMetrics, PrimarySession};
+pub use metrics::ServerMetrics;
+pub use primary::{PrimaryMetrics, PrimarySession, Supply};
 pub use secondary::{
-    Contribution, ContributionError, ContributionOpenError, Delegation, Refusal, SecondarySession,
+    Contribution, ContributionError, ContributionOpenError, Delegation, Refusal, SecondaryMetrics,
+    SecondarySession,
 };
 pub use server::{PrimaryAcceptor, SecondaryAcceptor, Server};
 

@@ -5,7 +5,7 @@ mod supply;
 mod task;
 
 use bytes::Bytes;
-use kwik_core::delegation::SchedulerStats;
+use kwik_core::delegation::{PathShare, SchedulerStats};
 use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
 use kwik_io::session::SessionHandle;
 use kwik_io::table::{AcceptQueue, Incomings};
@@ -47,8 +47,24 @@ pub(crate) enum PrimaryRequest {
 pub struct PrimaryMetrics {
     /// Secondaries that were added and not removed.
     pub paths: Vec<PathReport>,
+    /// What the scheduler asked of each of them, and got.
+    pub shares: Vec<(PathId, PathShare)>,
     /// What the scheduler did.
     pub delegation: SchedulerStats,
+    /// Internal streams that send this server's own copy of delegated ranges now.
+    pub supplies: Vec<Supply>,
+}
+
+/// An internal stream that sends a primary's own copy of a delegated range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Supply {
+    /// Id of the stream that it feeds.
+    pub stream: u64,
+    /// Its QUIC stream id.
+    pub quic_id: u64,
+    /// The bytes of the stream that it sends.
+    pub range: std::ops::Range<u64>,
 }
 
 /// A session in which this server is primary: what s2n-quic calls a connection.

@@ -24,6 +24,17 @@ pub(crate) enum SecondaryRequest {
     Open(StreamId, OpenReply),
     Send(Bytes, oneshot::Sender<bool>),
     MessageTaken(usize),
+    Metrics(oneshot::Sender<SecondaryMetrics>),
+}
+
+/// Counters of a session in which this server is secondary.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SecondaryMetrics {
+    /// Contributions that are open.
+    pub contributions: usize,
+    /// Orders that wait for the application, or are being obeyed.
+    pub delegations: usize,
 }
 
 pub(crate) type OpenReply =
@@ -93,6 +104,14 @@ impl SecondarySession {
         let message = self.messages.recv().await?;
         self.asker.tell(SecondaryRequest::MessageTaken(message.len()));
         Some(message)
+    }
+
+    /// Counters.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn metrics(&self) -> Result<SecondaryMetrics, connection::Error> {
+        self.asker.ask(SecondaryRequest::Metrics).await
     }
 
     /// The client's address, when the session began.

@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 
 use crate::admission::{Role, Shared, admit};
 use crate::builder::{Builder, StartError};
+use crate::metrics::{Counters, ServerMetrics};
 use crate::{PrimarySession, SecondarySession, primary, secondary};
 
 /// Sessions that wait to be accepted, of each kind. When it is full, later clients wait in their handshake.
@@ -48,8 +49,16 @@ pub struct SecondaryAcceptor {
 struct Running {
     local: SocketAddr,
     task: AbortHandle,
+    shared: Arc<Shared>,
+    rejected: Arc<AtomicU64>,
     /// Threads stay while the server accepts.
     _workers: Workers,
+}
+
+impl Running {
+    fn metrics(&self) -> ServerMetrics {
+        self.shared.counters.snapshot(&self.rejected)
+    }
 }
 
 impl Drop for Running {
@@ -82,13 +91,22 @@ impl Server {
             identity: builder.identity,
             trusted: builder.trusted,
             replays: Mutex::new(ReplayCache::default()),
+            counters: Counters::default(),
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);
         let (secondaries, secondary_sessions) = mpsc::channel(BACKLOG);
+        let rejected = endpoint.rejections();
         let sessions = AtomicU64::new(0);
-        let front = Front { shared, worker: worker.clone(), primaries, secondaries, sessions };
+        let worker = worker.clone();
+        let front = Front {
+            shared: shared.clone(),
+            worker: worker.clone(),
+            primaries,
+            secondaries,
+            sessions,
+        };
         let task = worker.spawn(front.run(endpoint)).abort_handle();
-        let running = Arc::new(Running { local, task, _workers: workers });
+        let running = Arc::new(Running { local, task, shared, rejected, _workers: workers });
         Ok(Self {
             primaries: PrimaryAcceptor { sessions: primary_sessions, running: running.clone() },
             secondaries: SecondaryAcceptor { sessions: secondary_sessions, running },
@@ -111,6 +129,11 @@ impl Server {
         self.primaries.local_addr()
     }
 
+    /// What the server has counted since its start.
+    pub fn metrics(&self) -> ServerMetrics {
+        self.primaries.metrics()
+    }
+
     /// The pin of its certificate.
     pub fn pin(&self) -> Pin {
         self.pin
@@ -127,6 +150,11 @@ impl PrimaryAcceptor {
     pub fn local_addr(&self) -> SocketAddr {
         self.running.local
     }
+
+    /// What the server has counted since its start, of both kinds.
+    pub fn metrics(&self) -> ServerMetrics {
+        self.running.metrics()
+    }
 }
 
 impl SecondaryAcceptor {
@@ -138,6 +166,11 @@ impl SecondaryAcceptor {
     /// Where the server listens.
     pub fn local_addr(&self) -> SocketAddr {
         self.running.local
+    }
+
+    /// What the server has counted since its start, of both kinds.
+    pub fn metrics(&self) -> ServerMetrics {
+        self.running.metrics()
     }
 }
 

@@ -1,4 +1,15 @@
-//! What the acceptance tests share: servers on loopback, content that can be checked.
+//! What the acceptance tests share: servers on loopback, content that can be checked, and peers that keep no rule.
+
+pub mod bare;
+mod content;
+mod rig;
+mod seed;
+mod wait;
+
+pub use content::Content;
+pub use rig::{Attached, Rig, SecondaryServer, contribute, fill, read_until, read_whole};
+pub use seed::seed;
+pub use wait::{eventually, eventually_some, stays_pending};
 
 use std::io;
 use std::net::SocketAddr;

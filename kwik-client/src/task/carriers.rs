@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use kwik_core::session::client::{CarrierEnd as Ended, Route as CoreRoute};
-use kwik_core::stream::ReceiveError;
 use kwik_io::pump::{
     Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, ReceivePump, Route, RouteRequest,
     SendPump,
@@ -12,6 +11,7 @@ use kwik_io::stream::{SharedReceive, Watch};
 use kwik_io::table::Halves;
 use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
 use kwik_proto::{DecodeError, Epoch, PathId, StreamId, StreamKind};
+use tracing::Instrument;
 
 use super::Task;
 
@@ -23,7 +23,8 @@ impl Task {
         let halves = self.table.halves(id)?.clone();
         let mut connection = self.primary.as_ref()?.connection().clone();
         let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
-        self.pumps.spawn(async move {
+        let span = tracing::debug_span!("stream", %id);
+        let pump = async move {
             let Some(send) = pumped.send else { return };
             let opened = |carrier: u64| CarrierEvent::Opened(own_carrier(carrier, id));
             match kind {
@@ -45,7 +46,8 @@ impl Task {
                     SendPump::new(send, carrier, events).run().await;
                 }
             }
-        });
+        };
+        self.pumps.spawn(pump.instrument(span));
         Some(halves)
     }
 
@@ -71,6 +73,11 @@ impl Task {
             let _ = reply.send(Route::Refused(ErrorCode::PathRemoved));
             return;
         }
+        if back.is_some() && (header.kind == CarrierKind::Contribution || !path.is_primary()) {
+            // Only streams of the session go both ways: nobody else gets to read what this end sends.
+            let _ = reply.send(Route::Refused(ErrorCode::StreamState));
+            return;
+        }
         let now = self.shared.env.now();
         let routed = self.core.handle_header(path, id, header, now);
         // Streams that the header opened are made here.
@@ -81,12 +88,14 @@ impl Task {
                     && let Some(send) = self.table.send(route.stream).cloned()
                 {
                     let events = self.inbox.carriers.clone();
-                    self.pumps.spawn(SendPump::new(send, back, events).run());
+                    let span = tracing::debug_span!("stream", id = %route.stream);
+                    self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
                 }
                 self.controls.insert((path, id), (control, Some(route.stream)));
                 self.receive_route(path, id, route, header.kind)
             }
             Ok(None) => {
+                self.count_fault(path, ErrorCode::Mapping);
                 self.controls.insert((path, id), (control, None));
                 Route::Drain
             }
@@ -132,6 +141,7 @@ impl Task {
         let receive = self.receive_of(carrier);
         match fault {
             CarrierFault::Frame(DecodeError::StreamMismatch { .. }) => {
+                self.count_fault(path, ErrorCode::Mapping);
                 let core = &mut self.core;
                 match receive {
                     Some(receive) => {
@@ -143,7 +153,10 @@ impl Task {
                     control.reroute(Route::Drain);
                 }
             }
-            CarrierFault::Frame(_) => self.end_carrier(carrier, Ended::Faulty(ErrorCode::Checksum)),
+            CarrierFault::Frame(_) => {
+                self.count_fault(path, ErrorCode::Checksum);
+                self.end_carrier(carrier, Ended::Faulty(ErrorCode::Checksum));
+            }
             // The half keeps it for the session's next look, which the pump has asked for.
             CarrierFault::Conflict(_) => {}
             other => tracing::warn!(?other, "a fault that this client does not know"),
@@ -151,14 +164,13 @@ impl Task {
     }
 
     fn handle_ended(&mut self, carrier: &Carrier, end: &CarrierEnd) {
-        let end = match end {
-            CarrierEnd::Finished => Ended::Finished,
-            CarrierEnd::NoFinalSize => Ended::Faulty(ErrorCode::FinalSize),
-            CarrierEnd::Reset { .. } | CarrierEnd::Stopped { .. } => Ended::Reset,
-            CarrierEnd::HeaderTimeout => Ended::Faulty(ErrorCode::HeaderMissing),
-            CarrierEnd::Decode(_) => Ended::Faulty(ErrorCode::FrameEncoding),
-            CarrierEnd::Insert(error) => Ended::Faulty(insert_code(error)),
-            CarrierEnd::Refused(code) => Ended::Faulty(*code),
+        let end = match (end, end.fault()) {
+            (_, Some(code)) => {
+                self.count_fault(carrier.path, code);
+                Ended::Faulty(code)
+            }
+            (CarrierEnd::Finished, None) => Ended::Finished,
+            (CarrierEnd::Reset { .. } | CarrierEnd::Stopped { .. }, None) => Ended::Reset,
             _ => Ended::Lost,
         };
         self.end_carrier(carrier, end);
@@ -195,14 +207,4 @@ fn own_carrier(carrier: u64, stream: StreamId) -> Carrier {
     let header = Some(StreamHeader { stream, kind, delegation, promised });
     let (path, epoch, id) = (PathId::PRIMARY, Epoch::FIRST, CarrierId(carrier));
     Carrier { path, epoch, id, header, source: None }
-}
-
-fn insert_code(error: &ReceiveError) -> ErrorCode {
-    match error {
-        ReceiveError::FlowControl { .. } => ErrorCode::FlowControl,
-        ReceiveError::FinalSize { .. } => ErrorCode::FinalSize,
-        ReceiveError::NotGranted { .. } => ErrorCode::NotGranted,
-        ReceiveError::Conflict { .. } => ErrorCode::DataConflict,
-        _ => ErrorCode::LimitExceeded,
-    }
 }

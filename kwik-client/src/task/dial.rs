@@ -12,6 +12,7 @@ use kwik_io::tls::{Pin, Trust};
 use kwik_io::worker::Worker;
 use kwik_proto::frame::{ErrorCode, ServerIdentity};
 use kwik_proto::{Epoch, PathId};
+use tracing::Instrument;
 
 use super::{DialOutcome, Shared, Task};
 
@@ -32,11 +33,12 @@ impl Task {
         let (shared, dialled) = (self.shared.clone(), self.dialled.clone());
         let worker = shared.workers.next();
         let home = worker.clone();
-        let task = worker.spawn(async move {
+        let dialling = async move {
             let result = attempt.run(&shared, &home).await;
             // Fails only if the session is gone; the link goes with the outcome.
             let _ = dialled.send(DialOutcome { path, epoch, result }).await;
-        });
+        };
+        let task = worker.spawn(dialling.in_current_span());
         if let Some(earlier) = self.dials.insert(path, task.abort_handle()) {
             earlier.abort();
         }

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kwik_proto::PathId;
-use kwik_proto::frame::PathState;
+use kwik_proto::frame::{AddPathResult, ControlFrame, ErrorCode, PathState};
+use kwik_proto::{PathId, StreamId};
 
 use super::Task;
-use crate::metrics::{PathMetrics, PathRole, SessionMetrics, Stall};
+use crate::metrics::{
+    Fault, PathMetrics, PathRole, SessionMetrics, SourceMetrics, Stall, StreamMetrics,
+};
+
+/// Kinds of faults that are counted apart: by server and code. A primary that makes up more servers than that is not
+/// counted further.
+const MAX_FAULTS: usize = 1024;
 
 /// Longer than a live primary keeps silent: QUIC's keep-alive asks it every 10 s while nothing else does, and a reader
 /// that waits has progress reports sent, which it acknowledges.
@@ -38,6 +44,8 @@ impl Task {
         }));
         SessionMetrics {
             paths,
+            streams: self.streams(),
+            faults: self.faults(),
             redundant_bytes: self.core.duplicate_bytes(),
             repairs: self.repairs,
             longest_stall: self.core.longest_stall(),
@@ -69,13 +77,69 @@ impl Task {
         bytes
     }
 
-    fn stalls(&self) -> Vec<Stall> {
-        let addresses: BTreeMap<PathId, SocketAddr> = self
-            .core
+    fn addresses(&self) -> BTreeMap<PathId, SocketAddr> {
+        self.core
             .paths()
             .filter_map(|path| Some((path.path, path.address?)))
             .chain([(PathId::PRIMARY, self.remote)])
-            .collect();
+            .collect()
+    }
+
+    fn streams(&self) -> Vec<StreamMetrics> {
+        let addresses = self.addresses();
+        let mut sources: BTreeMap<StreamId, Vec<SourceMetrics>> = BTreeMap::new();
+        for source in self.core.sources() {
+            if let Some(address) = addresses.get(&source.path).copied() {
+                let (quic_id, bytes) = (source.carrier, source.received_bytes);
+                let source_metrics = SourceMetrics { address, quic_id, bytes };
+                sources.entry(source.stream).or_default().push(source_metrics);
+            }
+        }
+        let stream = |(id, halves): (StreamId, &kwik_io::table::Halves)| {
+            let receive = halves.receive.as_ref()?;
+            let bytes = receive.inspect(|half| half.path_bytes().collect::<Vec<_>>());
+            let named = bytes
+                .into_iter()
+                .filter(|(_, bytes)| *bytes > 0)
+                .filter_map(|(path, bytes)| Some((addresses.get(&path).copied()?, bytes)));
+            let sources = sources.remove(&id).unwrap_or_default();
+            Some(StreamMetrics { id: id.value(), bytes: named.collect(), sources })
+        };
+        self.table.iter().filter_map(stream).collect()
+    }
+
+    fn faults(&self) -> Vec<Fault> {
+        let addresses = self.addresses();
+        let fault = |((path, code), count): (&(PathId, ErrorCode), &u64)| {
+            let address = addresses.get(path).copied()?;
+            Some(Fault { address, code: *code, count: *count })
+        };
+        self.faults.iter().filter_map(fault).collect()
+    }
+
+    pub(super) fn count_fault(&mut self, path: PathId, code: ErrorCode) {
+        if self.faults.len() < MAX_FAULTS || self.faults.contains_key(&(path, code)) {
+            *self.faults.entry((path, code)).or_default() += 1;
+        }
+    }
+
+    /// What the primary is told tells what went wrong.
+    pub(super) fn count_sent(&mut self, frame: &ControlFrame) {
+        match frame {
+            ControlFrame::Gap(_) => self.repairs += 1,
+            ControlFrame::AddPathResult(AddPathResult { path, code, .. })
+                if !matches!(code, ErrorCode::None | ErrorCode::PathRemoved) =>
+            {
+                // A path that was not even taken is the primary's fault.
+                let known = self.core.paths().any(|known| known.path == *path);
+                self.count_fault(if known { *path } else { PathId::PRIMARY }, *code);
+            }
+            _ => {}
+        }
+    }
+
+    fn stalls(&self) -> Vec<Stall> {
+        let addresses = self.addresses();
         let address = |path: Option<PathId>| path.and_then(|path| addresses.get(&path).copied());
         let stall = |stall: &kwik_core::stall::Stall| Stall {
             at: stall.since.elapsed(),

@@ -146,6 +146,11 @@ impl ServerEndpoint {
         self.rejected.load(Ordering::Relaxed)
     }
 
+    /// The counter behind [`rejected`](Self::rejected), for those who do not own the endpoint.
+    pub fn rejections(&self) -> Arc<AtomicU64> {
+        self.rejected.clone()
+    }
+
     /// The next connection; `None` when the endpoint is gone, with its worker. Cancel safe.
     pub async fn accept(&mut self) -> Option<Accepted> {
         loop {

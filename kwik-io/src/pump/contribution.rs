@@ -56,7 +56,8 @@ impl ContributionTarget {
         Self { stream, delegation: Some(delegation), promised: Some(range), allowed: range }
     }
 
-    const fn header(&self) -> StreamHeader {
+    /// The first message on the contribution's carrier.
+    pub const fn header(&self) -> StreamHeader {
         StreamHeader {
             stream: self.stream,
             kind: CarrierKind::Contribution,

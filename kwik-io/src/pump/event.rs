@@ -142,6 +142,41 @@ pub enum CarrierEnd {
     Lost(connection::Error),
 }
 
+impl CarrierEnd {
+    /// What the peer did wrong; `None` if it did nothing wrong.
+    ///
+    /// ```
+    /// use kwik_io::pump::CarrierEnd;
+    /// use kwik_proto::frame::ErrorCode;
+    ///
+    /// assert_eq!(CarrierEnd::HeaderTimeout.fault(), Some(ErrorCode::HeaderMissing));
+    /// assert_eq!(CarrierEnd::Finished.fault(), None);
+    /// ```
+    pub const fn fault(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Finished | Self::Reset { .. } | Self::Stopped { .. } | Self::Lost(_) => None,
+            Self::NoFinalSize => Some(ErrorCode::FinalSize),
+            Self::HeaderTimeout | Self::Decode(DecodeError::HeaderMissing { .. }) => {
+                Some(ErrorCode::HeaderMissing)
+            }
+            Self::Decode(_) => Some(ErrorCode::FrameEncoding),
+            Self::Insert(error) => Some(insert_code(error)),
+            Self::Refused(code) => Some(*code),
+        }
+    }
+}
+
+const fn insert_code(error: &ReceiveError) -> ErrorCode {
+    match error {
+        ReceiveError::FlowControl { .. } => ErrorCode::FlowControl,
+        ReceiveError::FinalSize { .. } => ErrorCode::FinalSize,
+        ReceiveError::NotGranted { .. } => ErrorCode::NotGranted,
+        ReceiveError::Conflict { .. } => ErrorCode::DataConflict,
+        ReceiveError::Fragmented { .. } => ErrorCode::LimitExceeded,
+        _ => ErrorCode::ProtocolViolation,
+    }
+}
+
 /// How a carrier ended that this end writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

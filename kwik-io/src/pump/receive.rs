@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwik_core::stream::{ReceiveError, SourceKey};
+use kwik_core::stream::SourceKey;
 use kwik_proto::data::{DataDecoder, DataEvent};
 use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
-use kwik_proto::{DecodeError, Epoch, PathId};
+use kwik_proto::{Epoch, PathId};
 use s2n_quic::stream::{Error as QuicError, ReceiveStream, SendStream};
 use tokio::sync::{mpsc, oneshot};
 
@@ -305,30 +305,10 @@ enum Decoded {
 
 /// What the peer is told when this end has had enough; `None`: it knows.
 fn stop_code(end: &CarrierEnd) -> Option<application::Error> {
-    let code = match end {
-        CarrierEnd::Finished
-        | CarrierEnd::NoFinalSize
-        | CarrierEnd::Reset { .. }
-        | CarrierEnd::Lost(_) => return None,
-        CarrierEnd::Stopped { code } => return Some(*code),
-        CarrierEnd::HeaderTimeout | CarrierEnd::Decode(DecodeError::HeaderMissing { .. }) => {
-            ErrorCode::HeaderMissing
-        }
-        CarrierEnd::Decode(_) => ErrorCode::FrameEncoding,
-        CarrierEnd::Insert(error) => insert_code(error),
-        CarrierEnd::Refused(code) => *code,
-    };
-    Some(application::Error::of_kwik(code))
-}
-
-fn insert_code(error: &ReceiveError) -> ErrorCode {
-    match error {
-        ReceiveError::FlowControl { .. } => ErrorCode::FlowControl,
-        ReceiveError::FinalSize { .. } => ErrorCode::FinalSize,
-        ReceiveError::NotGranted { .. } => ErrorCode::NotGranted,
-        ReceiveError::Conflict { .. } => ErrorCode::DataConflict,
-        ReceiveError::Fragmented { .. } => ErrorCode::LimitExceeded,
-        _ => ErrorCode::ProtocolViolation,
+    match end {
+        CarrierEnd::NoFinalSize => None,
+        CarrierEnd::Stopped { code } => Some(*code),
+        other => other.fault().map(application::Error::of_kwik),
     }
 }
 

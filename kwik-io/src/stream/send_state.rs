@@ -28,6 +28,8 @@ pub(super) struct State {
     pub(super) fin_delivered: bool,
     /// Others send some of the bytes, so that QUIC's word on this carrier is not the whole.
     pub(super) delegated: bool,
+    /// The pump was told to send something, and with it the carrier's header.
+    pub(super) begun: bool,
     pub(super) writer: Waiting,
     pub(super) pump: Waiting,
 }
@@ -35,7 +37,8 @@ pub(super) struct State {
 /// What the pump is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SendStep {
-    /// Send the frames.
+    /// Send the frames, behind the header if that did not go out yet. There may be none: bytes that others send begin a
+    /// stream too, and its reader has to accept it before the window moves.
     Frames,
     /// Nothing to send; the application waits until what was sent is delivered.
     Flush,
@@ -83,6 +86,7 @@ impl State {
             fin_handed_out: false,
             fin_delivered: false,
             delegated: false,
+            begun: false,
             writer: Waiting::default(),
             pump: Waiting::default(),
         }

@@ -135,6 +135,10 @@ impl SharedSend {
         let mut state = self.lock();
         state.half.delegate(range)?;
         state.delegated = true;
+        // The header has to go out.
+        let pump = state.pump.take();
+        drop(state);
+        pump.wake();
         Ok(())
     }
 
@@ -312,7 +316,9 @@ impl SharedSend {
             return Poll::Ready(step);
         }
         state.take_frames(max_bytes, max_payload, frames);
-        if !frames.is_empty() {
+        let begins = state.delegated && !state.begun;
+        if begins || !frames.is_empty() {
+            state.begun = true;
             state.in_flight = true;
             let writer = state.writer.take();
             drop(state);

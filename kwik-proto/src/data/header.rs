@@ -6,7 +6,7 @@ use super::{MAX_STREAM_HEADER, field, nonzero_len, put_nonzero};
 use crate::error::{DecodeError, InvalidField, Problem};
 use crate::frame::{CarrierKind, StreamHeader};
 use crate::id::{ByteRange, DelegationId, MAX_VARINT, Offset, StreamId};
-use crate::reader::{Extent, Form, LENGTH_DELIMITED, Reader, Stop, Tag, VARINT};
+use crate::reader::{Extent, FIXED32, Form, LENGTH_DELIMITED, Reader, Stop, Tag, VARINT};
 use crate::varint;
 
 /// Writes the first message of a carrier, with its length prefix.
@@ -85,6 +85,8 @@ impl Fields {
             1 => once(&mut self.stream, tag, reader, "StreamHeader.stream_id"),
             2 => once(&mut self.kind, tag, reader, "StreamHeader.kind"),
             3 => once(&mut self.delegation, tag, reader, "StreamHeader.delegation_id"),
+            // A DataFrame's checksum: the header was left out.
+            4 if tag.wire_type == FIXED32 => Err(DecodeError::HeaderMissing { at: tag.at }.into()),
             4 => {
                 let field = "StreamHeader.promised";
                 tag.expect(LENGTH_DELIMITED, field)?;

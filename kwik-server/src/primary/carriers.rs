@@ -6,6 +6,7 @@ use kwik_io::pump::{CarrierEvent, ReceivePump, Route, RouteRequest, SendPump};
 use kwik_io::table::Halves;
 use kwik_proto::frame::{CarrierKind, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamKind};
+use tracing::Instrument;
 
 use super::task::Task;
 
@@ -17,7 +18,8 @@ impl Task {
         let halves = self.table.halves(id)?.clone();
         let mut connection = self.link.as_ref()?.connection().clone();
         let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
-        self.pumps.spawn(async move {
+        let span = tracing::debug_span!("stream", %id);
+        let pump = async move {
             let Some(send) = pumped.send else { return };
             match kind {
                 StreamKind::Bidirectional => {
@@ -35,7 +37,8 @@ impl Task {
                     SendPump::new(send, carrier, events).run().await;
                 }
             }
-        });
+        };
+        self.pumps.spawn(pump.instrument(span));
         Some(halves)
     }
 
@@ -75,7 +78,8 @@ impl Task {
             Ok(true) => {
                 if let (Some(back), Some(send)) = (back, self.table.send(id).cloned()) {
                     let events = self.inbox.carriers.clone();
-                    self.pumps.spawn(SendPump::new(send, back, events).run());
+                    let span = tracing::debug_span!("stream", %id);
+                    self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
                 }
                 match self.table.receive(id).cloned() {
                     Some(receive) => {

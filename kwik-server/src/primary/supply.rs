@@ -12,6 +12,7 @@ use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 use tokio::sync::mpsc;
 
+use super::Supply;
 use super::task::Task;
 use crate::delegate::RangeSource;
 
@@ -26,17 +27,26 @@ pub(super) struct Supplied {
     stream: StreamId,
     range: ByteRange,
     delegation: DelegationId,
+    carrier: u64,
     failed: bool,
 }
 
 /// Whose bytes a range is supplied from.
 type Source = (ByteRange, Arc<dyn RangeSource>);
 
+/// A supply that is being sent.
+struct Running {
+    stream: StreamId,
+    range: ByteRange,
+    carrier: u64,
+    control: ContributionControl,
+}
+
 /// The local copies that delegated ranges may be supplied from, and what is being supplied.
 pub(super) struct Providers {
     /// By stream, then by start of the range. As many as the stream's open plans.
     sources: BTreeMap<StreamId, BTreeMap<Offset, Source>>,
-    running: BTreeMap<DelegationId, (StreamId, ContributionControl)>,
+    running: BTreeMap<DelegationId, Running>,
     ended: mpsc::Sender<Supplied>,
 }
 
@@ -57,19 +67,27 @@ impl Providers {
 
     pub(super) fn forget(&mut self, id: StreamId) {
         self.sources.remove(&id);
-        self.running.retain(|_, (stream, control)| {
-            let keep = *stream != id;
+        self.running.retain(|_, running| {
+            let keep = running.stream != id;
             if !keep {
-                control.stop(ContributionError::StreamClosed);
+                running.control.stop(ContributionError::StreamClosed);
             }
             keep
         });
     }
 
     pub(super) fn cancel(&mut self, delegation: DelegationId) {
-        if let Some((_, control)) = self.running.remove(&delegation) {
-            control.stop(ContributionError::Revoked);
+        if let Some(running) = self.running.remove(&delegation) {
+            running.control.stop(ContributionError::Revoked);
         }
+    }
+
+    pub(super) fn supplies(&self) -> impl Iterator<Item = Supply> + '_ {
+        self.running.values().map(|running| Supply {
+            stream: running.stream.value(),
+            quic_id: running.carrier,
+            range: running.range.start().value()..running.range.end().value(),
+        })
     }
 
     pub(super) fn clear(&mut self) {
@@ -96,7 +114,9 @@ impl Task {
                 return self.core.handle_supply_failed(stream, range, id, reason, now);
             }
         };
-        self.providers.running.insert(id, (stream, control));
+        let carrier = pump.carrier().0;
+        self.core.handle_carrier_open(carrier, target.header());
+        self.providers.running.insert(id, Running { stream, range, carrier, control });
         self.pumps.spawn(async move {
             // Its writer learns of the end.
             let _ = pump.run().await;
@@ -105,12 +125,13 @@ impl Task {
         let env = self.shared.env.clone();
         self.pumps.spawn(async move {
             let failed = copy(&env, source, writer, range).await.is_err();
-            let supplied = Supplied { stream, range, delegation: id, failed };
+            let supplied = Supplied { stream, range, delegation: id, carrier, failed };
             let _ = ended.send(supplied).await;
         });
     }
 
     pub(super) fn handle_supplied(&mut self, end: Supplied) {
+        self.core.handle_carrier_end(end.carrier);
         let cancelled = self.providers.running.remove(&end.delegation).is_none();
         if end.failed && !cancelled {
             let Supplied { stream, range, delegation, .. } = end;

@@ -22,6 +22,7 @@ use kwik_proto::{Epoch, Offset, PathId, StreamId, StreamKind};
 use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use super::supply::{Providers, Supplied};
 use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
@@ -64,7 +65,9 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
     let (carriers, carrier_events) = mpsc::channel(INBOX);
     let inbox = Inbox { links, carriers };
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
-    let link = Link::resume(path, epoch, connection, control, stats, inbox.clone());
+    let span = tracing::info_span!("session", id = %core.id(), client = ?info.remote);
+    let link =
+        span.in_scope(|| Link::resume(path, epoch, connection, control, stats, inbox.clone()));
     let (asker, requests) = requests();
     let services = ServiceList::default();
     let (table, incomings) = StreamTable::new(shared.env.clone(), services.clone());
@@ -84,7 +87,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         messages,
         shared,
     };
-    tokio::spawn(task.run(link_events, carrier_events, supplied));
+    tokio::spawn(task.run(link_events, carrier_events, supplied).instrument(span));
     let inboxes = Inboxes { events: events_out.into(), messages: messages_out.into() };
     PrimarySession::new(crate::Handle::new(SessionHandle::new(asker, info), inboxes), incomings)
 }
@@ -199,10 +202,20 @@ impl Task {
             }
             PrimaryRequest::MessageTaken(path, size) => self.core.handle_message_taken(path, size),
             PrimaryRequest::Metrics(reply) => {
-                let paths = self.core.paths().collect();
-                let delegation = self.core.delegation_stats();
-                let _ = reply.send(PrimaryMetrics { paths, delegation });
+                let _ = reply.send(self.metrics());
             }
+        }
+    }
+
+    fn metrics(&self) -> PrimaryMetrics {
+        let paths: Vec<_> = self.core.paths().collect();
+        let share = |path: PathId| Some((path, self.core.path_share(path)?));
+        let known = paths.iter().map(|report| report.path).chain([PathId::PRIMARY]);
+        PrimaryMetrics {
+            shares: known.filter_map(share).collect(),
+            paths,
+            delegation: self.core.delegation_stats(),
+            supplies: self.providers.supplies().collect(),
         }
     }
 

@@ -20,8 +20,11 @@ use kwik_proto::{ByteRange, DelegationId, Epoch, StreamId};
 use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
-use super::{ContributionOpenError, OpenReply, SecondaryRequest, SecondarySession};
+use super::{
+    ContributionOpenError, OpenReply, SecondaryMetrics, SecondaryRequest, SecondarySession,
+};
 use crate::admission::Shared;
 
 /// Control frames that wait for the task. The client waits while they do.
@@ -41,7 +44,8 @@ pub(crate) struct Parts {
 struct Open {
     stream: StreamId,
     delegation: Option<DelegationId>,
-    start: kwik_proto::Offset,
+    /// Where it may go at all; the window says how far now.
+    granted: ByteRange,
     control: ContributionControl,
 }
 
@@ -63,7 +67,8 @@ pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> Secondary
     // A client opens no carrier towards a secondary: QUIC's limits allow none that would be pumped.
     let (carriers, _) = mpsc::channel(1);
     let inbox = Inbox { links, carriers };
-    let link = Link::resume(path, epoch, connection, control, stats, inbox);
+    let span = tracing::info_span!("session", id = %core.session(), client = ?info.remote);
+    let link = span.in_scope(|| Link::resume(path, epoch, connection, control, stats, inbox));
     let (asker, requests) = requests();
     let (offers, offered) = mpsc::channel(MAX_DELEGATIONS);
     let (messages, messages_out) = mpsc::channel(MESSAGES);
@@ -77,7 +82,7 @@ pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> Secondary
         open: BTreeMap::new(),
         pumps: JoinSet::new(),
     };
-    tokio::spawn(task.run(link_events));
+    tokio::spawn(task.run(link_events).instrument(span));
     SecondarySession { asker, offers: offered, messages: messages_out, info }
 }
 
@@ -150,6 +155,10 @@ impl Task {
             SecondaryRequest::Send(message, reply) => {
                 let _ = reply.send(self.core.send_message(message).is_ok());
             }
+            SecondaryRequest::Metrics(reply) => {
+                let (contributions, delegations) = self.core.counts();
+                let _ = reply.send(SecondaryMetrics { contributions, delegations });
+            }
             SecondaryRequest::MessageTaken(size) => self.core.handle_message_taken(size),
         }
     }
@@ -175,9 +184,10 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);
-        let start = plan.allowed.start();
-        self.open.insert(carrier, Open { stream, delegation, start, control });
-        self.pumps.spawn(async move { (carrier, pump.run().await) });
+        let granted = plan.allowed;
+        self.open.insert(carrier, Open { stream, delegation, granted, control });
+        let span = tracing::debug_span!("stream", id = %stream, carrier);
+        self.pumps.spawn(async move { (carrier, pump.run().await) }.instrument(span));
         Ok(writer)
     }
 
@@ -193,7 +203,8 @@ impl Task {
                         .values()
                         .filter(|open| open.stream == stream && open.delegation.is_none())
                     {
-                        open.control.extend(max_offset.max(open.start));
+                        let granted = open.granted;
+                        open.control.extend(max_offset.clamp(granted.start(), granted.end()));
                     }
                 }
                 Output::Message(message) => {

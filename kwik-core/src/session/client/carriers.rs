@@ -38,6 +38,19 @@ pub enum CarrierEnd {
     Lost,
 }
 
+/// A contribution that is open now, for metrics: an entry of the mapping with what it brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceReport {
+    /// The path.
+    pub path: PathId,
+    /// QUIC stream id on that path's connection.
+    pub carrier: u64,
+    /// The stream that it feeds.
+    pub stream: StreamId,
+    /// New bytes that it delivered, as of the last look at the stream.
+    pub received_bytes: u64,
+}
+
 /// What a header is worth.
 enum Standing {
     Fits,
@@ -485,6 +498,18 @@ impl ClientSession {
     /// Whether others than the primary's public carrier may send on the stream.
     pub fn has_sources(&self, id: StreamId) -> bool {
         self.watches.contains_key(&id)
+    }
+
+    /// The contributions that are open now, by path.
+    pub fn sources(&self) -> impl Iterator<Item = SourceReport> + '_ {
+        let contributions =
+            self.carriers.iter().filter(|(_, entry)| entry.kind == CarrierKind::Contribution);
+        contributions.map(|((path, carrier), entry)| SourceReport {
+            path: *path,
+            carrier: *carrier,
+            stream: entry.stream,
+            received_bytes: entry.received,
+        })
     }
 
     /// New bytes of streams that are over, by path.

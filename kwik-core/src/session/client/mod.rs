@@ -33,7 +33,7 @@ use conflict::isolated;
 use orphan::Orphans;
 use progress::StreamWatch;
 
-pub use carriers::{CarrierEnd, Route};
+pub use carriers::{CarrierEnd, Route, SourceReport};
 
 /// Orders that wait for a path's connection, at most. Beyond it the ranges go back to the primary as Busy.
 const MAX_WAITING_ORDERS: usize = 64;

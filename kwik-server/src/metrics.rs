@@ -1,0 +1,53 @@
+//! What a server counts over all its clients.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kwik_proto::frame::ErrorCode;
+
+/// Counters of a server since its start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerMetrics {
+    /// Sessions in which it is primary.
+    pub primary_sessions: u64,
+    /// Sessions in which it is secondary.
+    pub secondary_sessions: u64,
+    /// Clients that were refused after their handshake, by the code that they were told.
+    pub refused: BTreeMap<ErrorCode, u64>,
+    /// First packets that opened no connection: another protocol than `kwik/1`, or none at all. Nobody is told.
+    pub rejected_handshakes: u64,
+}
+
+/// Where a server counts. Bounded: a number for each code.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    primary_sessions: AtomicU64,
+    secondary_sessions: AtomicU64,
+    refused: Mutex<BTreeMap<ErrorCode, u64>>,
+}
+
+impl Counters {
+    pub(crate) fn count_primary(&self) {
+        self.primary_sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_secondary(&self) {
+        self.secondary_sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_refused(&self, code: ErrorCode) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused.entry(code).or_default() += 1;
+    }
+
+    pub(crate) fn snapshot(&self, rejected: &Arc<AtomicU64>) -> ServerMetrics {
+        ServerMetrics {
+            primary_sessions: self.primary_sessions.load(Ordering::Relaxed),
+            secondary_sessions: self.secondary_sessions.load(Ordering::Relaxed),
+            refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            rejected_handshakes: rejected.load(Ordering::Relaxed),
+        }
+    }
+}
