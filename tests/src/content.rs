@@ -1,6 +1,7 @@
 //! Content that tells who and where it is.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use bytes::Bytes;
 use kwik_server::RangeSource;
@@ -35,5 +36,33 @@ impl Content {
 impl RangeSource for Content {
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         Ok(self.bytes(offset, length))
+    }
+}
+
+/// Content of which a provider gives the first 1,000 bytes, and the rest when the gate's other end is dropped.
+#[derive(Debug)]
+pub struct Gated {
+    content: Content,
+    gate: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Gated {
+    /// Bytes that are given before the gate.
+    pub const BEFORE: u64 = 1000;
+
+    /// The content behind a gate, and what opens the gate when it is dropped.
+    pub fn new(content: Content) -> (mpsc::Sender<()>, Arc<Self>) {
+        let (opener, gate) = mpsc::channel();
+        (opener, Arc::new(Self { content, gate: Mutex::new(gate) }))
+    }
+}
+
+impl RangeSource for Gated {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        if offset >= Self::BEFORE {
+            // Returns an error once the opener is gone, at once from then on.
+            let _ = self.gate.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        }
+        Ok(self.content.bytes(offset, length.min(Self::BEFORE as usize)))
     }
 }

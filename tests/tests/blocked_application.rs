@@ -42,7 +42,7 @@ async fn pong_and_secondaries_go_on_while_the_application_blocks() {
             done.send(metrics).unwrap();
         });
     });
-    let mut primary = server.accept().await.unwrap();
+    let primary = server.accept().await.unwrap();
     let mut bare = BareServer::start();
     let path = primary.handle().add_path(bare.spec(true)).await.unwrap();
     let (mut secondary, _) = bare.accept_as_secondary(&public).await;

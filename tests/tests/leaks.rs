@@ -65,7 +65,7 @@ impl Lane {
     async fn session(&mut self, turn: u64) {
         let connecting = self.client.connect(Connect::new(self.primaries.local_addr()));
         let (session, primary) = tokio::join!(connecting, self.primaries.accept());
-        let (mut session, mut primary) = (session.unwrap(), primary.unwrap());
+        let (mut session, primary) = (session.unwrap(), primary.unwrap());
         let path = primary.handle().add_path(self.spec.clone()).await.unwrap();
         let secondary = self.secondaries.accept().await.unwrap();
         while primary.next_event().await.unwrap() != Event::PathUp(path) {}

@@ -4,9 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex};
 
-use bytes::Bytes;
-use kwik_server::{Delegate, LocalSupply, RangeSource};
-use kwik_tests::{Content, Rig, contribute, eventually, read_until};
+use kwik_server::{Delegate, LocalSupply};
+use kwik_tests::{Content, Gated, Rig, contribute, eventually, read_until};
 use tracing::span;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -58,26 +57,14 @@ async fn r09_4_metrics_have_the_internal_streams_by_path_and_by_stream() {
     .await;
 }
 
-/// A copy that gives its first bytes and then waits until it may go on.
-struct Gate(Mutex<std::sync::mpsc::Receiver<()>>);
-
-impl RangeSource for Gate {
-    fn read_at(&self, offset: u64, length: usize) -> std::io::Result<Bytes> {
-        if offset > 0 {
-            let _ = self.0.lock().unwrap().recv();
-        }
-        Ok(Content(9).bytes(offset, length.min(1000)))
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_counts_what_it_supplies_itself() {
     LazyLock::force(&SPANS);
     let mut rig = Rig::new().await;
-    let (open, gate) = std::sync::mpsc::channel();
+    let (gate, copy) = Gated::new(Content(9));
     let mut stream = rig.primary.handle().open_send_stream().await.unwrap();
     let order = Delegate::new(0..2000, "copy".into());
-    let order = order.with_local(Arc::new(Gate(Mutex::new(gate))), LocalSupply::Fallback);
+    let order = order.with_local(copy, LocalSupply::Fallback);
     stream.delegate(order).await.unwrap();
     stream.finish().unwrap();
     let mut public = rig.session.accept_receive_stream().await.unwrap().unwrap();
@@ -87,7 +74,7 @@ async fn a_primary_counts_what_it_supplies_itself() {
     // The client sees the same internal stream, under the same number.
     let metrics = rig.session.metrics().await.unwrap();
     assert_eq!(metrics.streams[0].sources[0].quic_id, supplies[0].quic_id);
-    drop(open);
+    drop(gate);
     read_until(&mut public, Content(9), 1000, 2000).await;
     eventually("the supply is over", || async {
         rig.primary.handle().metrics().await.unwrap().supplies.is_empty()

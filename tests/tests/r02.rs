@@ -36,8 +36,8 @@ async fn r02_1_a_secondarys_stream_arrives_on_its_own_paths_connection() {
         .collect();
     let expected = [
         (rig.server.local_addr(), PathRole::Primary, 100, 0),
-        (left.server.acceptor.local_addr(), PathRole::Secondary, 2000, 1),
-        (right.server.acceptor.local_addr(), PathRole::Secondary, 30, 1),
+        (left.server.acceptor.local_addr(), PathRole::Other, 2000, 1),
+        (right.server.acceptor.local_addr(), PathRole::Other, 30, 1),
     ];
     assert_eq!(seen, expected);
 }

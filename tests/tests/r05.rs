@@ -8,7 +8,9 @@ use kwik_client::{ErrorCode, SessionMetrics};
 use kwik_proto::frame::{ControlFrame, Mapping, MappingQuery, MappingSnapshot};
 use kwik_proto::{ByteRange, DelegationId, StreamId};
 use kwik_server::{ContributionError, Delegate, LocalSupply};
-use kwik_tests::bare::{BareConnection, BareServer, contribution_frame, contribution_header};
+use kwik_tests::bare::{
+    self, BareConnection, BareServer, contribution_frame, contribution_header, messages,
+};
 use kwik_tests::{Content, Rig, contribute, eventually, eventually_some, read_until, read_whole};
 
 /// Which stream each contribution feeds: (server's port, QUIC id) and the stream's id.
@@ -313,4 +315,53 @@ async fn r05_5_a_mapping_to_a_stream_that_nobody_announced_is_refused() {
     carrier.write(contribution_frame(id, 100, &Content(0).bytes(100, 100))).await;
     read_until(&mut streams[0].1, Content(0), 100, 200).await;
     assert_eq!(rig.session.metrics().await.unwrap().streams.len(), 2);
+}
+
+/// The primary contributes too, where it sends its own copy of a delegated range, and answers for it as a secondary does.
+#[tokio::test(flavor = "multi_thread")]
+async fn r05_5_a_primary_explains_what_it_supplies_itself() {
+    let (key, _) = identity();
+    let server = kwik_server::Server::builder().with_tls(certificate()).unwrap();
+    let server = server.with_io("127.0.0.1:0").unwrap().with_identity(key).unwrap();
+    let mut server = server.start().unwrap();
+    let mut client = bare::connect(server.local_addr(), server.pin()).await;
+    client.send(ControlFrame::Hello(bare::hello()));
+    let primary = server.accept().await.unwrap();
+    let mut stream = primary.handle().open_send_stream().await.unwrap();
+    let order = Delegate::new(0..60_000, Content(5).resource());
+    let (_gate, copy) = Gated::new(Content(5));
+    stream.delegate(order.with_local(copy, LocalSupply::Fallback)).await.unwrap();
+    let (mut stream_of, mut open) = (None, Vec::new());
+    while stream_of.is_none() {
+        let mut carrier = client.acceptor.accept_receive_stream().await.unwrap().unwrap();
+        let header = &messages(first_message(&mut carrier).await)[0];
+        // Kind 2 is a contribution.
+        if header.iter().any(|field| (field.number, field.value) == (2, 2)) {
+            stream_of = Some((carrier.id(), header[0].value));
+        }
+        open.push(carrier);
+    }
+    let (carrier, stream_id) = stream_of.unwrap();
+    assert_eq!(stream_id, stream.id());
+    client.send(ControlFrame::MappingQuery(MappingQuery { query: 9, carriers: vec![carrier] }));
+    let snapshot = loop {
+        if let ControlFrame::MappingSnapshot(snapshot) = client.next().await {
+            break snapshot;
+        }
+    };
+    let said: Vec<_> = snapshot.mappings.iter().map(|it| (it.carrier, it.stream.value())).collect();
+    assert_eq!((snapshot.query, said), (9, vec![(carrier, stream_id)]));
+}
+
+/// The bytes of a carrier's first message, which is short enough for one byte of length.
+async fn first_message(carrier: &mut s2n_quic::stream::ReceiveStream) -> bytes::Bytes {
+    let mut bytes = bytes::BytesMut::new();
+    loop {
+        if let Some(length) = bytes.first().map(|length| usize::from(*length) + 1)
+            && bytes.len() >= length
+        {
+            return bytes.split_to(length).freeze();
+        }
+        bytes.extend_from_slice(&carrier.receive().await.unwrap().unwrap());
+    }
 }
