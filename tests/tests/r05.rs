@@ -11,7 +11,10 @@ use kwik_server::{ContributionError, Delegate, LocalSupply};
 use kwik_tests::bare::{
     self, BareConnection, BareServer, contribution_frame, contribution_header, messages,
 };
-use kwik_tests::{Content, Rig, contribute, eventually, eventually_some, read_until, read_whole};
+use kwik_tests::{
+    Content, Gated, Rig, certificate, contribute, eventually, eventually_some, identity,
+    read_until, read_whole,
+};
 
 /// Which stream each contribution feeds: (server's port, QUIC id) and the stream's id.
 fn mappings(metrics: &SessionMetrics) -> BTreeSet<((u16, u64), u64)> {
