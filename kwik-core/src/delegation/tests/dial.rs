@@ -30,7 +30,7 @@ fn a_path_that_is_dialled_leaves_the_head_to_who_is_there() {
     let mut one_is_up = bench(&[2], Local::None);
     let orders = one_is_up.orders();
     assert_eq!(first_of(&orders, 2), Some(0));
-    assert!(first_of(&orders, 1).is_none_or(|start| start >= 512 * KIB), "{orders:?}");
+    assert!(first_of(&orders, 1).is_some_and(|start| start >= 512 * KIB), "{orders:?}");
 
     let mut primary_has_it = bench(&[], Local::Share);
     let decisions = primary_has_it.decisions();
@@ -38,7 +38,7 @@ fn a_path_that_is_dialled_leaves_the_head_to_who_is_there() {
         match decision {
             Decision::SupplyLocally { range, .. } => assert!(range.start().value() < 2 * MIB),
             Decision::Delegate { delegation, .. } => {
-                assert!(delegation.range.start().value() >= 256 * KIB, "{delegation:?}");
+                assert!(delegation.range.start().value() >= 512 * KIB, "{delegation:?}");
             }
             other => panic!("{other:?}"),
         }
