@@ -104,7 +104,8 @@ pub(crate) async fn start(
         span.in_scope(|| Link::start(path, epoch, connection, control, stats, inbox.clone()));
     let (asker, requests) = requests();
     let services = ServiceList::default();
-    let (table, incomings) = StreamTable::new(shared.env.clone(), services.clone());
+    let (table, incomings) =
+        StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
     let (dial_results, dials) = mpsc::channel(INBOX);
     let key = Arc::new(ConfirmationKey::generate(&shared.env));
     let seed = u64::from_le_bytes(shared.env.random());

@@ -1,16 +1,16 @@
 //! What an application asks of its session's task, whichever end it is.
 
+mod ending;
 mod handle;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
-
 use kwik_proto::StreamKind;
+use std::collections::VecDeque;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::stream::{application, connection};
 use crate::table::Halves;
 
+pub use ending::Ending;
 pub use handle::{SessionHandle, SessionInfo};
 
 /// Requests of one application that wait for its session's task, at most. The application waits beyond it.
@@ -48,36 +48,6 @@ impl Drop for Opened {
         if let Some(halves) = self.0.take() {
             halves.abandon();
         }
-    }
-}
-
-/// Why and how a session ended, or that it did not.
-#[derive(Clone, Debug, Default)]
-pub struct Ending(Arc<OnceLock<connection::Error>>);
-
-impl Ending {
-    /// The first error wins.
-    pub fn set(&self, error: connection::Error) {
-        let _ = self.0.set(error);
-    }
-
-    /// The error that every later call returns.
-    pub fn error(&self) -> Option<connection::Error> {
-        self.0.get().copied()
-    }
-
-    /// What an acceptor returns when no stream comes any more. As in s2n-quic a session that was closed without an error,
-    /// or not heard of any more, is the end and no error.
-    pub(crate) fn accepted<T>(&self) -> connection::Result<Option<T>> {
-        use connection::Error::{Closed, IdleTimerExpired};
-        match self.error() {
-            None | Some(Closed { .. } | IdleTimerExpired) => Ok(None),
-            Some(error) => Err(error),
-        }
-    }
-
-    fn or_closed(&self) -> connection::Error {
-        self.error().unwrap_or(connection::Error::closed(connection::Location::Local))
     }
 }
 
@@ -209,8 +179,9 @@ impl<X> Asker<X> {
         let _ = self.requests.try_send(request);
     }
 
-    /// Closes the session with the application's code. Every stream fails.
+    /// Closes the session with the application's code. Every stream fails, on this end at once.
     pub fn close(&self, code: application::Error) {
+        self.ending.set(connection::Error::application(code, connection::Location::Local));
         self.close.send_if_modified(|closed| {
             let first = closed.is_none();
             closed.get_or_insert(code);

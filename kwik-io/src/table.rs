@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::env::Env;
 use crate::pump::Carrier;
-use crate::session::SessionHandle;
+use crate::session::{Ending, SessionHandle};
 use crate::stream::{
     ReceiveStream, SendStream, ServiceList, SharedReceive, SharedSend, connection,
 };
@@ -69,6 +69,9 @@ impl AcceptQueue {
         session: &SessionHandle<X>,
         cx: &mut Context<'_>,
     ) -> Poll<connection::Result<Option<Halves>>> {
+        if let Some(error) = session.ending().refuses_accept() {
+            return Poll::Ready(Err(error));
+        }
         Poll::Ready(match ready!(self.0.poll_recv(cx)) {
             Some(halves) => Ok(Some(halves)),
             None => session.ending().accepted(),
@@ -81,6 +84,7 @@ impl AcceptQueue {
 pub struct StreamTable {
     env: Env,
     services: ServiceList,
+    ending: Ending,
     halves: BTreeMap<StreamId, Halves>,
     bidirectional: mpsc::UnboundedSender<Halves>,
     unidirectional: mpsc::UnboundedSender<Halves>,
@@ -104,14 +108,22 @@ pub enum Left {
 }
 
 impl StreamTable {
-    /// No stream, and where those come out that the peer opens.
-    pub fn new(env: Env, services: ServiceList) -> (Self, Incomings) {
+    /// No stream, and where those come out that the peer opens. `ending` is the session's.
+    pub fn new(env: Env, services: ServiceList, ending: Ending) -> (Self, Incomings) {
         let (bidirectional, bidirectional_out) = mpsc::unbounded_channel();
         let (unidirectional, unidirectional_out) = mpsc::unbounded_channel();
         let halves = BTreeMap::new();
         let (abandoned, orphaned) = (false, None);
-        let table =
-            Self { env, services, halves, bidirectional, unidirectional, abandoned, orphaned };
+        let table = Self {
+            env,
+            services,
+            ending,
+            halves,
+            bidirectional,
+            unidirectional,
+            abandoned,
+            orphaned,
+        };
         let incomings = Incomings {
             bidirectional: AcceptQueue(bidirectional_out),
             unidirectional: AcceptQueue(unidirectional_out),
@@ -151,8 +163,11 @@ impl StreamTable {
                 let receive = receive.map(|config| {
                     let half = ReceiveHalf::new(config);
                     SharedReceive::new(id, half, &self.services, self.env.clone())
+                        .with_ending(self.ending.clone())
                 });
-                let send = send.map(|config| SharedSend::new(id, config, &self.services));
+                let send = send.map(|config| {
+                    SharedSend::new(id, config, &self.services).with_ending(self.ending.clone())
+                });
                 self.halves.insert(id, Halves { receive, send });
                 Left::Nothing
             }

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use kwik_core::stream::{OutFrame, SendConfig, SendHalf, WriteError};
 
 use super::{Error, Result, application, connection};
+use crate::session::Ending;
 
 #[derive(Debug)]
 pub(super) struct State {
@@ -18,6 +19,7 @@ pub(super) struct State {
     /// The code that the receiver stopped the half with.
     pub(super) stopped: Option<application::Error>,
     pub(super) failed: Option<connection::Error>,
+    pub(super) ending: Ending,
     /// Frames went to QUIC that it may not have delivered yet.
     pub(super) in_flight: bool,
     /// The application waits until nothing is in flight.
@@ -81,6 +83,7 @@ impl State {
             reset: None,
             stopped: None,
             failed: None,
+            ending: Ending::default(),
             in_flight: false,
             flush_wanted: false,
             fin_handed_out: false,
@@ -107,7 +110,8 @@ impl State {
         if self.is_over() {
             return Err(self.reset_error());
         }
-        self.failed.map_or(Ok(()), |error| Err(error.into()))
+        let over = self.failed.or_else(|| self.ending.closed_here());
+        over.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Whether `length` more bytes may be written at all.

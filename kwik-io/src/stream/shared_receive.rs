@@ -12,6 +12,7 @@ use super::send_state::Waiting;
 use super::service::{ServiceBell, ServiceList, StreamHalf};
 use super::{Error, Result, application, connection};
 use crate::env::Env;
+use crate::session::Ending;
 
 /// One stream half that this end receives: the core's [`ReceiveHalf`] behind a short lock.
 ///
@@ -46,6 +47,7 @@ struct State {
     half: ReceiveHalf,
     reader: Waiting,
     failed: Option<connection::Error>,
+    ending: Ending,
     stop: Stop,
     watch: Watch,
 }
@@ -118,11 +120,19 @@ impl SharedReceive {
             half,
             reader: Waiting::default(),
             failed: None,
+            ending: Ending::default(),
             stop: Stop::No,
             watch: Watch::default(),
         };
         let bell = services.bell(StreamHalf::Receive(id));
         Self(Arc::new(Shared { id, state: Mutex::new(state), bell, env }))
+    }
+
+    /// Has readers find out at once when this end's application closes the session.
+    #[must_use]
+    pub fn with_ending(self, ending: Ending) -> Self {
+        self.lock().ending = ending;
+        self
     }
 
     /// Id of the stream.
@@ -231,6 +241,9 @@ impl SharedReceive {
             Stop::No => {}
             Stop::AfterEnd => return Poll::Ready(Ok((0, false))),
             Stop::Sent(code) => return Poll::Ready(Err(Error::stream_reset(code))),
+        }
+        if let Some(error) = state.ending.closed_here().filter(|_| !state.half.is_complete()) {
+            return Poll::Ready(Err(error.into()));
         }
         let (mut count, mut left) = (0, max);
         let read = loop {

@@ -10,6 +10,7 @@ use kwik_proto::{ByteRange, Offset, StreamId};
 use super::send_state::{SendStep, State};
 use super::service::{ServiceBell, ServiceList, StreamHalf};
 use super::{Error, Result, application, connection};
+use crate::session::Ending;
 
 /// One stream half that this end sends: the core's [`SendHalf`] behind a short lock.
 ///
@@ -58,6 +59,13 @@ impl SharedSend {
         let state = State::new(config);
         let bell = services.bell(StreamHalf::Send(id));
         Self(Arc::new(Shared { id, state: Mutex::new(state), bell }))
+    }
+
+    /// Has writers find out at once when this end's application closes the session.
+    #[must_use]
+    pub fn with_ending(self, ending: Ending) -> Self {
+        self.lock().ending = ending;
+        self
     }
 
     /// Id of the stream.

@@ -70,7 +70,8 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         span.in_scope(|| Link::resume(path, epoch, connection, control, stats, inbox.clone()));
     let (asker, requests) = requests();
     let services = ServiceList::default();
-    let (table, incomings) = StreamTable::new(shared.env.clone(), services.clone());
+    let (table, incomings) =
+        StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
     let (events, events_out) = mpsc::channel(EVENTS);
     let (messages, messages_out) = mpsc::channel(EVENTS);
     let (providers, supplied) = Providers::new();

@@ -1,0 +1,48 @@
+//! Whether and why a session ended.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::stream::connection;
+
+/// Why and how a session ended, or that it did not.
+#[derive(Clone, Debug, Default)]
+pub struct Ending(Arc<OnceLock<connection::Error>>);
+
+impl Ending {
+    /// The first error wins.
+    pub fn set(&self, error: connection::Error) {
+        let _ = self.0.set(error);
+    }
+
+    /// The error that every later call returns.
+    pub fn error(&self) -> Option<connection::Error> {
+        self.0.get().copied()
+    }
+
+    /// The error of a session that this end's application closed: its streams fail with it at once, without waiting for
+    /// the session's task.
+    pub(crate) fn closed_here(&self) -> Option<connection::Error> {
+        use connection::{Error::Application, Location};
+        self.error().filter(|error| matches!(error, Application { initiator: Location::Local, .. }))
+    }
+
+    /// What an acceptor finds before it looks whether streams wait: after a close with a code nothing is accepted, as in
+    /// s2n-quic.
+    pub(crate) fn refuses_accept(&self) -> Option<connection::Error> {
+        self.error().filter(|error| error.application_error().is_some())
+    }
+
+    /// What an acceptor returns when no stream comes any more. As in s2n-quic a session that was closed without an error,
+    /// or not heard of any more, is the end and no error.
+    pub(crate) fn accepted<T>(&self) -> connection::Result<Option<T>> {
+        use connection::Error::{Closed, IdleTimerExpired};
+        match self.error() {
+            None | Some(Closed { .. } | IdleTimerExpired) => Ok(None),
+            Some(error) => Err(error),
+        }
+    }
+
+    pub(super) fn or_closed(&self) -> connection::Error {
+        self.error().unwrap_or(connection::Error::closed(connection::Location::Local))
+    }
+}
