@@ -175,7 +175,7 @@ impl Client {
         let order = Delegate::new(head..range.end, resource.to_wire().into())
             .with_local(Arc::new(source.clone()), supply);
         match send.delegate(order).await {
-            Ok(()) => Ok(()),
+            Ok(_) => Ok(()),
             Err(error) => {
                 tracing::warn!(%error, "nothing delegated");
                 send_all(send, source, head..range.end).await

@@ -22,6 +22,7 @@
 mod admission;
 mod builder;
 mod delegate;
+mod delegation;
 mod limits;
 mod metrics;
 mod primary;
@@ -34,6 +35,7 @@ pub mod stream;
 pub use builder::{Builder, IntoCertificate, StartError};
 pub use connection::{Handle, StreamAcceptor};
 pub use delegate::{Delegate, DelegateError, LocalSupply, Paths, RangeSource};
+pub use delegation::{DelegationError, DelegationHandle};
 pub use kwik_core::delegation::{PathShare, SchedulerStats};
 pub use kwik_core::path::lifecycle::PathState;
 pub use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};

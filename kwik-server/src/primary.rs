@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::connection::{Handle, StreamAcceptor};
 use crate::delegate::{Delegate, DelegateError};
+use crate::delegation::DelegationHandle;
 use crate::stream::{BidirectionalStream, LocalStream, PeerStream, ReceiveStream, SendStream};
 
 pub(crate) use task::{Parts, start};
@@ -27,7 +28,7 @@ pub(crate) enum PrimaryRequest {
     Delegate {
         stream: StreamId,
         order: Delegate,
-        reply: oneshot::Sender<Result<(), DelegateError>>,
+        reply: oneshot::Sender<Result<DelegationHandle, DelegateError>>,
     },
     Grant {
         path: PathId,

@@ -8,6 +8,7 @@ use kwik_proto::{Offset, PathId};
 
 use crate::connection::Handle;
 use crate::delegate::{Delegate, DelegateError};
+use crate::delegation::DelegationHandle;
 use crate::primary::PrimaryRequest;
 
 pub use kwik_io::stream::{Error, Result, Type};
@@ -173,11 +174,12 @@ impl SendStream {
     }
 
     /// Has a range sent by secondaries: it starts at or after [`position`](Self::position), and the position moves to
-    /// its end. Returns when the range is taken; the bytes arrive at the client without further ado.
+    /// its end. Returns when the range is taken; the bytes arrive at the client without further ado. The handle tells
+    /// what becomes of it, and may be dropped.
     ///
     /// # Errors
     /// See [`DelegateError`]; then nothing was taken.
-    pub async fn delegate(&mut self, order: Delegate) -> Result<(), DelegateError> {
+    pub async fn delegate(&mut self, order: Delegate) -> Result<DelegationHandle, DelegateError> {
         let stream = self.inner.shared().id();
         let asker = self.connection.hold().asker();
         asker.ask(|reply| PrimaryRequest::Delegate { stream, order, reply }).await?

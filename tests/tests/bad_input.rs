@@ -157,7 +157,7 @@ async fn a_contribution_outside_every_grant_is_refused() {
     // A little was.
     let mut bench = Bench::new(false).await;
     let path = bench.rig.primary.handle().paths().await[1].path;
-    bench.rig.primary.handle().grant(path, bench.stream.id(), 100..200);
+    assert!(bench.rig.primary.handle().grant(path, bench.stream.id(), 100..200).await);
     bench.offender.granted(bench.stream.id()).await;
     let mut carrier = bench.offender.contribute(bench.stream.id()).await;
     carrier.write(contribution_frame(bench.stream.id(), 150, &CONTENT.bytes(150, 51))).await;

@@ -40,7 +40,9 @@ impl Error {
         self.0 >= FIRST_RESERVED_CODE
     }
 
+    // Hidden: for this crate and the drivers. What applications get re-exports this type.
     /// The code that stands for one of KWIK's own on QUIC streams and connections, out of an application's reach.
+    #[doc(hidden)]
     pub fn of_kwik(code: ErrorCode) -> Self {
         Self(code.quic_code())
     }
@@ -54,6 +56,7 @@ impl Error {
     /// assert_eq!(Error::of_kwik(ErrorCode::Busy).kwik_code(), Some(ErrorCode::Busy));
     /// assert_eq!(Error::from(29u8).kwik_code(), None);
     /// ```
+    #[doc(hidden)]
     pub fn kwik_code(self) -> Option<ErrorCode> {
         ErrorCode::from_quic_code(self.0)
     }

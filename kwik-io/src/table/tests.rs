@@ -8,7 +8,8 @@ use super::*;
 use crate::stream::Error;
 
 fn opened(wire: u64) -> (StreamTable, StreamId, Incomings) {
-    let (mut table, incomings) = StreamTable::new(Env::system(), ServiceList::default());
+    let (mut table, incomings) =
+        StreamTable::new(Env::system(), ServiceList::default(), Ending::default());
     let id = StreamId::from_wire(wire).unwrap();
     let (receive, send) = (Some(ReceiveConfig::default()), Some(SendConfig::default()));
     table.apply(StreamAction::Open { id, receive, send });

@@ -29,6 +29,7 @@ use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
 use crate::connection::Inboxes;
 use crate::delegate::{Delegate, DelegateError};
+use crate::delegation::{DelegationHandle, Told};
 
 /// Control frames, and carriers' events, that wait for the task. The client waits while they do.
 const INBOX: usize = 256;
@@ -53,6 +54,7 @@ pub(super) struct Task {
     pub(super) inbox: Inbox,
     pub(super) pumps: JoinSet<()>,
     pub(super) providers: Providers,
+    told: Told,
     requests: Requests<PrimaryRequest>,
     services: ServiceList,
     events: mpsc::Sender<Event>,
@@ -82,6 +84,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         inbox,
         pumps: JoinSet::new(),
         providers,
+        told: Told::default(),
         requests,
         services,
         events,
@@ -220,7 +223,11 @@ impl Task {
         }
     }
 
-    fn delegate(&mut self, stream: StreamId, order: &Delegate) -> Result<(), DelegateError> {
+    fn delegate(
+        &mut self,
+        stream: StreamId,
+        order: &Delegate,
+    ) -> Result<DelegationHandle, DelegateError> {
         let (start, end) = (order.range.start, order.range.end);
         let range = Offset::new(start)
             .zip(Offset::new(end))
@@ -237,7 +244,7 @@ impl Task {
             self.providers.add(stream, range, source.clone());
         }
         self.core.delegate(stream, range, order.resource.clone(), candidates, local, now)?;
-        Ok(())
+        Ok(self.told.handle(stream, range))
     }
 
     fn handle_close(&mut self) {
@@ -305,6 +312,7 @@ impl Task {
                 self.attach(path, epoch, addresses, identity, confirmation_key);
             }
             Output::Stream(action) => {
+                self.told.hear(&action);
                 let left = self.table.apply(action);
                 self.handle_left(left);
             }
@@ -312,6 +320,9 @@ impl Task {
             Output::Supply { stream, range, delegation } => self.supply(stream, range, delegation),
             Output::CancelSupply(delegation) => self.providers.cancel(delegation),
             Output::Event(event) => {
+                if let Event::Unavailable(stream, range, _) = event {
+                    self.told.unavailable(stream, range);
+                }
                 tracing::debug!(?event, "event");
                 let _ = self.events.try_send(event);
             }
@@ -415,6 +426,7 @@ impl Task {
         let error = self.requests.ending.error().unwrap_or(connection::Error::Unspecified);
         tracing::debug!(?code, reason, "primary session ended");
         self.table.fail_all(error);
+        self.told.end(error);
         self.providers.clear();
         let closing = match (error.application_error(), code) {
             (Some(code), _) => code,

@@ -4,6 +4,7 @@ use super::*;
 use tokio::io::AsyncWriteExt as _;
 
 behaviours! {
+    #[tokio::test]
     async fn r09_3_an_empty_stream_is_an_end(mut pair) {
         let mut near = pair.client.open_send_stream().await.unwrap();
         near.finish().unwrap();
@@ -12,6 +13,7 @@ behaviours! {
         near.close().await.unwrap();
     }
 
+    #[tokio::test]
     async fn r09_3_a_half_closed_by_its_opener_leaves_the_other_open(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.send("question".into()).await.unwrap();
@@ -22,6 +24,7 @@ behaviours! {
         assert_eq!(rest!(near), b"answer");
     }
 
+    #[tokio::test]
     async fn r09_3_a_half_closed_by_its_acceptor_leaves_the_other_open(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         far.finish().unwrap();
@@ -31,6 +34,7 @@ behaviours! {
         assert_eq!(rest!(far), b"still here");
     }
 
+    #[tokio::test]
     async fn r09_3_finishing_twice_is_no_error(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "x").await;
         near.finish().unwrap();
@@ -40,6 +44,7 @@ behaviours! {
         near.finish().unwrap();
     }
 
+    #[tokio::test]
     async fn r09_3_sending_after_finish_fails(mut pair) {
         let (mut near, _far) = upload(&mut pair, "x").await;
         near.finish().unwrap();
@@ -50,6 +55,7 @@ behaviours! {
         assert!(matches!(error, stream::Error::SendAfterFinish { .. }), "{error:?}");
     }
 
+    #[tokio::test]
     async fn r09_5_sending_nothing_after_finish_is_no_error(mut pair) {
         let (mut near, _far) = upload(&mut pair, "x").await;
         near.finish().unwrap();
@@ -57,12 +63,14 @@ behaviours! {
         near.send_vectored(&mut [Bytes::new(), Bytes::new()]).await.unwrap();
     }
 
+    #[tokio::test]
     async fn r09_3_dropping_a_send_stream_finishes_it(mut pair) {
         let (near, mut far) = upload(&mut pair, "all of it").await;
         drop(near);
         assert_eq!(rest!(far), b"all of it");
     }
 
+    #[tokio::test]
     async fn r09_3_a_stream_dropped_unused_reaches_the_peer_as_ended(mut pair) {
         drop(pair.client.open_bidirectional_stream().await.unwrap());
         let mut far = pair.server.accept_bidirectional_stream().await.unwrap().unwrap();
@@ -70,6 +78,7 @@ behaviours! {
         assert_eq!(reset_code(send_until_error!(far)), 0);
     }
 
+    #[tokio::test]
     async fn r09_3_close_waits_for_the_peer_but_not_for_its_application(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "x").await;
         near.close().await.unwrap();
@@ -77,6 +86,7 @@ behaviours! {
         assert_eq!(rest!(far), b"x");
     }
 
+    #[tokio::test]
     async fn r09_5_flush_waits_for_the_peer_but_not_for_its_application(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "x").await;
         near.flush().await.unwrap();
@@ -87,6 +97,7 @@ behaviours! {
         assert_eq!(rest!(far), b"xy");
     }
 
+    #[tokio::test]
     async fn r09_5_flushing_an_unused_stream_does_not_wait(mut pair) {
         let mut near = pair.client.open_send_stream().await.unwrap();
         near.flush().await.unwrap();
@@ -94,6 +105,7 @@ behaviours! {
         assert!(flushed.is_ok());
     }
 
+    #[tokio::test]
     async fn r09_3_split_halves_end_one_by_one(mut pair) {
         let (near, far) = both(&mut pair).await;
         let ((mut near_in, mut near_out), (mut far_in, mut far_out)) = (near.split(), far.split());
@@ -107,6 +119,7 @@ behaviours! {
         assert_eq!(rest!(near_in), b"down");
     }
 
+    #[tokio::test]
     async fn r09_5_shutdown_is_close(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.write_all(b"x").await.unwrap();
@@ -116,6 +129,7 @@ behaviours! {
         assert_eq!(rest!(far), b"x");
     }
 
+    #[tokio::test]
     async fn r09_5_dropping_what_was_read_to_the_end_stops_nothing(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.finish().unwrap();

@@ -21,8 +21,8 @@ const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Tests that are given a connected pair.
 macro_rules! behaviours {
-    ($(async fn $name:ident($pair:pat) $body:block)+) => {$(
-        #[tokio::test]
+    ($($(#[$test:meta])+ async fn $name:ident($pair:pat) $body:block)+) => {$(
+        $(#[$test])+
         async fn $name() {
             super::watched(async {
                 let $pair = super::pair().await;

@@ -5,6 +5,7 @@ use futures_util::StreamExt as _;
 use tokio::io::AsyncReadExt as _;
 
 behaviours! {
+    #[tokio::test]
     async fn r09_3_an_end_stays_an_end(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "x").await;
         near.finish().unwrap();
@@ -14,6 +15,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_3_a_reset_stays_a_reset(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.reset(4u8.into()).unwrap();
@@ -22,6 +24,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_5_receive_vectored_tells_whether_more_may_come(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "one").await;
         let mut chunks = [const { Bytes::new() }; 4];
@@ -46,6 +49,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_5_receive_vectored_refuses_places_that_are_not_empty(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "kept").await;
         near.close().await.unwrap();
@@ -54,6 +58,7 @@ behaviours! {
         assert_eq!(rest!(far), b"kept");
     }
 
+    #[tokio::test]
     async fn r09_5_receive_vectored_without_places_returns_at_once(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "kept").await;
         near.flush().await.unwrap();
@@ -63,6 +68,7 @@ behaviours! {
         assert_eq!(far.receive_vectored(&mut []).await.unwrap(), (0, false));
     }
 
+    #[tokio::test]
     async fn r09_5_async_read_ends_with_0(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "some").await;
         near.finish().unwrap();
@@ -74,6 +80,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_5_an_empty_buffer_takes_nothing(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "some").await;
         near.finish().unwrap();
@@ -81,6 +88,7 @@ behaviours! {
         assert_eq!(rest!(far), b"some");
     }
 
+    #[tokio::test]
     async fn r09_5_small_buffers_lose_nothing(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.send_vectored(&mut ["ab".into(), "c".into(), "defg".into()]).await.unwrap();
@@ -92,6 +100,7 @@ behaviours! {
         assert_eq!(all, b"abcdefg");
     }
 
+    #[tokio::test]
     async fn r09_5_a_stream_of_chunks_ends_with_none(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "some").await;
         near.finish().unwrap();
@@ -103,6 +112,7 @@ behaviours! {
         assert!(far.next().await.is_none());
     }
 
+    #[tokio::test]
     async fn r09_5_a_cancelled_receive_loses_nothing(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         for text in ["a", "b", "c"] {
@@ -112,6 +122,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_5_large_values_cross_in_both_directions_at_once(mut pair) {
         let (near, far) = both(&mut pair).await;
         let (mut near_in, mut near_out) = near.split();
@@ -134,6 +145,7 @@ behaviours! {
         downloading.await.unwrap();
     }
 
+    #[tokio::test]
     async fn r09_5_a_slow_reader_holds_the_writer_back_and_loses_nothing(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         let mut queued = 0;

@@ -4,6 +4,7 @@ use super::*;
 use client::application;
 
 behaviours! {
+    #[tokio::test]
     async fn r09_3_a_reset_before_data_reaches_the_peer(mut pair) {
         let mut near = pair.client.open_bidirectional_stream().await.unwrap();
         near.reset(7u8.into()).unwrap();
@@ -11,6 +12,7 @@ behaviours! {
         assert_eq!(reset_code(far.receive().await), 7);
     }
 
+    #[tokio::test]
     async fn r09_3_a_reset_after_data_throws_away_what_was_not_read(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "never read").await;
         near.flush().await.unwrap();
@@ -29,6 +31,7 @@ behaviours! {
         assert_eq!(code, 9);
     }
 
+    #[tokio::test]
     async fn r09_3_the_first_reset_counts(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.reset(1u8.into()).unwrap();
@@ -36,6 +39,7 @@ behaviours! {
         assert_eq!(reset_code(far.receive().await), 1);
     }
 
+    #[tokio::test]
     async fn r09_3_a_reset_after_everything_arrived_does_nothing(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "whole").await;
         near.close().await.unwrap();
@@ -43,6 +47,7 @@ behaviours! {
         assert_eq!(rest!(far), b"whole");
     }
 
+    #[tokio::test]
     async fn r09_3_sending_after_a_reset_fails_with_its_code(mut pair) {
         let (mut near, _far) = both(&mut pair).await;
         near.reset(3u8.into()).unwrap();
@@ -52,6 +57,7 @@ behaviours! {
         assert_eq!(reset_code(near.close().await), 3);
     }
 
+    #[tokio::test]
     async fn r09_5_a_reset_is_an_io_error_of_its_kind(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.reset(3u8.into()).unwrap();
@@ -61,6 +67,7 @@ behaviours! {
         assert!(matches!(inner, stream::Error::StreamReset { error, .. } if **error == 3));
     }
 
+    #[tokio::test]
     async fn r09_3_stop_sending_reaches_the_sender(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         far.stop_sending(8u8.into()).unwrap();
@@ -69,6 +76,7 @@ behaviours! {
         assert_eq!(reset_code(far.receive().await), 8);
     }
 
+    #[tokio::test]
     async fn r09_3_stopping_twice_is_no_error(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         far.stop_sending(8u8.into()).unwrap();
@@ -76,6 +84,7 @@ behaviours! {
         assert_eq!(reset_code(send_until_error!(near)), 8);
     }
 
+    #[tokio::test]
     async fn r09_3_stopping_after_everything_arrived_does_nothing(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "x").await;
         near.close().await.unwrap();
@@ -84,6 +93,7 @@ behaviours! {
         near.close().await.unwrap();
     }
 
+    #[tokio::test]
     async fn r09_3_stopping_one_direction_leaves_the_other(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         far.stop_sending(8u8.into()).unwrap();
@@ -93,6 +103,7 @@ behaviours! {
         assert_eq!(rest!(near), b"on");
     }
 
+    #[tokio::test]
     async fn r09_3_resetting_one_direction_leaves_the_other(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         far.reset(8u8.into()).unwrap();
@@ -102,6 +113,7 @@ behaviours! {
         assert_eq!(rest!(far), b"on");
     }
 
+    #[tokio::test]
     async fn r09_3_dropping_an_unread_receive_stream_stops_it_with_0(mut pair) {
         let (mut near, far) = both(&mut pair).await;
         let (receive, mut send) = far.split();
@@ -112,6 +124,7 @@ behaviours! {
         assert_eq!(rest!(near), b"on");
     }
 
+    #[tokio::test]
     async fn r09_5_a_stop_wakes_a_blocked_writer(mut pair) {
         let (near, mut far) = both(&mut pair).await;
         let (_receive, mut near) = near.split();
@@ -127,6 +140,7 @@ behaviours! {
         assert_eq!(reset_code(writer.await.unwrap()), 6);
     }
 
+    #[tokio::test]
     async fn r09_5_a_reset_wakes_a_waiting_reader(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         let reader = tokio::spawn(async move { far.receive().await });
@@ -134,6 +148,7 @@ behaviours! {
         assert_eq!(reset_code(reader.await.unwrap()), 6);
     }
 
+    #[tokio::test]
     async fn r09_3_every_code_passes_verbatim(mut pair) {
         for code in [0, 1, u64::from(u32::MAX), (1 << 62) - (1 << 16), (1 << 62) - 1] {
             let (mut near, mut far) = both(&mut pair).await;
@@ -147,6 +162,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_3_codes_end_at_2_to_the_62(_) {
         assert_eq!(*application::Error::new((1 << 62) - 1).unwrap(), (1 << 62) - 1);
         assert!(application::Error::new(1 << 62).is_err());

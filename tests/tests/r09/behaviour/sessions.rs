@@ -4,6 +4,7 @@ use super::*;
 use futures_util::StreamExt as _;
 
 behaviours! {
+    #[tokio::test]
     async fn r09_3_a_close_reaches_the_peer_with_its_code(mut pair) {
         let (mut reader, mut far) = both(&mut pair).await;
         let (mut writer, _held) = both(&mut pair).await;
@@ -24,6 +25,7 @@ behaviours! {
         assert_eq!(stream_close_code(far.receive().await), (42, false));
     }
 
+    #[tokio::test]
     async fn r09_3_the_closing_end_finds_its_own_code_at_once(mut pair) {
         let (mut reader, _held) = both(&mut pair).await;
         let (mut writer, _held) = both(&mut pair).await;
@@ -41,6 +43,7 @@ behaviours! {
         assert_eq!(close_code(pair.client.ping().unwrap_err()), (17, false));
     }
 
+    #[tokio::test]
     async fn r09_3_the_first_close_counts(mut pair) {
         let (mut near, _far) = both(&mut pair).await;
         pair.server.close(1u8.into());
@@ -48,6 +51,7 @@ behaviours! {
         assert_eq!(stream_close_code(near.receive().await), (1, true));
     }
 
+    #[tokio::test]
     async fn r09_3_a_close_with_0_is_an_error_too(mut pair) {
         let (mut near, _far) = both(&mut pair).await;
         pair.server.close(0u8.into());
@@ -56,6 +60,7 @@ behaviours! {
         assert_eq!(close_code(error), (0, true));
     }
 
+    #[tokio::test]
     async fn r09_3_dropping_a_session_closes_it(pair) {
         let Pair { client, mut server, endpoints } = pair;
         drop(client);
@@ -63,6 +68,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_5_what_was_finished_arrives_though_all_is_dropped(pair) {
         let Pair { mut client, mut server, endpoints } = pair;
         let mut near = client.open_send_stream().await.unwrap();
@@ -75,6 +81,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_3_a_stream_keeps_its_session_open(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         let Pair { client, server, endpoints } = pair;
@@ -89,6 +96,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_3_a_stream_leads_to_its_session(mut pair) {
         let (near, mut far) = both(&mut pair).await;
         let mut handle = near.connection();
@@ -102,6 +110,7 @@ behaviours! {
         assert_eq!(stream_close_code(second.receive().await), (5, true));
     }
 
+    #[tokio::test]
     async fn r09_3_dropping_the_acceptor_leaves_the_handle(pair) {
         let Pair { client, server, endpoints } = pair;
         let (mut opener, acceptor) = client.split();
@@ -122,6 +131,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_3_dropping_the_handle_leaves_the_acceptor(pair) {
         let Pair { client, server, endpoints } = pair;
         let (mut opener, _acceptor) = client.split();
@@ -134,6 +144,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_5_acceptors_split_by_kind(pair) {
         let Pair { mut client, server, endpoints } = pair;
         let (_handle, acceptor) = server.split();
@@ -149,6 +160,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_5_handles_share_one_numbering(pair) {
         let mut handles = [pair.client.handle(), pair.client.handle()];
         let mut ids = Vec::new();
@@ -161,6 +173,7 @@ behaviours! {
         assert_eq!(ids, [2, 6, 10, 14, 18, 22]);
     }
 
+    #[tokio::test]
     async fn r09_3_a_waiting_accept_is_woken_by_a_close(pair) {
         let Pair { mut client, server, endpoints } = pair;
         let waiting = tokio::spawn(async move { client.accept().await.map(|stream| stream.is_some()) });
@@ -170,6 +183,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_5_a_close_wakes_a_blocked_writer(mut pair) {
         let (near, _far) = both(&mut pair).await;
         let (_receive, mut near) = near.split();
@@ -185,6 +199,7 @@ behaviours! {
         assert_eq!(stream_close_code(writer.await.unwrap()), (9, true));
     }
 
+    #[tokio::test]
     async fn r09_3_nothing_is_accepted_after_a_close(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         let mut stream = pair.client.open_send_stream().await.unwrap();
@@ -198,6 +213,7 @@ behaviours! {
         assert_eq!(close_code(error), (3, true));
     }
 
+    #[tokio::test]
     async fn r09_5_what_arrived_whole_is_read_after_a_close(mut pair) {
         let (mut near, mut far) = upload(&mut pair, "whole").await;
         near.close().await.unwrap();
@@ -207,6 +223,7 @@ behaviours! {
         assert_eq!(rest!(far), b"whole");
     }
 
+    #[tokio::test]
     async fn r09_5_ping_and_keep_alive_are_taken(mut pair) {
         pair.client.ping().unwrap();
         pair.server.ping().unwrap();
@@ -218,6 +235,7 @@ behaviours! {
         assert_eq!(near.receive().await.unwrap().unwrap(), "x");
     }
 
+    #[tokio::test]
     async fn r09_3_both_ends_know_their_addresses_and_the_name(pair) {
         let near = pair.client.local_addr().unwrap();
         let far = pair.server.local_addr().unwrap();

@@ -3,6 +3,7 @@
 use super::*;
 
 behaviours! {
+    #[tokio::test]
     async fn r09_3_ids_are_numbered_by_initiator_and_kind(mut pair) {
         for step in 0..3 {
             let mut stream = pair.client.open_bidirectional_stream().await.unwrap();
@@ -28,6 +29,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_3_a_stream_opens_all_lower_ones_of_its_kind(mut pair) {
         let _first = pair.client.open_send_stream().await.unwrap();
         let mut second = pair.client.open_send_stream().await.unwrap();
@@ -47,6 +49,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_3_streams_are_accepted_in_the_order_of_their_ids(mut pair) {
         let mut streams = Vec::new();
         for _ in 0..20 {
@@ -61,6 +64,7 @@ behaviours! {
         }
     }
 
+    #[tokio::test]
     async fn r09_3_accept_takes_streams_of_both_kinds(mut pair) {
         let mut one = pair.client.open_bidirectional_stream().await.unwrap();
         let mut other = pair.client.open_send_stream().await.unwrap();
@@ -77,6 +81,7 @@ behaviours! {
         assert_eq!(ids, [0, 2]);
     }
 
+    #[tokio::test]
     async fn r09_5_calls_that_a_kind_does_not_have_fail(mut pair) {
         let (kind, other) = (stream::Type::Unidirectional, stream::Type::Bidirectional);
         let mut local = pair.client.open_stream(kind).await.unwrap();
@@ -94,6 +99,7 @@ behaviours! {
         assert!(receive.is_some() && send.is_some());
     }
 
+    #[tokio::test]
     async fn r09_5_the_polling_forms_open_and_accept(mut pair) {
         use std::future::poll_fn;
         let client = &mut pair.client;
@@ -108,6 +114,7 @@ behaviours! {
         assert_eq!(one.unwrap().id(), 2);
     }
 
+    #[tokio::test]
     async fn r09_5_a_thousand_streams_cross_one_by_one(pair) {
         let Pair { client, mut server, endpoints } = pair;
         let echo = tokio::spawn(async move {
@@ -138,6 +145,7 @@ behaviours! {
         drop(endpoints);
     }
 
+    #[tokio::test]
     async fn r09_3_opening_waits_at_the_peers_limit(mut pair) {
         let mut held = Vec::new();
         for _ in 0..100 {
@@ -164,6 +172,7 @@ behaviours! {
         assert_eq!(waiting.await.unwrap().unwrap().id(), 400);
     }
 
+    #[tokio::test]
     async fn r09_5_a_cancelled_open_opens_nothing(mut pair) {
         // Polled once at most: whether it was done by then differs, what comes after does not.
         let cancelled = futures_util::FutureExt::now_or_never(pair.client.open_send_stream());

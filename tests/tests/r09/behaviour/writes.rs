@@ -8,6 +8,7 @@ use std::pin::Pin;
 use tokio::io::AsyncWriteExt;
 
 behaviours! {
+    #[tokio::test]
     async fn r09_5_sending_nothing_is_nothing(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         near.send(Bytes::new()).await.unwrap();
@@ -17,6 +18,7 @@ behaviours! {
         assert_eq!(far.receive().await.unwrap().unwrap(), "a");
     }
 
+    #[tokio::test]
     async fn r09_5_send_vectored_takes_every_chunk(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         let mut chunks: [Bytes; 3] = ["a".into(), Bytes::new(), "bc".into()];
@@ -27,6 +29,7 @@ behaviours! {
         assert_eq!(rest!(far), b"abc");
     }
 
+    #[tokio::test]
     async fn r09_5_poll_send_leaves_the_chunk_empty(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         let mut chunk = Bytes::from_static(b"abc");
@@ -35,6 +38,7 @@ behaviours! {
         assert_eq!(far.receive().await.unwrap().unwrap(), "abc");
     }
 
+    #[tokio::test]
     async fn r09_5_a_fresh_stream_is_ready_for_bytes(mut pair) {
         let mut near = pair.client.open_send_stream().await.unwrap();
         let capacity = poll_fn(|cx| near.poll_send_ready(cx)).await.unwrap();
@@ -44,6 +48,7 @@ behaviours! {
         assert!(matches!(error, stream::Error::SendAfterFinish { .. }), "{error:?}");
     }
 
+    #[tokio::test]
     async fn r09_5_a_chunk_larger_than_the_queue_is_taken_whole(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         let large = content(6 << 20);
@@ -52,6 +57,7 @@ behaviours! {
         assert!(rest!(far) == large);
     }
 
+    #[tokio::test]
     async fn r09_5_a_sink_takes_chunks_and_closes(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         for text in ["a", "b"] {
@@ -63,6 +69,7 @@ behaviours! {
         assert_eq!(rest!(far), b"ab");
     }
 
+    #[tokio::test]
     async fn r09_5_write_vectored_gathers(mut pair) {
         let (mut near, mut far) = both(&mut pair).await;
         assert!(tokio::io::AsyncWrite::is_write_vectored(&near));
@@ -72,6 +79,7 @@ behaviours! {
         assert_eq!(rest!(far), b"abcd");
     }
 
+    #[tokio::test]
     async fn r09_5_flushing_a_writer_does_not_wait_for_the_peer(mut pair) {
         let (mut near, _far) = both(&mut pair).await;
         near.write_all(b"x").await.unwrap();
@@ -79,6 +87,7 @@ behaviours! {
         assert!(flushed.unwrap().is_ok());
     }
 
+    #[tokio::test]
     async fn r09_5_copying_between_halves_echoes(mut pair) {
         let (near, far) = both(&mut pair).await;
         let echo = tokio::spawn(async move {
