@@ -82,12 +82,13 @@ impl DelegationHandle {
         self.state.borrow().error
     }
 
-    /// Waits until [`progress`](Self::progress) has grown. Returns at once if all has arrived. Cancel safe.
+    /// Waits until [`progress`](Self::progress) has grown since the last call. Returns at once if all has arrived. Cancel
+    /// safe.
     ///
     /// # Errors
     /// See [`DelegationError`].
     pub async fn changed(&mut self) -> Result<(), DelegationError> {
-        let State { arrived, error } = *self.state.borrow_and_update();
+        let State { arrived, error } = *self.state.borrow();
         if let Some(error) = error.filter(|_| arrived < self.range.len()) {
             return Err(error);
         }

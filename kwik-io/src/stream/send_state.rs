@@ -110,7 +110,7 @@ impl State {
         if self.is_over() {
             return Err(self.reset_error());
         }
-        let over = self.failed.or_else(|| self.ending.closed_here());
+        let over = self.failed.or_else(|| self.ending.error());
         over.map_or(Ok(()), |error| Err(error.into()))
     }
 

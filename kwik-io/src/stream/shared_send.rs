@@ -61,7 +61,7 @@ impl SharedSend {
         Self(Arc::new(Shared { id, state: Mutex::new(state), bell }))
     }
 
-    /// Has writers find out at once when this end's application closes the session.
+    /// Has writers of all streams find out at once when the session ends.
     #[must_use]
     pub fn with_ending(self, ending: Ending) -> Self {
         self.lock().ending = ending;
