@@ -80,8 +80,11 @@ impl EndpointLimits {
         }
     }
 
-    /// As s2n-quic takes them; the error says which value is out of its range.
-    pub(super) fn quic(&self, role: Role) -> Result<Limits, String> {
+    /// As s2n-quic takes them. Public so that a bare connection can be compared with the same.
+    ///
+    /// # Errors
+    /// Which value is out of QUIC's range.
+    pub fn quic(&self, role: Role) -> Result<Limits, String> {
         let (connection, stream) = windows(role);
         let (bidirectional, unidirectional) = self.peer_streams(role);
         Limits::new()

@@ -1,0 +1,120 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures KWIK beside a bare s2n-quic connection.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Runs of each measurement; medians are reported.
+    #[arg(long, global = true, default_value_t = 11, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+    /// One JSON object per scenario, each on one line, instead of tables.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Tiny amounts: shows that a scenario works; its figures mean nothing.
+    #[arg(long, global = true)]
+    tiny: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// 1 GiB over one public stream.
+    Throughput,
+    /// 1 KiB there and back on an open stream.
+    Latency,
+    /// Several links at once, against the sum of what each gives alone.
+    Aggregate(Aggregate),
+    /// One of three links goes silent.
+    Failover,
+    /// What secondaries cost the primary's streams.
+    Isolation,
+    /// A thousand contributions at once; a thousand idle sessions.
+    Memory,
+    /// Cost per byte and stream as streams, sessions and paths grow.
+    Scale,
+    /// From `add_path` to the first byte of a contribution.
+    Attach,
+    /// All of them; writes kwik-bench/RESULTS.md.
+    All,
+    /// A process of a measurement.
+    #[command(hide = true)]
+    Role {
+        /// What it is, as JSON.
+        role: String,
+    },
+}
+
+/// Which links; without a flag 4 of 100 Mbit/s with an RTT of 20 ms.
+#[derive(Clone, Copy, Debug, Default, Args)]
+#[group(multiple = false)]
+pub(crate) struct Aggregate {
+    /// Links of 100, 50 and 20 Mbit/s with RTTs of 10, 40 and 80 ms.
+    #[arg(long)]
+    pub(crate) mix: bool,
+    /// A primary at 150 ms, three edges of 100 Mbit/s at 5 ms.
+    #[arg(long)]
+    pub(crate) far: bool,
+    /// 1 to 8 sources: the curve.
+    #[arg(long)]
+    pub(crate) sources: bool,
+}
+
+/// What holds for every scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Runs of each measurement.
+    pub(crate) runs: usize,
+    /// How reports are printed.
+    pub(crate) format: Format,
+    amounts: Amounts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Table,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amounts {
+    Full,
+    Tiny,
+}
+
+impl Options {
+    /// How much to measure with: `full`, or `tiny` where it only has to work.
+    pub(crate) fn amount(&self, full: u64, tiny: u64) -> u64 {
+        match self.amounts {
+            Amounts::Full => full,
+            Amounts::Tiny => tiny,
+        }
+    }
+
+    /// The same with another number of runs.
+    #[allow(dead_code, reason = "for scenarios on links")]
+    pub(crate) fn with_runs(self, runs: usize) -> Self {
+        Self { runs, ..self }
+    }
+
+    /// Whether the figures are to mean anything.
+    pub(crate) fn is_full(&self) -> bool {
+        self.amounts == Amounts::Full
+    }
+}
+
+impl Cli {
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            runs: self.runs as usize,
+            format: if self.json { Format::Json } else { Format::Table },
+            amounts: if self.tiny { Amounts::Tiny } else { Amounts::Full },
+        }
+    }
+
+    pub(crate) fn is_all(&self) -> bool {
+        matches!(self.command, Command::All)
+    }
+}

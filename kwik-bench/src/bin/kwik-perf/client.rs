@@ -1,0 +1,164 @@
+//! The client of a measurement: connects, waits for the order to go, does its work, says what it found.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::child::{Orders, say};
+use crate::role::{Server, Stack, Threads};
+use crate::statistics::{quantile, sorted};
+use crate::traffic::{Request, Session, ask, drain, round_trip};
+use crate::usage::cpu_time;
+use crate::{kwik, native};
+
+/// A client, and what it does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Client {
+    pub(crate) stack: Stack,
+    pub(crate) threads: Threads,
+    pub(crate) server: SocketAddr,
+    /// Secondaries that have to be attached before it is ready.
+    pub(crate) secondaries: usize,
+    /// The authority of the server's certificate, PEM.
+    pub(crate) chain: String,
+    pub(crate) work: Work,
+}
+
+/// What a client does when it is told to go.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Work {
+    /// Reads one stream of so many bytes, which the server writes in chunks of this size. Says a [`Transfer`].
+    Download { length: u64, chunk: u64 },
+    /// Sends messages on one stream and waits for each to come back. Says [`Latencies`].
+    PingPong { messages: u64, size: u64, load: Option<Load> },
+}
+
+/// What is read on another stream meanwhile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Load {
+    /// The server itself sends, at so many bytes a second in all.
+    Own { rate: u64 },
+    /// The secondaries send, each at so many bytes a second; 0: as fast as it can.
+    Delegated { rate: u64 },
+}
+
+/// What a download took.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Transfer {
+    pub(crate) bytes: u64,
+    pub(crate) seconds: f64,
+    /// The client's own.
+    pub(crate) cpu_seconds: f64,
+}
+
+/// How long round trips took, in microseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Latencies {
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// Bytes a second that came on the other stream meanwhile.
+    pub(crate) load: f64,
+}
+
+/// A load that never ends by itself.
+const ENDLESS: u64 = 1 << 40;
+
+/// Plays the client.
+pub(crate) async fn run(client: &Client, orders: &mut Orders) -> anyhow::Result<()> {
+    match client.stack {
+        Stack::Native => {
+            let endpoint = native::client(&client.chain, Server::limits(100))?;
+            let mut session = native::connect(&endpoint, client.server).await?;
+            work(&client.work, &mut session, orders).await
+        }
+        Stack::Kwik => {
+            let endpoint = kwik::client(&client.chain, client.threads)?;
+            let mut session = kwik::connect(&endpoint, client.server, client.secondaries).await?;
+            work(&client.work, &mut session, orders).await
+        }
+    }
+}
+
+async fn work(work: &Work, session: &mut impl Session, orders: &mut Orders) -> anyhow::Result<()> {
+    match *work {
+        Work::Download { length, chunk } => {
+            orders.ready().await;
+            say(&download(session, length, chunk).await?);
+        }
+        Work::PingPong { messages, size, load } => {
+            say(&ping_pong(session, messages, size, load, orders).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn download(session: &mut impl Session, length: u64, chunk: u64) -> anyhow::Result<Transfer> {
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let mut stream = ask(session, Request::Bulk { length, chunk }).await?;
+    let bytes = drain(&mut stream, |_| {}).await?;
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
+    ensure!(bytes == length, "{bytes} bytes came of {length}");
+    Ok(Transfer { bytes, seconds, cpu_seconds: cpu.as_secs_f64() })
+}
+
+async fn ping_pong(
+    session: &mut impl Session,
+    messages: u64,
+    size: u64,
+    load: Option<Load>,
+    orders: &mut Orders,
+) -> anyhow::Result<Latencies> {
+    let loaded = Arc::new(AtomicU64::new(0));
+    if let Some(load) = load {
+        start_load(session, load, loaded.clone()).await?;
+    }
+    let mut stream = ask(session, Request::Echo { size }).await?;
+    let message = Bytes::from(vec![0xa5; usize::try_from(size)?]);
+    for _ in 0..messages / 10 + 1 {
+        round_trip(&mut stream, &message).await?;
+    }
+    orders.ready().await;
+    let (start, before) = (Instant::now(), loaded.load(Ordering::Relaxed));
+    let mut times = Vec::with_capacity(usize::try_from(messages)?);
+    for _ in 0..messages {
+        times.push(round_trip(&mut stream, &message).await?.as_secs_f64() * 1e6);
+    }
+    let came = loaded.load(Ordering::Relaxed) - before;
+    let times = sorted(&times);
+    Ok(Latencies {
+        p50_us: quantile(&times, 0.5),
+        p99_us: quantile(&times, 0.99),
+        load: came as f64 / start.elapsed().as_secs_f64(),
+    })
+}
+
+/// Has bytes come on another stream; returns once they do.
+async fn start_load(
+    session: &mut impl Session,
+    load: Load,
+    loaded: Arc<AtomicU64>,
+) -> anyhow::Result<()> {
+    let request = match load {
+        Load::Own { rate } => Request::Paced { length: ENDLESS, rate },
+        Load::Delegated { rate } => Request::Delegated { length: ENDLESS, rate },
+    };
+    let mut stream = ask(session, request).await?;
+    let counter = loaded.clone();
+    tokio::spawn(async move {
+        drain(&mut stream, |bytes| {
+            counter.fetch_add(bytes, Ordering::Relaxed);
+        })
+        .await
+    });
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while loaded.load(Ordering::Relaxed) < 1 << 20 {
+        ensure!(Instant::now() < deadline, "the load does not come");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! KWIK's side: a primary that does what clients ask for, secondaries that obey it, a client.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::{Bytes, BytesMut};
+use kwik_client::{Client, Connect, Session};
+use kwik_server::stream::BidirectionalStream;
+use kwik_server::{
+    Delegate, Delegation, Pin, Placement, PrimarySession, SecondarySession, Server,
+    ServerCertificate, ServerIdentity,
+};
+use tokio::sync::Mutex;
+
+use crate::role::{self, Certificate, Listening, SERVER_NAME, Secondary, Threads};
+use crate::traffic::{self, Pace, Request};
+
+/// Bytes that a secondary writes at a time.
+const PIECE: u64 = 64 << 10;
+
+fn placement(threads: Threads) -> Placement {
+    match threads {
+        Threads::Default => Placement::default(),
+        Threads::Single => Placement::Current,
+    }
+}
+
+/// A primary that attaches secondaries to every session and does what clients ask for.
+pub(crate) fn serve(server: &role::Server) -> anyhow::Result<Listening> {
+    let Certificate { chain, key } = &server.certificate;
+    let mut builder = Server::builder()
+        .with_tls((chain.as_str(), key.as_str()))?
+        .with_io("127.0.0.1:0")?
+        .with_limits(kwik_server::Limits::new().with_max_streams(server.streams, 100))
+        .with_workers(placement(server.threads));
+    if let Some(identity) = &server.identity {
+        builder = builder.with_identity(identity.parse()?)?;
+    }
+    let mut running = builder.start()?;
+    let listening = Listening { address: running.local_addr(), pin: running.pin().to_string() };
+    let secondaries = server.secondaries.clone();
+    tokio::spawn(async move {
+        while let Some(session) = running.accept().await {
+            tokio::spawn(attend(session, secondaries.clone()));
+        }
+    });
+    Ok(listening)
+}
+
+async fn attend(mut session: PrimarySession, secondaries: Vec<Listening>) -> anyhow::Result<()> {
+    for secondary in secondaries {
+        session.handle().add_path(secondary.spec()?).await?;
+    }
+    while let Some(stream) = session.accept_bidirectional_stream().await? {
+        tokio::spawn(answer(stream));
+    }
+    Ok(())
+}
+
+async fn answer(mut stream: BidirectionalStream) -> anyhow::Result<()> {
+    let (request, rest): (Request, BytesMut) = traffic::hear(&mut stream).await?;
+    let Request::Delegated { length, rate } = request else {
+        return traffic::answer(stream, request, rest).await;
+    };
+    let (_, mut send) = stream.split();
+    let resource = Bytes::copy_from_slice(&rate.to_be_bytes());
+    send.delegate(Delegate::new(0..length, resource)).await?;
+    Ok(send.close().await?)
+}
+
+impl Listening {
+    /// As a path of a primary.
+    pub(crate) fn spec(&self) -> anyhow::Result<kwik_server::PathSpec> {
+        let pin: Pin = self.pin.parse()?;
+        Ok(kwik_server::PathSpec {
+            addresses: vec![self.address],
+            identity: ServerIdentity::Pin(pin.0),
+            grant_all: false,
+        })
+    }
+}
+
+/// A secondary that sends what its primary orders, at the rate that the order names.
+pub(crate) fn contribute(secondary: &Secondary) -> anyhow::Result<Listening> {
+    let server = Server::builder()
+        .with_tls(ServerCertificate::self_signed([SERVER_NAME])?)?
+        .with_io("127.0.0.1:0")?
+        .with_trusted_primaries([secondary.trusts.parse()?])?
+        .start()?;
+    let listening = Listening { address: server.local_addr(), pin: server.pin().to_string() };
+    let (_, mut sessions) = server.split();
+    tokio::spawn(async move {
+        while let Some(session) = sessions.accept().await {
+            tokio::spawn(obey(session));
+        }
+    });
+    Ok(listening)
+}
+
+async fn obey(mut session: SecondarySession) -> anyhow::Result<()> {
+    let pace = Arc::new(Mutex::new(Pace::new()));
+    let data = Bytes::from(vec![0x5a; PIECE as usize]);
+    while let Some(order) = session.next_delegation().await? {
+        tokio::spawn(fulfil(order, data.clone(), pace.clone()));
+    }
+    Ok(())
+}
+
+async fn fulfil(order: Delegation, data: Bytes, pace: Arc<Mutex<Pace>>) -> anyhow::Result<()> {
+    let range = order.range();
+    let rate = u64::from_be_bytes(order.resource()[..].try_into().context("a rate")?);
+    let mut contribution = order.accept().await?;
+    let mut at = range.start;
+    while at < range.end {
+        let length = (range.end - at).min(PIECE);
+        if rate > 0 {
+            let due = pace.lock().await.book(length, rate);
+            Pace::wait(due).await;
+        }
+        contribution.write_at(at, data.slice(..length as usize)).await?;
+        at += length;
+    }
+    Ok(contribution.finish().await?)
+}
+
+/// A client.
+pub(crate) fn client(chain: &str, threads: Threads) -> anyhow::Result<Client> {
+    Ok(Client::builder().with_tls(chain)?.with_workers(placement(threads)).start()?)
+}
+
+/// A session, with that many secondaries attached.
+pub(crate) async fn connect(
+    client: &Client,
+    address: SocketAddr,
+    secondaries: usize,
+) -> anyhow::Result<Session> {
+    let session = client.connect(Connect::new(address).with_server_name(SERVER_NAME)).await?;
+    let handle = session.handle();
+    let live = async {
+        loop {
+            let metrics = handle.metrics().await?;
+            if metrics.paths.iter().skip(1).filter(|path| path.state == "live").count()
+                >= secondaries
+            {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), live).await.context("paths do not come up")??;
+    Ok(session)
+}

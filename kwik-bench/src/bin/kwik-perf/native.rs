@@ -1,0 +1,59 @@
+//! The rival: bare s2n-quic, with KWIK's own limits, windows, send buffer and certificate.
+
+use std::net::SocketAddr;
+
+use anyhow::anyhow;
+use kwik_io::endpoint::{EndpointLimits, Role};
+use s2n_quic::client::Connect;
+use s2n_quic::{Client, Connection, Server};
+
+use crate::role::{Certificate, SERVER_NAME};
+use crate::traffic;
+
+/// A server that does what clients ask for.
+pub(crate) fn serve(
+    certificate: &Certificate,
+    limits: EndpointLimits,
+) -> anyhow::Result<SocketAddr> {
+    let limits = limits.quic(Role::Server).map_err(|error| anyhow!(error))?;
+    let mut server = Server::builder()
+        .with_tls((certificate.chain.as_str(), certificate.key.as_str()))?
+        .with_limits(limits)?
+        .with_io("127.0.0.1:0")?
+        .start()
+        .map_err(|error| anyhow!("{error}"))?;
+    let address = server.local_addr()?;
+    tokio::spawn(async move {
+        while let Some(connection) = server.accept().await {
+            tokio::spawn(attend(connection));
+        }
+    });
+    Ok(address)
+}
+
+async fn attend(mut connection: Connection) {
+    // Fails only with the connection.
+    let _ = connection.keep_alive(true);
+    while let Ok(Some(stream)) = connection.accept_bidirectional_stream().await {
+        tokio::spawn(traffic::serve(stream));
+    }
+}
+
+/// A client endpoint.
+pub(crate) fn client(chain: &str, limits: EndpointLimits) -> anyhow::Result<Client> {
+    let limits = limits.quic(Role::Primary).map_err(|error| anyhow!(error))?;
+    Client::builder()
+        .with_tls(chain)?
+        .with_limits(limits)?
+        .with_io("0.0.0.0:0")?
+        .start()
+        .map_err(|error| anyhow!("{error}"))
+}
+
+/// A connection to a server.
+pub(crate) async fn connect(client: &Client, address: SocketAddr) -> anyhow::Result<Connection> {
+    let mut connection =
+        client.connect(Connect::new(address).with_server_name(SERVER_NAME)).await?;
+    connection.keep_alive(true)?;
+    Ok(connection)
+}

@@ -1,0 +1,183 @@
+//! What a process of a measurement is.
+//!
+//! A scenario on links needs roles of its own: a variant of [`Role`], and what it does in [`play`].
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use kwik_io::endpoint::EndpointLimits;
+use kwik_io::env::Env;
+use kwik_server::{IdentityKey, ServerCertificate};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::child::{Child, Orders, say, say_failed};
+use crate::client::{self, Client};
+use crate::{kwik, native};
+
+/// The name in every certificate.
+pub(crate) const SERVER_NAME: &str = "localhost";
+
+/// A process, and all that it has to know.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Role {
+    /// Does what clients ask for, see [`crate::traffic::Request`]. Says where it listens.
+    Server(Server),
+    /// Sends what a primary orders. Says where it listens.
+    Secondary(Secondary),
+    /// Measures. Says that it is ready, waits for the order to go, says what it found.
+    Client(Client),
+}
+
+/// Which library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Stack {
+    /// Bare s2n-quic.
+    Native,
+    Kwik,
+}
+
+/// On which threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Threads {
+    /// The application on tokio's default multi-thread runtime; the library where it is by default.
+    Default,
+    /// Application and library on one current-thread runtime.
+    Single,
+}
+
+/// A certificate and its key, both PEM. It is its own authority.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Certificate {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+}
+
+impl Certificate {
+    pub(crate) fn new() -> anyhow::Result<Self> {
+        let made = ServerCertificate::self_signed([SERVER_NAME])?;
+        Ok(Self { chain: made.certificate_pem(), key: made.key_pem() })
+    }
+}
+
+/// A server.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Server {
+    pub(crate) stack: Stack,
+    pub(crate) threads: Threads,
+    pub(crate) certificate: Certificate,
+    /// Bidirectional streams that a client may have open.
+    pub(crate) streams: u32,
+    /// PASERK of its identity key, to attach secondaries with.
+    pub(crate) identity: Option<String>,
+    /// Attached to every session.
+    pub(crate) secondaries: Vec<Listening>,
+}
+
+/// A secondary.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Secondary {
+    /// PASERK of the primary's public key.
+    pub(crate) trusts: String,
+}
+
+/// Where a server listens, as it says.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    /// Of its certificate, `sha256:HEX`.
+    pub(crate) pin: String,
+}
+
+/// A primary's key pair, as PASERK.
+pub(crate) struct Identity {
+    pub(crate) secret: String,
+    pub(crate) public: String,
+}
+
+impl Identity {
+    pub(crate) fn new() -> Self {
+        let key = IdentityKey::generate(&Env::system());
+        Self { secret: key.to_paserk(), public: key.public().to_string() }
+    }
+}
+
+impl Role {
+    /// For messages.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Server(server) if server.stack == Stack::Native => "bare server",
+            Self::Server(_) => "primary",
+            Self::Secondary(_) => "secondary",
+            Self::Client(_) => "client",
+        }
+    }
+
+    fn threads(&self) -> Threads {
+        match self {
+            Self::Server(server) => server.threads,
+            Self::Secondary(_) => Threads::Default,
+            Self::Client(client) => client.threads,
+        }
+    }
+}
+
+impl Threads {
+    fn runtime(self) -> std::io::Result<Runtime> {
+        match self {
+            Self::Default => Runtime::new(),
+            Self::Single => Builder::new_current_thread().enable_all().build(),
+        }
+    }
+}
+
+impl Server {
+    /// A server by itself, which allows its clients 100 streams.
+    pub(crate) fn new(stack: Stack, threads: Threads, certificate: &Certificate) -> Self {
+        let certificate = certificate.clone();
+        Self { stack, threads, certificate, streams: 100, identity: None, secondaries: Vec::new() }
+    }
+
+    /// The QUIC limits of both libraries.
+    pub(crate) fn limits(streams: u32) -> EndpointLimits {
+        EndpointLimits { bidirectional_streams: streams, ..EndpointLimits::default() }
+    }
+}
+
+/// Starts a process that listens.
+pub(crate) fn start(role: &Role) -> anyhow::Result<(Child, Listening)> {
+    let mut child = Child::start(role)?;
+    let listening = child.hear()?;
+    Ok((child, listening))
+}
+
+/// Plays the role that the parent wrote down, to the end of this process.
+pub(crate) fn run(role: &str) -> ExitCode {
+    let played = serde_json::from_str::<Role>(role).map_err(anyhow::Error::from).and_then(|role| {
+        let orders = Orders::of_this_process();
+        role.threads().runtime()?.block_on(play(&role, orders))
+    });
+    match played {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_failed(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn play(role: &Role, mut orders: Orders) -> anyhow::Result<()> {
+    match role {
+        Role::Server(server) if server.stack == Stack::Native => {
+            let address = native::serve(&server.certificate, Server::limits(server.streams))?;
+            say(&Listening { address, pin: String::new() });
+        }
+        Role::Server(server) => say(&kwik::serve(server)?),
+        Role::Secondary(secondary) => say(&kwik::contribute(secondary)?),
+        Role::Client(client) => client::run(client, &mut orders).await?,
+    }
+    // The process ends with its orders.
+    loop {
+        orders.next().await;
+    }
+}

@@ -1,0 +1,83 @@
+//! Which scenarios there are, and how they are run one after the other.
+
+use std::process::ExitCode;
+
+use crate::cli::{Aggregate, Command, Format, Options};
+use crate::report::Report;
+use crate::{aggregate, attach, failover, isolation, latency, memory, results, scale, throughput};
+
+type Run = Box<dyn Fn(&Options) -> anyhow::Result<Report>>;
+
+/// A scenario, ready to run.
+pub(crate) struct Scenario {
+    name: &'static str,
+    run: Run,
+}
+
+impl Scenario {
+    fn new(name: &'static str, run: impl Fn(&Options) -> anyhow::Result<Report> + 'static) -> Self {
+        Self { name, run: Box::new(run) }
+    }
+
+    fn aggregate(links: Aggregate) -> Self {
+        Self::new("aggregate", move |options| aggregate::run(links, options))
+    }
+}
+
+/// The scenarios that a command asks for.
+pub(crate) fn of(command: &Command) -> Vec<Scenario> {
+    match command {
+        Command::Throughput => vec![Scenario::new("throughput", throughput::run)],
+        Command::Latency => vec![Scenario::new("latency", latency::run)],
+        Command::Aggregate(links) => vec![Scenario::aggregate(*links)],
+        Command::Failover => vec![Scenario::new("failover", failover::run)],
+        Command::Isolation => vec![Scenario::new("isolation", isolation::run)],
+        Command::Memory => vec![Scenario::new("memory", memory::run)],
+        Command::Scale => vec![Scenario::new("scale", scale::run)],
+        Command::Attach => vec![Scenario::new("attach", attach::run)],
+        Command::All => all(),
+        Command::Role { .. } => Vec::new(),
+    }
+}
+
+fn all() -> Vec<Scenario> {
+    let links = |mix, far, sources| Aggregate { mix, far, sources };
+    let mut scenarios = of(&Command::Throughput);
+    scenarios.extend(of(&Command::Latency));
+    scenarios.push(Scenario::aggregate(Aggregate::default()));
+    scenarios.push(Scenario::aggregate(links(true, false, false)));
+    scenarios.push(Scenario::aggregate(links(false, true, false)));
+    scenarios.push(Scenario::aggregate(links(false, false, true)));
+    for command in
+        [Command::Failover, Command::Isolation, Command::Memory, Command::Scale, Command::Attach]
+    {
+        scenarios.extend(of(&command));
+    }
+    scenarios
+}
+
+/// Runs them in turn. One that fails is reported as such, the others go on, and the exit code is 1. A target that is
+/// missed is no failure: the report says so.
+pub(crate) fn run(scenarios: &[Scenario], write_results: bool, options: &Options) -> ExitCode {
+    let mut reports = Vec::new();
+    for scenario in scenarios {
+        let report = (scenario.run)(options)
+            .unwrap_or_else(|error| Report::failed(scenario.name, &format!("{error:#}")));
+        match options.format {
+            Format::Json => println!("{}", report.json()),
+            Format::Table => println!("{}", report.table()),
+        }
+        reports.push(report);
+    }
+    if write_results
+        && options.is_full()
+        && let Err(error) = results::write(&reports, options)
+    {
+        eprintln!("kwik-bench/RESULTS.md was not written: {error}");
+        return ExitCode::FAILURE;
+    }
+    match reports.iter().all(Report::is_measured) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
