@@ -102,9 +102,9 @@ fn check_events(said: &Said, bytes: &Bytes) {
                 assert!(!payload.is_empty());
                 assert!(offset.checked_add(payload.len() as u64).is_some());
                 let (part, all) = (payload.as_ptr_range(), bytes.as_ptr_range());
-                // Beyond 256 chunks a frame may be copied; inputs that long are not made.
+                // Beyond 1,024 chunks a frame may be copied.
                 assert!(
-                    bytes.len() > 256 || all.start <= part.start && part.end <= all.end,
+                    bytes.len() > 1024 || all.start <= part.start && part.end <= all.end,
                     "copied"
                 );
             }

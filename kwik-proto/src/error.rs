@@ -290,29 +290,35 @@ impl DecodeError {
     /// use kwik_proto::{DecodeError, frame::ErrorCode};
     /// assert_eq!(DecodeError::HeaderMissing { at: 0 }.code(), ErrorCode::HeaderMissing);
     /// ```
-    pub const fn code(&self) -> ErrorCode {
-        match self {
-            Self::UnknownCriticalFrame { .. } => ErrorCode::UnknownCriticalFrame,
-            Self::HeaderMissing { .. } => ErrorCode::HeaderMissing,
-            Self::StreamMismatch { .. } => ErrorCode::Mapping,
-            Self::ChecksumMismatch { .. } => ErrorCode::Checksum,
-            Self::Truncated { .. }
-            | Self::TooLarge { .. }
-            | Self::NonCanonicalVarint { .. }
-            | Self::VarintOverflow { .. }
-            | Self::InvalidTag { .. }
-            | Self::WrongWireType { .. }
-            | Self::FieldTwice { .. }
-            | Self::PayloadNotLast { .. }
+    pub fn code(&self) -> ErrorCode {
+        let field = match self {
+            Self::UnknownCriticalFrame { .. } => return ErrorCode::UnknownCriticalFrame,
+            Self::HeaderMissing { .. } => return ErrorCode::HeaderMissing,
+            Self::StreamMismatch { .. } => return ErrorCode::Mapping,
+            Self::ChecksumMismatch { .. } => return ErrorCode::Checksum,
+            Self::Truncated { field, .. }
+            | Self::TooLarge { field, .. }
+            | Self::NonCanonicalVarint { field, .. }
+            | Self::VarintOverflow { field, .. }
+            | Self::InvalidTag { field, .. }
+            | Self::WrongWireType { field, .. }
+            | Self::FieldTwice { field, .. }
+            | Self::Invalid { invalid: InvalidField { field, .. }, .. } => field,
+            Self::PayloadNotLast { .. }
             | Self::PayloadOverrun { .. }
             | Self::OffsetOverflow { .. }
             | Self::ChecksumMissing { .. }
             | Self::ChecksumNotAllowed { .. }
             | Self::FinNotAllowed { .. }
-            | Self::Invalid { .. }
             | Self::TwoFrames { .. }
             | Self::NotText { .. }
-            | Self::Malformed { .. } => ErrorCode::FrameEncoding,
+            | Self::Malformed { .. } => return ErrorCode::FrameEncoding,
+        };
+        // A first message that is no header: there is none.
+        if field.starts_with("StreamHeader") {
+            ErrorCode::HeaderMissing
+        } else {
+            ErrorCode::FrameEncoding
         }
     }
 }

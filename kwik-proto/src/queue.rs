@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 /// A first-in-first-out list of chunks that knows how far into its QUIC stream it is.
 ///
 /// It has no cap of its own: its owner pushes only what it reads, and takes all that can be decoded after each push, so
-/// that less than one frame stays.
+/// that less than one frame stays. [`compact`](Self::compact) bounds the chunks of that.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkQueue {
     chunks: VecDeque<Bytes>,
@@ -89,6 +89,15 @@ impl ChunkQueue {
         self.len -= skipped;
         self.taken += skipped as u64;
         skipped
+    }
+
+    /// Copies what there is into one chunk if it lies in more than `most`.
+    pub(crate) fn compact(&mut self, most: usize) {
+        if self.chunks.len() > most {
+            let mut whole = BytesMut::with_capacity(self.len);
+            self.chunks.drain(..).for_each(|chunk| whole.extend_from_slice(&chunk));
+            self.chunks.push_back(whole.freeze());
+        }
     }
 
     /// Takes exactly `count` bytes in one piece, copied only if they came in several; `None` if they are not all there.

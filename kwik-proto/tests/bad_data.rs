@@ -6,6 +6,7 @@ use bytes::Bytes;
 use kwik_proto::data::{
     self, DataDecoder, DataEvent, MAX_CONTRIBUTION_PAYLOAD, MAX_PUBLIC_PAYLOAD,
 };
+use kwik_proto::frame::ErrorCode;
 use kwik_proto::id::MAX_VARINT;
 use kwik_proto::{DecodeError, InvalidField, Offset, Problem, StreamId};
 
@@ -85,13 +86,30 @@ fn a_frame_in_the_place_of_the_header() {
     let frame = message(&[&STREAM, &[0x10, 1], &[0x7a, 2], b"ab"]);
     assert_eq!(error(&frame.into()), DecodeError::HeaderMissing { at: 5 });
     // A contribution's checksum stands where a header has its range.
-    let expected = DecodeError::WrongWireType {
-        field: "StreamHeader.promised",
-        expected: 2,
-        actual: 5,
-        at: 3,
-    };
-    assert_eq!(error(&good(b"ab").into()), expected);
+    assert_eq!(error(&good(b"ab").into()), DecodeError::HeaderMissing { at: 3 });
+}
+
+/// Whatever else a carrier begins with, its sender is told that the header is missing.
+#[test]
+fn a_first_message_that_is_no_header_has_the_code_of_a_missing_one() {
+    let large = message(&[&STREAM, &[0x7a], &varint(1000), &[7; 1000]]);
+    let promised = message(&[&STREAM, &[0x10, 2], &[0x22, 4, 0x08, 1, 0x08, 1]]);
+    for first in [
+        &large[..],
+        &good(b"ab"),
+        &message(&[&STREAM]),
+        &message(&[&STREAM, &STREAM]),
+        &promised,
+        &[0x84, 0x00],
+        &[1, 0],
+        b"GET / HTTP/1.1\r\n",
+    ] {
+        let error = error(&Bytes::copy_from_slice(first));
+        assert_eq!(error.code(), ErrorCode::HeaderMissing, "{error}");
+    }
+    assert_eq!(public(&[&STREAM, &STREAM]).code(), ErrorCode::FrameEncoding);
+    let twice = DecodeError::FieldTwice { field: "StreamHeader.promised.start", at: 9 };
+    assert_eq!(error(&promised.into()), twice);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 mod support;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kwik_proto::data::{DataDecoder, DataEvent};
 use kwik_proto::frame::{CarrierKind, StreamHeader};
 use kwik_proto::{DecodeError, Offset};
@@ -60,9 +60,25 @@ fn expected(header: StreamHeader, frames: &[Frame]) -> Vec<DataEvent> {
     joined(&events)
 }
 
-fn is_slice_of(part: &[u8], whole: &[u8]) -> bool {
-    let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
-    whole.start <= part.start && part.end <= whole.end
+/// That every payload is the very memory of the input in which it lies: chunk by chunk, at its own address.
+fn assert_in_place(header: &StreamHeader, frames: &[Frame], bytes: &Bytes, events: &[DataEvent]) {
+    let mut head = BytesMut::new();
+    kwik_proto::data::encode_stream_header(header, &mut head);
+    let mut places = Vec::new();
+    let mut end = head.len();
+    for frame in frames {
+        let mut encoded = BytesMut::new();
+        support::encode_frame(header, frame, &mut encoded);
+        end += encoded.len();
+        places.extend(end - frame.payload.len()..end);
+    }
+    let mut places = places.into_iter();
+    for event in events {
+        let DataEvent::Chunk { payload, .. } = event else { continue };
+        let place = places.nth(payload.len() - 1).unwrap() + 1 - payload.len();
+        assert_eq!(payload.as_ptr(), bytes[place..].as_ptr(), "copied");
+    }
+    assert_eq!(places.next(), None, "payload that did not come out");
 }
 
 proptest! {
@@ -92,6 +108,9 @@ proptest! {
         let (events, end) = decode(&single);
         prop_assert_eq!(end, Ok(()));
         prop_assert_eq!(joined(&events), expected(header, &frames));
+        if header.kind == CarrierKind::Public || frames.iter().all(|f| f.payload.len() <= 1024) {
+            assert_in_place(&header, &frames, &bytes, &events);
+        }
     }
 
     #[test]
@@ -101,11 +120,7 @@ proptest! {
     ) {
         let bytes = encode_carrier(&header, &frames);
         let (events, _) = decode(&split(&bytes, &cuts));
-        for event in events {
-            if let DataEvent::Chunk { payload, .. } = event {
-                prop_assert!(is_slice_of(&payload, &bytes));
-            }
-        }
+        assert_in_place(&header, &frames, &bytes, &events);
     }
 
     #[test]
@@ -137,6 +152,34 @@ proptest! {
                 Ok(()) | Err(DecodeError::Truncated { .. } | DecodeError::HeaderMissing { .. }) => {}
                 Err(error) => prop_assert!(false, "{error}"),
             }
+        }
+    }
+}
+
+/// In chunks of a datagram, and in the smallest of which none is copied.
+#[test]
+fn the_largest_payloads_are_passed_on_where_they_lie() {
+    for (kind, length) in [
+        (CarrierKind::Public, kwik_proto::data::MAX_PUBLIC_PAYLOAD),
+        (CarrierKind::Contribution, kwik_proto::data::MAX_CONTRIBUTION_PAYLOAD),
+    ] {
+        let (delegation, promised) = (None, None);
+        let stream = kwik_proto::StreamId::from_wire(1).unwrap();
+        let header = StreamHeader { stream, kind, delegation, promised };
+        let payload: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
+        let offset = |index: u64| Offset::new(index * length as u64).unwrap();
+        let frames = [0, 1, 2].map(|index| Frame {
+            offset: offset(index),
+            fin: false,
+            payload: payload.clone(),
+        });
+        let bytes = encode_carrier(&header, &frames);
+        for size in [1400, 65] {
+            let cut = |at: usize| bytes.slice(at..bytes.len().min(at + size));
+            let chunks: Vec<Bytes> = (0..bytes.len()).step_by(size).map(cut).collect();
+            let (events, end) = decode(&chunks);
+            assert_eq!(end, Ok(()));
+            assert_in_place(&header, &frames, &bytes, &events);
         }
     }
 }
@@ -176,7 +219,7 @@ fn tiny_chunks_do_not_pile_up_as_entries() {
     let single: Vec<Bytes> = (0..bytes.len()).map(|at| bytes.slice(at..=at)).collect();
     let (events, end) = decode(&single);
     assert_eq!(end, Ok(()));
-    assert!(events.len() < 600, "{} events", events.len());
+    assert!(events.len() <= 1025, "{} events", events.len());
     let whole = DataEvent::Chunk { offset: Offset::ZERO, payload: payload.into() };
     assert_eq!(joined(&events), [DataEvent::Header(header), whole]);
 }

@@ -3,18 +3,24 @@
 use bytes::Bytes;
 use prost::Message;
 
-use super::limits::{MAX_ADDRESSES, MAX_HELD, MAX_MAPPINGS, MAX_ORDERS};
+use super::limits::{
+    MAX_ADDRESSES, MAX_FEATURES, MAX_HELD, MAX_MAPPINGS, MAX_ORDERS, MAX_QUERIED, MAX_VERSIONS,
+};
 use super::{MAX_CONTROL_FRAME, from_wire};
 use crate::error::{DecodeError, InvalidField, Problem};
 use crate::frame::ControlFrame;
 use crate::queue::ChunkQueue;
 use crate::reader::{Extent, Form, LENGTH_DELIMITED, Reader, Stop, VARINT};
-use crate::shape::{self, Shape};
+use crate::shape::{self, Holds, Shape};
 use crate::varint;
 use crate::wire::shapes;
 
 /// Highest field number of this version's frames.
 const LAST_FRAME: u32 = 25;
+
+/// Most chunks in which a frame waits for its rest. A peer that sends single bytes would make 64 Ki entries of 32 bytes of
+/// one frame, and hold the buffers behind them: beyond this they are copied into one.
+const MAX_FRAME_CHUNKS: usize = 256;
 
 /// Decodes what arrives on a control stream, in whatever chunks it comes.
 ///
@@ -108,6 +114,7 @@ impl ControlDecoder {
         }
         let (start, size) = (reader.index(), size as usize);
         if self.queue.len() < start + size {
+            self.queue.compact(MAX_FRAME_CHUNKS);
             return Ok(None);
         }
         self.queue.skip(start);
@@ -216,29 +223,36 @@ fn known(number: u32, body: Bytes, at: u64) -> Result<ControlFrame, DecodeError>
     frame.map_err(|invalid| DecodeError::Invalid { invalid, at })
 }
 
-/// Decodes one generated message. Repeated messages are counted first: each entry takes two bytes on the wire and up to
-/// a hundred in memory.
+/// Fields with several entries: number, most entries, name.
+fn repeated(message: &str) -> &'static [(u32, usize, &'static str)] {
+    match message {
+        "Hello" => &[(1, MAX_VERSIONS, "Hello.versions"), (2, MAX_FEATURES, "Hello.features")],
+        "Welcome" => &[(2, MAX_FEATURES, "Welcome.features")],
+        "AddPath" => &[(3, MAX_ADDRESSES, "AddPath.addresses")],
+        "Orders" => &[(5, MAX_ORDERS, "Orders.orders")],
+        "StreamProgress" => &[(4, MAX_HELD, "StreamProgress.held")],
+        "MappingQuery" => &[(2, MAX_QUERIED, "MappingQuery.carriers")],
+        "MappingSnapshot" => &[(2, MAX_MAPPINGS, "MappingSnapshot.mappings")],
+        _ => &[],
+    }
+}
+
+/// Decodes one generated message. Entries are counted first: each takes a byte or two on the wire and up to a hundred in
+/// memory.
 pub(super) fn message<M: Message + Default>(
     shape: &Shape,
     body: Bytes,
     at: u64,
 ) -> Result<M, DecodeError> {
     let name = shape.name;
-    let counted = match name {
-        "AddPath" => Some((3, MAX_ADDRESSES, "AddPath.addresses")),
-        "Orders" => Some((5, MAX_ORDERS, "Orders.orders")),
-        "StreamProgress" => Some((4, MAX_HELD, "StreamProgress.held")),
-        "MappingSnapshot" => Some((2, MAX_MAPPINGS, "MappingSnapshot.mappings")),
-        _ => None,
-    };
-    if let Some((number, limit, field)) = counted {
-        let size = whole(count(&body, at, name, number))?;
+    whole(shape::check(shape, &body, at))?;
+    for &(number, limit, field) in repeated(name) {
+        let size = whole(count(shape, &body, at, number))?;
         if size > limit {
             let problem = Problem::TooLong { size: size as u64, limit: limit as u64 };
             return Err(DecodeError::Invalid { invalid: InvalidField { field, problem }, at });
         }
     }
-    whole(shape::check(shape, &body, at))?;
     M::decode(body).map_err(|error| {
         let cause = error.to_string();
         let cause = cause.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&cause);
@@ -246,14 +260,24 @@ pub(super) fn message<M: Message + Default>(
     })
 }
 
-/// How often the field occurs in a message.
-fn count(body: &[u8], at: u64, message: &'static str, number: u32) -> Result<usize, Stop> {
+/// How many entries a message has in one field.
+fn count(shape: &Shape, body: &[u8], at: u64, number: u32) -> Result<usize, Stop> {
+    let numbers = |number: u32| {
+        let mut fields = shape.fields.iter();
+        fields.any(|field| field.number == number && matches!(field.holds, Holds::Numbers))
+    };
     let mut reader = Reader::new(body, at, Extent::Whole, Form::Any);
     let mut count = 0;
     while !reader.is_empty() {
-        let tag = reader.tag(message)?;
-        count += usize::from(tag.number == number);
-        reader.skip(tag, message)?;
+        let tag = reader.tag(shape.name)?;
+        if tag.number == number && tag.wire_type == LENGTH_DELIMITED && numbers(number) {
+            // One after the other in one field: each ends with a byte below 0x80.
+            let packed = reader.delimited(shape.name)?;
+            count += packed.iter().filter(|byte| **byte < 0x80).count();
+        } else {
+            count += usize::from(tag.number == number);
+            reader.skip(tag, shape.name)?;
+        }
     }
     Ok(count)
 }

@@ -156,8 +156,8 @@ fn parse_range(tag: Tag, reader: &mut Reader<'_>) -> Result<ByteRange, Stop> {
     while !inner.is_empty() {
         let tag = inner.tag("StreamHeader.promised")?;
         match tag.number {
-            1 => once(&mut start, tag, &mut inner, "ByteRange.start")?,
-            2 => once(&mut length, tag, &mut inner, "ByteRange.length")?,
+            1 => once(&mut start, tag, &mut inner, "StreamHeader.promised.start")?,
+            2 => once(&mut length, tag, &mut inner, "StreamHeader.promised.length")?,
             _ => inner.skip(tag, "StreamHeader.promised")?,
         }
     }

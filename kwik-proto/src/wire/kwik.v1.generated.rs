@@ -867,7 +867,7 @@ pub struct Gap {
     /// Why nobody delivers them. Needed.
     #[prost(enumeration = "GapReason", tag = "3")]
     pub reason: i32,
-    /// Who promised them. Range: 0 to 2^16 - 1. Absent: nobody.
+    /// Who promised them; with CONFLICT who was wrong. Range: 0 to 2^16 - 1. Absent: nobody; with CONFLICT nobody knows yet.
     #[prost(uint32, optional, tag = "4")]
     pub path_id: ::core::option::Option<u32>,
     /// Which delegation. Range: 0 to 2^62 - 1. Absent: none.
@@ -910,10 +910,11 @@ pub struct RelayCredit {
     pub max_bytes: u64,
 }
 /// What do these carriers carry?
-/// Sender: client, to the server of a path. When: a carrier contradicts what the client knows of it.
+/// Sender: client, to the server of a path; a server may ask its client too. When: a carrier contradicts what its receiver
+/// knows of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MappingQuery {
-    /// Chosen by the client; the answer repeats it. Range: 0 to 2^64 - 1.
+    /// Chosen by who asks; the answer repeats it. Range: 0 to 2^64 - 1.
     #[prost(uint64, tag = "1")]
     pub query_id: u64,
     /// QUIC stream ids. Range: 0 to 2^62 - 1. At most 64 entries. Empty: all that are open, at most 1024.
@@ -921,7 +922,7 @@ pub struct MappingQuery {
     pub carriers: ::prost::alloc::vec::Vec<u64>,
 }
 /// What carriers carry, as their sender has it.
-/// Sender: server. When: at once in answer to MappingQuery.
+/// Sender: whoever was asked. When: at once in answer to MappingQuery.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MappingSnapshot {
     /// The query's. Range: 0 to 2^64 - 1.
