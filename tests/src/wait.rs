@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 /// How long a machine that is busy with other tests may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(2);
 

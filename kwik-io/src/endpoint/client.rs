@@ -137,8 +137,8 @@ impl ClientEndpoints {
         *self.0.alive.borrow()
     }
 
-    /// Waits until every endpoint is closed: its connections over, its sockets gone. A program that ends earlier
-    /// leaves its peers to their idle timeouts.
+    /// Waits until every endpoint is closed: its connections over, its peers told. Its sockets are put away by tasks of
+    /// s2n-quic's own, at their next turn. A program that ends earlier leaves its peers to their idle timeouts.
     pub async fn closed(&self) {
         // The sender is `self`'s own, so there is no error to see.
         let _ = self.0.alive.subscribe().wait_for(|alive| *alive == 0).await;
