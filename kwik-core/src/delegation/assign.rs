@@ -4,16 +4,18 @@ use kwik_proto::frame::{Delegation, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use super::Scheduler;
+use super::half::Half;
 use super::ledger::{Entry, Role, Standing};
 use super::outcome::{Decision, Event};
 use super::pick::{self, Room};
 use super::plan::Plan;
+use super::source::Source;
 use crate::time::Instant;
 
 /// Smallest copy at the end of a plan, in bytes: a few packets, so that carrier and order are worth it.
 const END_GAME_LEAST: u64 = 16 << 10;
 
-/// Ranges of the smallest size that must be left of a plan for one of them to be given on trial.
+/// Ranges of the smallest size that must wait on a stream for one of them to be given on trial.
 const TRIAL_DISTANCE: u64 = 32;
 
 /// Seconds that a copy at the end must save at least.
@@ -31,11 +33,17 @@ pub(super) struct Choice {
 impl Scheduler {
     /// Hands out ranges while somebody has room for one.
     pub(super) fn assign(&mut self, now: Instant) {
-        while self.ledger.len() < self.config.delegations {
+        while self.ledger.len() < self.config.delegations && self.has_room(now) {
             let Some(choice) = self.next_choice(now) else { return };
             self.served = Some(choice.stream);
             self.order(choice);
         }
+    }
+
+    /// Whether anybody should be asked for more. If not, no plan needs to be looked at, of which there may be thousands.
+    fn has_room(&self, now: Instant) -> bool {
+        let mut able = self.sources.values().filter(|source| source.able(now));
+        able.any(|source| source.has_room(self.primary_rtt, &self.config))
     }
 
     /// The next range to hand out: streams take turns, and within a stream the lowest bytes come first.
@@ -49,23 +57,23 @@ impl Scheduler {
 
     fn choice_in(&self, stream: StreamId, now: Instant) -> Option<Choice> {
         let half = self.halves.get(&stream)?;
+        let waiting = half.waiting_len();
+        if let Some(choice) = self.trial(stream, half, waiting, now) {
+            return Some(choice);
+        }
         let mut ahead = 0;
+        let mut remaining = waiting;
         for plan in half.plans.values() {
+            let room = Room { window: half.window_len(), remaining };
+            remaining = remaining.saturating_sub(plan.pool.total_len());
             let ready = plan.ready_len(half.window);
             if ready == 0 {
                 continue;
             }
-            let room = Room { window: half.window_len(), remaining: plan.pool.total_len() };
             let mut all = self.standings(plan, now);
             if all.iter().any(|source| !source.on_trial) {
                 // Nobody waits for a source that may fail again.
-                let on_trial = all
-                    .extract_if(.., |source| source.on_trial)
-                    .filter(|source| !source.dialing)
-                    .find_map(|source| self.trial(stream, plan, source.path, half.window));
-                if on_trial.is_some() {
-                    return on_trial;
-                }
+                all.retain(|source| !source.on_trial);
             }
             for me in all.iter().filter(|source| source.has_room) {
                 let len = pick::length(me, &all, room, &self.config);
@@ -80,13 +88,22 @@ impl Scheduler {
         None
     }
 
-    /// One small range at the end, for a source that failed before. None when the plan's end is near: it would be the last
-    /// byte that the reader waits for.
-    fn trial(&self, stream: StreamId, plan: &Plan, path: PathId, window: Offset) -> Option<Choice> {
-        let idle = self.sources.get(&path).is_some_and(|source| source.outstanding == 0);
-        let early = plan.pool.total_len() > self.config.floor * TRIAL_DISTANCE;
-        let range = plan.tail(window, self.config.floor).filter(|_| idle && early)?;
-        Some(Choice { path, stream, range, role: Role::Original })
+    /// One small range at the end, for a source that failed before. None when little is left to hand out: it would be the
+    /// last byte that the reader waits for. But a source that was left alone for long is tried all the same, for there are
+    /// streams on which there is never more.
+    fn trial(&self, stream: StreamId, half: &Half, waiting: u64, now: Instant) -> Option<Choice> {
+        let early = waiting > self.config.floor * TRIAL_DISTANCE;
+        let due =
+            |source: &&Source| source.is_up_for_trial(now) && (early || source.was_left_alone(now));
+        self.sources.values().filter(due).find_map(|source| {
+            let path = source.path;
+            let mut plans = half.plans.values().rev().filter(|plan| plan.may_ask_now(path));
+            let plan = plans.find(|plan| plan.ready_len(half.window) > 0)?;
+            // Where nobody else is, it is asked like any other.
+            let trusted = self.standings(plan, now).iter().any(|source| !source.on_trial);
+            let range = plan.tail(half.window, self.config.floor).filter(|_| trusted)?;
+            Some(Choice { path, stream, range, role: Role::Original })
+        })
     }
 
     /// Who may be asked for bytes of a plan now, the soonest first. A local provider of last resort only if it is alone.
@@ -181,7 +198,8 @@ impl Scheduler {
 
     fn end_game_choice(&self, now: Instant) -> Option<(Choice, DelegationId)> {
         let balance = self.bucket.balance(self.stats.delivered_bytes);
-        if balance < END_GAME_LEAST || self.ledger.len() >= self.config.delegations {
+        let full = self.ledger.len() >= self.config.delegations;
+        if balance < END_GAME_LEAST || full || !self.has_room(now) {
             return None;
         }
         self.busy.iter().find_map(|&stream| {
@@ -215,7 +233,10 @@ impl Scheduler {
         last.into_iter().find_map(|entry| {
             let slow = self.sources.get(&entry.path)?;
             let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);
-            let rest = self.halves.get(&stream)?.wanted_in(entry.range).last()?;
+            let copied = self.ledger.owed_by_others(entry);
+            let wanted = self.halves.get(&stream)?.wanted_in(entry.range);
+            let alone = wanted.flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>());
+            let rest = alone.last()?;
             // Nobody counts on a source that failed before.
             let share = match standing.on_trial {
                 true => rest.len(),

@@ -47,12 +47,26 @@ impl Dispute {
 
     /// The reader got there: copies that end far behind it are not asked for any more.
     pub(super) fn handle_read(&mut self, read: Offset) {
+        let forgotten = Offset::new(read.value().saturating_sub(MEMORY)).unwrap_or_default();
+        if self.hopeless.first().is_some_and(|first| first.start() < forgotten) {
+            self.hopeless.remove(ByteRange::new(Offset::ZERO, forgotten).unwrap_or_default());
+        }
         while let Some(first) = self.copies.first_entry() {
             if first.get().end().saturating_add(MEMORY) > read {
                 return;
             }
             first.remove();
         }
+    }
+
+    fn is_full(&self) -> bool {
+        [&self.open, &self.wanted, &self.hopeless].iter().any(|pieces| pieces.count() >= PIECES)
+    }
+
+    /// Ranges that are remembered.
+    #[cfg(test)]
+    pub(super) fn pieces(&self) -> usize {
+        self.open.count() + self.wanted.count() + self.hopeless.count()
     }
 
     /// The parts of `range` that anybody may fill.
@@ -88,7 +102,7 @@ impl Scheduler {
         let Some(half) = self.halves.get_mut(&stream) else { return };
         let sent = ByteRange::new(Offset::ZERO, half.window).unwrap_or_default();
         let Some(range) = range.intersection(sent) else { return };
-        if half.dispute.open.count() >= PIECES || half.dispute.wanted.count() >= PIECES {
+        if half.dispute.is_full() {
             return;
         }
         self.stats.delivered_bytes = self.stats.delivered_bytes.saturating_sub(half.dropped(range));

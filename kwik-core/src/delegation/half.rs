@@ -28,8 +28,8 @@ pub(super) struct Half {
     pub(super) held: RangeSet,
     /// Plans with missing bytes, by their first byte.
     pub(super) plans: BTreeMap<Offset, Plan>,
-    /// Everything that was ever delegated.
-    delegated: RangeSet,
+    /// End of the plans that are over: they were read to their end, so nothing below is delegated any more.
+    done: Offset,
     /// What two secondaries sent differently.
     pub(super) dispute: Dispute,
     /// The last report may have left out held ranges.
@@ -66,12 +66,11 @@ impl Half {
         self.held.insert(range);
     }
 
-    /// Adds a plan, unless it shares bytes with an earlier one.
+    /// Adds a plan, unless it shares bytes with an earlier one, or lies before one that was read to its end.
     pub(super) fn add_plan(&mut self, mut plan: Plan) -> bool {
-        if self.delegated.overlaps(plan.range) {
+        if plan.range.start() < self.done || self.plans_in(plan.range).next().is_some() {
             return false;
         }
-        self.delegated.insert(plan.range);
         for done in self.held.iter_in(plan.range).chain(self.dispute.open.iter_in(plan.range)) {
             plan.arrived(done);
         }
@@ -100,14 +99,18 @@ impl Half {
             Some((&start, _)) => start,
             None => range.start(),
         };
-        self.plans.range_mut(from..range.end().max(from)).map(|(_, plan)| plan)
+        let plans = self.plans.range_mut(from..range.end().max(from)).map(|(_, plan)| plan);
+        plans.filter(move |plan| plan.range.intersection(range).is_some())
     }
 
     /// The first plan, if its last byte was read: it is forgotten. Before that its bytes may become missing again, when
     /// their source turns out to be wrong.
     pub(super) fn take_done(&mut self) -> Option<Plan> {
         let first = self.plans.first_entry()?;
-        (first.get().range.end() <= self.read).then(|| first.remove())
+        let end = first.get().range.end();
+        let plan = (end <= self.read).then(|| first.remove())?;
+        self.done = self.done.max(end);
+        Some(plan)
     }
 
     /// The parts of `range` that the client does not hold and that anybody may fill.
@@ -136,6 +139,11 @@ impl Half {
         let dropped = plans.into_iter().map(|part| self.held.remove(part)).sum();
         self.held.remove(unread);
         dropped
+    }
+
+    /// Bytes that were delegated and that nobody was asked for yet, below the window and beyond.
+    pub(super) fn waiting_len(&self) -> u64 {
+        self.plans.values().map(|plan| plan.pool.total_len()).sum()
     }
 
     /// Bytes from the reader's offset to the end of the window.

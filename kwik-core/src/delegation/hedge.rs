@@ -160,7 +160,7 @@ impl Scheduler {
             .collect();
         for path in silent {
             if let Some(source) = self.sources.get_mut(&path) {
-                source.fell_silent(&self.config);
+                source.fell_silent(&self.config, now);
                 source.pause(&self.config, now);
             }
             for id in self.ledger.of_path(path) {

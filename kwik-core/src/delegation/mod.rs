@@ -51,8 +51,8 @@ const RESOURCE_LIMIT: usize = 4096;
 /// Events kept for an application that does not ask for them; the oldest goes.
 const EVENTS: usize = 1024;
 
-/// Resources of which refusals are remembered. When full the first in order is forgotten: a path that lacks it is asked
-/// once more.
+/// Resources of which refusals are remembered, each for the paths of the session. When full the first in order is
+/// forgotten: a path that lacks it is asked once more.
 const BARRED: usize = 1024;
 
 /// The primary's delegation scheduler: one per session, for all its streams.
@@ -186,9 +186,17 @@ impl Scheduler {
     pub fn remove_path(&mut self, path: PathId, now: Instant) {
         self.touch(now);
         self.path_lost(path, GapReason::PathGone);
-        if !path.is_primary() {
-            self.sources.remove(&path);
+        if path.is_primary() {
+            return;
         }
+        self.sources.remove(&path);
+        for plan in self.halves.values_mut().flat_map(|half| half.plans.values_mut()) {
+            plan.forget_path(path);
+        }
+        self.barred.retain(|_, paths| {
+            paths.remove(&path);
+            !paths.is_empty()
+        });
     }
 
     /// Tells the RTT between client and primary, a term of every path's control loop.
@@ -295,7 +303,7 @@ impl Scheduler {
         for plan in half.plans_in(piece) {
             if let Some(part) = plan.range.intersection(piece) {
                 plan.arrived(part);
-                self.stats.delivered_bytes += part.len();
+                self.stats.delivered_bytes = self.stats.delivered_bytes.saturating_add(part.len());
             }
         }
         for id in self.ledger.overlapping(stream, piece) {
@@ -398,7 +406,9 @@ impl Scheduler {
     /// The next thing to do; `None`: nothing until the next input or [`poll_timeout`](Self::poll_timeout).
     pub fn poll(&mut self, now: Instant) -> Option<Decision> {
         if self.decisions.is_empty() && (self.dirty || self.timer_due(now)) {
+            // A clock that goes backwards stands still instead, for all timers alike.
             self.now = self.now.max(now);
+            let now = self.now;
             self.dirty = false;
             self.take_from_silent(now);
             self.take_from_unreached(now);

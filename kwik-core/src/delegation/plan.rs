@@ -122,8 +122,15 @@ impl Plan {
     }
 
     /// Forgets what a path announced: its connection is over.
+    pub(super) fn forget_pending(&mut self, path: PathId) {
+        self.pending.remove(&path);
+    }
+
+    /// Forgets all about a path that was taken out: its number is not used again.
     pub(super) fn forget_path(&mut self, path: PathId) {
         self.pending.remove(&path);
+        self.refused.remove(&path);
+        self.failures.remove(&path);
     }
 
     /// Puts missing bytes back: somebody was asked for them and will not deliver.

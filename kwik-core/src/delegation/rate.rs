@@ -12,6 +12,9 @@ const SAMPLES: usize = 64;
 /// noise, three are not).
 const FLAT_TURNS: u32 = 3;
 
+/// Rates are not believed beyond this, in bytes per second: 8 Tbit/s. A client that claims more must not bend the sums.
+const MOST: u64 = 1_000_000_000_000;
+
 /// What the client said: so many bytes in so much time with work outstanding.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -65,7 +68,7 @@ impl PathRate {
             return;
         }
         let seconds = (last.busy - first.busy).as_secs_f64();
-        self.estimate = Some((bytes as f64 / seconds) as u64);
+        self.estimate = Some(((bytes as f64 / seconds) as u64).min(MOST));
     }
 
     /// Starts to measure anew, from the last report on.

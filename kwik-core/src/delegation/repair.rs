@@ -221,10 +221,10 @@ impl Scheduler {
             self.give_back(id, reason, tell);
         }
         if let Some(source) = self.sources.get_mut(&path) {
-            source.fell_silent(&self.config);
+            source.fell_silent(&self.config, self.now);
         }
         for plan in self.halves.values_mut().flat_map(|half| half.plans.values_mut()) {
-            plan.forget_path(path);
+            plan.forget_pending(path);
             if plan.may_ask(path) {
                 plan.last_reason = Some(reason);
             }

@@ -28,6 +28,10 @@ const RATE_HORIZON: Duration = Duration::from_millis(60);
 /// burst of loss costs a path all its ranges; longer: the reader meets each range of a hung disk one by one.
 const SILENCE: Duration = Duration::from_millis(250);
 
+/// How long a source that failed is left alone where there are no bytes to risk on it. Shorter: a reader of short streams
+/// meets a broken server more often; longer: one that works again stays idle.
+const LEFT_ALONE: Duration = Duration::from_secs(10);
+
 /// A source of bytes: a secondary path, or the primary itself.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -49,8 +53,8 @@ pub(super) struct Source {
     pause: Duration,
     /// When a range of it was late, and what it had delivered in all by then: the beginning of a silence.
     late: Option<(Instant, u64)>,
-    /// It failed, and has not kept a promise since.
-    on_trial: bool,
+    /// When it failed, if it has not kept a promise since.
+    on_trial: Option<Instant>,
     /// When it was first asked for something, while it is dialled.
     asked_first: Option<Instant>,
     /// It should have answered long ago.
@@ -75,7 +79,7 @@ impl Source {
             paused_until: None,
             pause: Duration::ZERO,
             late: None,
-            on_trial: false,
+            on_trial: None,
             asked_first: None,
             unreached: false,
             idle_since: Instant::ZERO,
@@ -171,7 +175,7 @@ impl Source {
     pub(super) fn pause(&mut self, config: &DelegationConfig, now: Instant) {
         self.pause = (self.pause * 2).clamp(config.pause_first, config.pause_longest);
         self.paused_until = Some(now + self.pause);
-        self.on_trial = true;
+        self.on_trial = Some(now);
     }
 
     fn rtt(&self, unknown: Duration) -> Duration {
@@ -221,8 +225,8 @@ impl Source {
     }
 
     /// What was measured before it fell silent says nothing about it afterwards.
-    pub(super) fn fell_silent(&mut self, config: &DelegationConfig) {
-        self.on_trial = true;
+    pub(super) fn fell_silent(&mut self, config: &DelegationConfig, now: Instant) {
+        self.on_trial = Some(now);
         self.rate.forget();
         self.allowance = Allowance::new(config.first_range);
         self.late = None;
@@ -240,6 +244,22 @@ impl Source {
         let steady =
             self.rate.estimate().map(|rate| (rate as f64 * turn * config.outstanding_gain) as u64);
         self.allowance.target(steady, config.floor * 2)
+    }
+
+    /// Whether it owes less than it should.
+    pub(super) fn has_room(&self, primary_rtt: Duration, config: &DelegationConfig) -> bool {
+        self.owed() < self.target(primary_rtt, config)
+    }
+
+    /// Whether it failed, and could show now that it works again.
+    pub(super) fn is_up_for_trial(&self, now: Instant) -> bool {
+        let doubtful = self.on_trial.is_some() || self.unreached;
+        doubtful && self.able(now) && !self.is_dialing() && self.outstanding == 0
+    }
+
+    /// Whether its last failure is long ago.
+    pub(super) fn was_left_alone(&self, now: Instant) -> bool {
+        self.on_trial.is_some_and(|since| now.since(since) >= LEFT_ALONE)
     }
 
     /// How it compares with others for the next range.
@@ -261,7 +281,7 @@ impl Source {
             free_in: if self.rate.estimate().is_some() { queue.max(lag) } else { queue + lag },
             size: (target / 2).clamp(config.floor, config.ceiling),
             has_room: self.owed() < target,
-            on_trial: self.on_trial || self.unreached,
+            on_trial: self.on_trial.is_some() || self.unreached,
             dialing: self.is_dialing(),
         }
     }
@@ -269,7 +289,7 @@ impl Source {
     /// A delegation of this path was delivered in full.
     pub(super) fn range_done(&mut self, turn: Duration, now: Instant) {
         self.pause = Duration::ZERO;
-        self.on_trial = false;
+        self.on_trial = None;
         self.allowance.range_done(self.rate.estimate(), turn, now);
     }
 

@@ -15,8 +15,11 @@ use super::rate::{Allowance, PathRate};
 use super::*;
 use crate::time::Instant;
 
+mod arbitrary;
 mod dial;
 mod dispute;
+mod limits;
+mod trial;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
@@ -140,6 +143,14 @@ mod rates {
         // Minutes later by the clock, but only 100 ms of work.
         rate.update(200_000, ms(200), ms(60));
         assert_eq!(rate.estimate(), Some(1_000_000));
+    }
+
+    #[test]
+    fn a_rate_that_cannot_be_is_not_believed() {
+        let mut rate = PathRate::new();
+        rate.update(0, Duration::from_micros(1), ms(60));
+        rate.update(u64::MAX, Duration::from_micros(2), ms(60));
+        assert_eq!(rate.estimate(), Some(1_000_000_000_000));
     }
 
     #[test]

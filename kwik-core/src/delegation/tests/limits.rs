@@ -1,0 +1,98 @@
+//! What is remembered has a bound, whoever fills it.
+
+use super::*;
+
+fn conflict(bench: &mut Bench, range: ByteRange) {
+    let (path, delegation, reason) = (None, None, GapReason::Conflict);
+    let gap = Gap { stream: bench.stream, range, reason, path, delegation };
+    bench.scheduler.handle_gap(&gap, bench.now);
+}
+
+#[test]
+fn disputes_without_a_copy_are_forgotten_behind_the_reader() {
+    let mut bench = Bench::new(16 * MIB, Candidates::All, Local::None);
+    for index in 0..10_000 {
+        conflict(&mut bench, range(index * 20, index * 20 + 1));
+        bench.decisions();
+    }
+    let half = &bench.scheduler.halves[&bench.stream];
+    assert!(half.dispute.pieces() <= 3 * 1024, "{}", half.dispute.pieces());
+    bench.held(15 * MIB, &[]);
+    let half = &bench.scheduler.halves[&bench.stream];
+    assert_eq!(half.dispute.pieces(), 0, "the client remembers no more of them either");
+}
+
+#[test]
+fn plans_that_are_over_leave_nothing_behind() {
+    let mut bench = Bench::new(MIB, Candidates::All, Local::None);
+    bench.held(MIB, &[]);
+    let stream = bench.stream;
+    let mut delegate = |range| {
+        let resource = Bytes::from_static(b"r");
+        bench.scheduler.delegate(stream, range, resource, Candidates::All, Local::None, at(1))
+    };
+    assert_eq!(delegate(range(MIB - 1, MIB + 1)), Err(DelegateError::Overlap));
+    delegate(range(2 * MIB, 3 * MIB)).unwrap();
+    delegate(range(MIB, 2 * MIB)).unwrap();
+    assert_eq!(delegate(range(3 * MIB - 1, 3 * MIB)), Err(DelegateError::Overlap));
+    assert_eq!(bench.scheduler.halves[&stream].plans.len(), 2);
+}
+
+#[test]
+fn a_path_that_was_taken_out_is_forgotten() {
+    let mut bench = Bench::new(MIB, Candidates::All, Local::None);
+    let one = PathId::new(1);
+    for (path, id, _) in bench.orders() {
+        if path == one {
+            bench.answer(path, id, DelegationState::Refused(GapReason::Stale));
+        }
+    }
+    assert_eq!(bench.scheduler.barred.len(), 1);
+    bench.scheduler.remove_path(one, at(1));
+    assert_eq!(bench.scheduler.barred.len(), 0);
+    assert!(bench.scheduler.halves[&bench.stream].plans.values().all(|plan| plan.may_ask(one)));
+}
+
+#[test]
+fn a_tail_is_copied_once_however_often_its_owner_moves() {
+    let mut bench = Bench::new(512 * KIB, Candidates::List(vec![PathId::new(1)]), Local::Share);
+    let orders = bench.decisions();
+    assert!(orders.iter().any(|order| matches!(order, Decision::SupplyLocally { .. })));
+    let one = PathId::new(1);
+    let owed: Vec<ByteRange> = orders
+        .iter()
+        .filter_map(|order| match order {
+            Decision::Delegate { delegation, .. } => Some(delegation.range),
+            _ => None,
+        })
+        .collect();
+    let local: Vec<(ByteRange, PathId)> = orders
+        .iter()
+        .filter_map(|order| match order {
+            Decision::SupplyLocally { range, .. } => Some((*range, PathId::PRIMARY)),
+            _ => None,
+        })
+        .collect();
+    // Path 1 is slow: 100 kB/s.
+    let mut status = bench.status(one, PathState::Live);
+    (status.received_bytes, status.busy_us) = (10_000, 100_000);
+    bench.scheduler.handle_path_status(&status, at(100));
+    bench.now = at(100);
+    bench.held(0, &local);
+    let mut copies = RangeSet::new();
+    let mut copied = 0;
+    for step in 1..20 {
+        for decision in bench.decisions() {
+            if let Decision::SupplyLocally { range, .. } = decision {
+                copied += range.len();
+                copies.insert(range);
+            }
+        }
+        bench.now = at(100 + step);
+        let first = owed[0].start().value();
+        let got = (range(first, first + step * 100), one);
+        bench.held(0, &[&local[..], &[got]].concat());
+    }
+    assert!(copied > 0, "the slow one's tail is copied");
+    assert_eq!(copied, copies.total_len(), "no byte of it twice");
+}

@@ -1,0 +1,56 @@
+//! A source that failed shows that it works again, where that risks little.
+
+use super::*;
+
+const ONE: PathId = PathId::new(1);
+
+/// Path 1 said Busy to everything that it was asked for.
+fn failed_once(size: u64) -> Bench {
+    let mut bench = Bench::new(size, Candidates::All, Local::None);
+    for (path, id, _) in bench.orders() {
+        if path == ONE {
+            bench.answer(path, id, DelegationState::Refused(GapReason::Busy));
+        }
+    }
+    bench.decisions();
+    bench
+}
+
+fn delegate(bench: &mut Bench, range: ByteRange) {
+    let (stream, resource) = (bench.stream, Bytes::from_static(b"r"));
+    let (all, now) = (Candidates::All, bench.now);
+    bench.scheduler.delegate(stream, range, resource, all, Local::None, now).unwrap();
+}
+
+#[test]
+fn many_small_plans_are_as_good_as_a_large_one() {
+    let mut bench = failed_once(MIB);
+    for index in 1..8 {
+        delegate(&mut bench, range(index * MIB, (index + 1) * MIB));
+    }
+    bench.now = at(5000);
+    let tried: Vec<_> = bench.orders().into_iter().filter(|order| order.0 == ONE).collect();
+    let [(_, _, tail)] = tried[..] else { panic!("{tried:?}") };
+    assert_eq!(tail, range(8 * MIB - 64 * KIB, 8 * MIB), "the last bytes of the last plan");
+}
+
+#[test]
+fn little_is_risked_only_after_a_long_time() {
+    for (wait, expected) in [(9_000, 0), (10_000, 1)] {
+        let mut bench = failed_once(MIB);
+        bench.held(MIB, &[]);
+        bench.now = at(wait);
+        delegate(&mut bench, range(MIB, 2 * MIB));
+        let tried = bench.orders().iter().filter(|order| order.0 == ONE).count();
+        assert_eq!(tried, expected, "after {wait} ms");
+    }
+}
+
+#[test]
+fn nobody_else_means_no_trial() {
+    let mut bench = failed_once(MIB);
+    bench.state(PathId::new(2), PathState::Gone);
+    bench.now = at(5000);
+    let asked = bench.orders();
+    assert!(asked.iter().all(|order| order.0 == ONE) && all_bytes(&asked) > 64 * KIB, "{asked:?}");
+}
