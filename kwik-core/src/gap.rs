@@ -415,13 +415,11 @@ impl Promises {
         self.waits.values().filter_map(|wait| Some((wait.timer?, wait.stream))).min()
     }
 
-    /// Who has promised the byte at `offset`; one that is not late before one that is.
+    /// Who is to blame if the byte at `offset` does not come: of those that were asked for it, late and suspect ones
+    /// included, the first. The others were asked because of it.
     pub fn owner_of(&self, stream: StreamId, offset: Offset) -> Option<(PathId, DelegationId)> {
-        let wait = self.waits.get(&stream)?;
-        wait.owners(offset)
-            .filter(|promise| self.paths.get(&promise.path).is_some_and(|work| !work.suspect))
-            .min_by_key(|promise| promise.state == State::Late)
-            .map(|promise| (promise.path, promise.id))
+        let mut owners = self.waits.get(&stream)?.owners(offset);
+        owners.next().map(|promise| (promise.path, promise.id))
     }
 
     /// What is on its way to a stream, and how fast those are that it comes from.

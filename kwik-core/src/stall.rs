@@ -1,10 +1,14 @@
 //! Pauses of the reader: what it waited for, whose fault it was, and what ended the wait.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+use kwik_proto::{ByteRange, PathId, StreamId};
 
+use crate::stream::EndedWait;
 use crate::time::Instant;
 
 /// Pauses up to this long are not recorded: a reader does not notice them.
@@ -24,34 +28,59 @@ pub struct Stall {
     pub duration: Duration,
     /// The missing bytes in front of the reader when the wait began.
     pub range: ByteRange,
-    /// Who owed them then; `None`: nobody.
+    /// Who owed them for most of that time; `None`: nobody.
     pub path: Option<PathId>,
     /// Who delivered the byte that ended the wait; `None`: the stream ended.
     pub ended_by: Option<PathId>,
 }
 
 /// A wait that has not ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Wait {
     since: Instant,
     range: ByteRange,
-    path: Option<PathId>,
+    /// Who owes the bytes now, and since when.
+    owner: (Option<PathId>, Instant),
+    /// How long each owed them before. As many as the session has paths.
+    owed: BTreeMap<Option<PathId>, Duration>,
+}
+
+impl Wait {
+    fn new(range: ByteRange, owner: Option<PathId>, since: Instant) -> Self {
+        Self { since, range, owner: (owner, since), owed: BTreeMap::new() }
+    }
+
+    fn owned_by(&mut self, owner: Option<PathId>, now: Instant) {
+        let (before, since) = std::mem::replace(&mut self.owner, (owner, now));
+        *self.owed.entry(before).or_default() += now.since(since);
+    }
+
+    /// Who owed the bytes longest.
+    fn culprit(&self) -> Option<PathId> {
+        let longest = self.owed.iter().max_by_key(|(_, time)| **time);
+        longest.map_or(self.owner.0, |(path, _)| *path)
+    }
 }
 
 /// Records the reader's pauses of one session; keeps the 64 longest, a shorter one makes room.
 ///
+/// Only waits for bytes that are known to exist count: [`waiting`](Self::waiting) has to be called while they last.
+///
 /// ```
 /// use std::time::Duration;
 /// use kwik_core::stall::Stalls;
+/// use kwik_core::stream::EndedWait;
 /// use kwik_core::time::Instant;
-/// use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+/// use kwik_proto::{ByteRange, PathId, StreamId};
 ///
 /// let mut stalls = Stalls::default();
 /// let stream = StreamId::from_wire(0).unwrap();
 /// let range = ByteRange::with_length(Offset::ZERO, 1000).unwrap();
-/// stalls.waiting(stream, range, Some(PathId::new(1)), Instant::ZERO);
-/// let later = Instant::from_start(Duration::from_millis(80));
-/// stalls.resumed(stream, Offset::ZERO, Some(PathId::new(2)), later);
+/// let since = Instant::ZERO;
+/// stalls.waiting(stream, range, Some(PathId::new(1)), since);
+/// let until = Instant::from_start(Duration::from_millis(80));
+/// let wait = EndedWait { offset: Offset::ZERO, since, until, by: PathId::new(2) };
+/// stalls.ended(stream, wait);
 /// assert_eq!(stalls.kept()[0].duration, Duration::from_millis(80));
 /// assert_eq!(stalls.kept()[0].ended_by, Some(PathId::new(2)));
 /// ```
@@ -64,7 +93,8 @@ pub struct Stalls {
 }
 
 impl Stalls {
-    /// The reader found nothing at `range.start()`. Calls while it waits at the same offset change nothing.
+    /// The reader found nothing at `range.start()`, and `owner` owes it now. The wait counts from the first call on: before
+    /// that nobody knew that there are bytes to wait for.
     pub fn waiting(
         &mut self,
         stream: StreamId,
@@ -72,25 +102,36 @@ impl Stalls {
         owner: Option<PathId>,
         now: Instant,
     ) {
-        let wait = self.open.entry(stream).or_insert(Wait { since: now, range, path: owner });
-        if wait.range.start() != range.start() {
-            *wait = Wait { since: now, range, path: owner };
+        match self.open.get_mut(&stream) {
+            Some(wait) if wait.range.start() == range.start() => wait.owned_by(owner, now),
+            _ => {
+                self.open.insert(stream, Wait::new(range, owner, now));
+            }
         }
     }
 
-    /// Bytes at the reader's offset arrived from `path`, or the stream ended. A wait further on is not ended by bytes
-    /// before it.
-    pub fn resumed(&mut self, stream: StreamId, at: Offset, path: Option<PathId>, now: Instant) {
-        let Some(wait) = self.open.get(&stream).copied().filter(|wait| at >= wait.range.start())
-        else {
-            return;
-        };
-        self.open.remove(&stream);
-        let duration = now.since(wait.since);
+    /// A wait was ended by bytes. Nothing is recorded of one that was not told before.
+    pub fn ended(&mut self, stream: StreamId, ended: EndedWait) {
+        let told = |wait: &Wait| wait.range.start() == ended.offset;
+        if self.open.get(&stream).is_some_and(told) {
+            self.close(stream, ended.until, Some(ended.by));
+        }
+    }
+
+    /// The reader does not wait any more, and no bytes did that.
+    pub fn abandoned(&mut self, stream: StreamId, now: Instant) {
+        self.close(stream, now, None);
+    }
+
+    fn close(&mut self, stream: StreamId, until: Instant, ended_by: Option<PathId>) {
+        let Some(mut wait) = self.open.remove(&stream) else { return };
+        wait.owned_by(None, until);
+        let duration = until.since(wait.since);
         self.longest = self.longest.max(duration);
         if duration > NOTICED {
-            let Wait { since, range, path: owner } = wait;
-            self.keep(Stall { stream, since, duration, range, path: owner, ended_by: path });
+            let path = wait.culprit();
+            let Wait { since, range, .. } = wait;
+            self.keep(Stall { stream, since, duration, range, path, ended_by });
         }
     }
 
@@ -104,11 +145,6 @@ impl Stalls {
         }
         let at = self.kept.partition_point(|kept| kept.since <= stall.since);
         self.kept.insert(at, stall);
-    }
-
-    /// The stream is over; a wait that is still open is dropped.
-    pub fn forget_stream(&mut self, stream: StreamId) {
-        self.open.remove(&stream);
     }
 
     /// Pauses in the order in which they began.

@@ -10,7 +10,7 @@ mod source;
 mod tests;
 
 pub use error::{DelegateError, FinishError, WriteError};
-pub use outcome::{Counters, Failure, Inserted, Read, ReceiveError};
+pub use outcome::{Counters, EndedWait, Failure, Inserted, Read, ReceiveError};
 pub use receive::{ReceiveConfig, ReceiveHalf};
 pub use send::{OutFrame, SendConfig, SendHalf};
 pub use source::{SourceKey, SourceStats};

@@ -1,11 +1,34 @@
 //! What the receiving half answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use kwik_proto::frame::ErrorCode;
 use kwik_proto::{ByteRange, Offset, PathId};
 use thiserror::Error;
 
 use crate::conflict::Conflict;
+use crate::time::Instant;
+
+/// A wait of the reader that was ended by bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndedWait {
+    /// The byte that it waited for.
+    pub offset: Offset,
+    /// When it began.
+    pub since: Instant,
+    /// When the byte arrived.
+    pub until: Instant,
+    /// Who sent it.
+    pub by: PathId,
+}
+
+impl EndedWait {
+    /// How long it took.
+    pub fn duration(&self) -> Duration {
+        self.until.since(self.since)
+    }
+}
 
 /// What became of a frame that was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

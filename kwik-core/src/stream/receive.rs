@@ -5,16 +5,21 @@ mod flow;
 mod judge;
 mod view;
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 use kwik_proto::{ByteRange, Offset, PathId};
 
 use super::source::Sources;
-use super::{Counters, Failure, Inserted, Read, ReceiveError, SourceKey};
+use super::{Counters, EndedWait, Failure, Inserted, Read, ReceiveError, SourceKey};
 use crate::conflict::{Conflict, ConflictPolicy, Referee};
 use crate::interval::RangeSet;
 use crate::reassembly::Reassembler;
 use crate::time::Instant;
 use crate::window::{Budget, ReceiveWindow};
+
+/// Ended waits of the reader that are kept for the session to ask for.
+const WAITS: usize = 16;
 
 /// How a receiving half starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +102,8 @@ pub struct ReceiveHalf {
     memory_start: Offset,
     /// Since when the reader waits.
     waiting: Option<Instant>,
+    /// Waits that bytes ended, not yet asked for; the shortest makes room.
+    waits: VecDeque<EndedWait>,
     /// Number of pieces at which small ones are joined.
     join_at: usize,
     counters: Counters,
@@ -117,6 +124,7 @@ impl ReceiveHalf {
             settled_end: Offset::ZERO,
             memory_start: Offset::ZERO,
             waiting: None,
+            waits: VecDeque::new(),
             join_at: 0,
             counters: Counters::default(),
         };
@@ -173,6 +181,9 @@ impl ReceiveHalf {
         self.sources.arrived(source, new_bytes, duplicate_bytes, range.end(), now);
         if source.path().is_primary() {
             self.primary_end = self.primary_end.max(range.end());
+        }
+        if self.waiting.is_some() && self.is_readable() {
+            self.note_wait(source.path(), now);
         }
         let readable = self.wakes_reader(was_readable);
         Ok(Inserted { new_bytes, duplicate_bytes, readable, conflict })
@@ -295,6 +306,17 @@ impl ReceiveHalf {
         self.state != State::Open
             || self.reassembler.contiguous_end() > offset
             || self.final_size == Some(offset)
+    }
+
+    /// Bytes of `path` are what the reader waits for, if it does.
+    fn note_wait(&mut self, path: PathId, now: Instant) {
+        let Some(since) = self.waiting.take() else { return };
+        if self.waits.len() == WAITS {
+            let shortest = (0..WAITS).min_by_key(|&at| self.waits[at].duration());
+            self.waits.remove(shortest.unwrap_or_default());
+        }
+        let offset = self.reassembler.read_offset();
+        self.waits.push_back(EndedWait { offset, since, until: now, by: path });
     }
 
     fn wakes_reader(&mut self, was_readable: bool) -> bool {

@@ -67,7 +67,6 @@ pub(super) struct Carrier {
     pub(super) source: Option<SourceKey>,
     received: u64,
     duplicate: u64,
-    next: Offset,
 }
 
 impl ClientSession {
@@ -189,7 +188,6 @@ impl ClientSession {
             source: None,
             received: 0,
             duplicate: 0,
-            next: header.promised.map_or(Offset::ZERO, ByteRange::start),
         };
         self.carriers.insert((path, carrier), entry);
         Ok(Route { stream: header.stream, allowed })
@@ -460,7 +458,6 @@ impl ClientSession {
             // As many bytes as came, not the span that they lie in: a promise is kept byte by byte.
             let start = Offset::new(stats.next.value().saturating_sub(news)).unwrap_or_default();
             let range = ByteRange::new(start, stats.next).unwrap_or_default();
-            entry.next = stats.next;
             if let Some(delegation) = entry.delegation {
                 let whole = self.promises.handle_bytes(path, delegation, range, now);
                 if whole.is_some_and(|range| half.missing_in(range).next().is_none()) {
@@ -483,16 +480,6 @@ impl ClientSession {
             self.handle_activity(path, now, now);
             self.note_debt(path, now);
         }
-    }
-
-    /// Whose carrier delivered up to, or beyond, `at` last.
-    pub(super) fn last_sender(&self, id: StreamId, at: Offset) -> Option<PathId> {
-        self.mapping
-            .carriers_of(id)
-            .filter_map(|key| self.carriers.get(&key).map(|entry| (key.0, entry.next)))
-            .filter(|(_, next)| *next >= at)
-            .max_by_key(|(_, next)| *next)
-            .map(|(path, _)| path)
     }
 
     /// Whether others than the primary's public carrier may send on the stream.

@@ -690,7 +690,7 @@ impl ClientSession {
     fn forget_sources(&mut self, id: StreamId, now: Instant) {
         self.grants.forget(id);
         self.watches.remove(&id);
-        self.stalls.forget_stream(id);
+        self.stalls.abandoned(id, now);
         self.isolated.remove(&id);
         self.stale.remove(&id);
         for path in self.promises.forget_stream(id, now) {

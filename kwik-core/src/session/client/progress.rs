@@ -158,13 +158,14 @@ impl ClientSession {
         half.final_size().map_or(known, |end| end.max(known))
     }
 
-    fn note_stall(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
-        let at = half.read_offset();
-        if half.waiting_since().is_none() {
-            let path = self.last_sender(id, at);
-            self.stalls.resumed(id, at, path, now);
-            return;
+    fn note_stall(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
+        while let Some(wait) = half.next_ended_wait() {
+            self.stalls.ended(id, wait);
         }
+        if half.waiting_since().is_none() {
+            return self.stalls.abandoned(id, now);
+        }
+        let at = half.read_offset();
         let owner = self.promises.owner_of(id, at).map(|(path, _)| path);
         let end = self.known_end(id, half).max(at);
         let missing = ByteRange::new(at, end).and_then(|open| half.missing_in(open).next());

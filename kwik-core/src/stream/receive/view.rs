@@ -6,7 +6,7 @@ use kwik_proto::{ByteRange, Offset, PathId};
 use super::ReceiveHalf;
 use crate::conflict::Conflict;
 use crate::interval::RangeSet;
-use crate::stream::{Counters, SourceKey, SourceStats};
+use crate::stream::{Counters, EndedWait, SourceKey, SourceStats};
 use crate::time::Instant;
 
 impl ReceiveHalf {
@@ -28,6 +28,11 @@ impl ReceiveHalf {
     /// Since when the reader waits at [`read_offset`](Self::read_offset) with nothing to read.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.waiting
+    }
+
+    /// The oldest wait that bytes ended and that was not asked for yet. The 16 longest are kept.
+    pub fn next_ended_wait(&mut self) -> Option<EndedWait> {
+        self.waits.pop_front()
     }
 
     /// The parts of `range` that did not arrive, in order.

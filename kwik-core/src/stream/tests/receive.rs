@@ -52,6 +52,43 @@ fn reader_waits_from_its_first_empty_read() {
 }
 
 #[test]
+fn waits_are_told_with_who_ended_them() {
+    let mut half = first_wins(100);
+    let (one, two) = (half.add_source(A, None), half.add_source(B, None));
+    half.insert(one, at(0), text("ab"), 2, later(1)).unwrap();
+    assert_eq!(half.next_ended_wait(), None, "nobody waited");
+    half.read(10, later(2));
+    half.read(10, later(3));
+    half.insert(one, at(5), text("fgh"), 3, later(4)).unwrap();
+    half.insert(two, at(2), text("cde"), 3, later(60)).unwrap();
+    // The reader is already waiting again when somebody asks.
+    half.read(10, later(61));
+    half.read(10, later(62));
+    half.read(10, later(63));
+    let wait = half.next_ended_wait().unwrap();
+    assert_eq!((wait.offset, wait.by), (at(2), B));
+    assert_eq!((wait.since, wait.until), (later(3), later(60)));
+    assert_eq!(half.next_ended_wait(), None);
+    assert_eq!(half.waiting_since(), Some(later(63)));
+}
+
+#[test]
+fn the_longest_waits_are_kept() {
+    let mut half = first_wins(1000);
+    let source = half.add_source(A, None);
+    for index in 0..40 {
+        let start = index * 100;
+        half.read(10, later(start));
+        half.insert(source, at(index), text("x"), 1, later(start + 40 - index)).unwrap();
+        half.read(10, later(start + 50));
+    }
+    let waits: Vec<_> = std::iter::from_fn(|| half.next_ended_wait()).collect();
+    assert_eq!(waits.len(), 16);
+    let kept = waits.iter().filter(|wait| wait.duration() >= Duration::from_millis(26));
+    assert_eq!(kept.count(), 15, "and the last one");
+}
+
+#[test]
 fn only_the_insert_that_lets_the_reader_go_on_wakes_it() {
     let mut half = first_wins(100);
     let source = half.add_source(A, None);
