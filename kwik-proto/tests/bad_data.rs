@@ -14,6 +14,8 @@ use kwik_proto::{DecodeError, InvalidField, Offset, Problem, StreamId};
 const PUBLIC: [u8; 5] = [4, 0x08, 5, 0x10, 1];
 /// The header of a contribution to stream 5: 5 bytes.
 const CONTRIBUTION: [u8; 5] = [4, 0x08, 5, 0x10, 2];
+/// CRC32C of the words 5, 7, 1, 3 and `abc`.
+const KNOWN_CRC: u32 = 0x5e98_846c;
 /// `stream_id: 5`.
 const STREAM: [u8; 2] = [0x08, 5];
 
@@ -338,6 +340,19 @@ fn a_checksum_covers_every_field_of_the_frame() {
     assert!(matches!(contribution(&offset_moved), DecodeError::ChecksumMismatch { .. }));
     let one_more = [&STREAM[..], &[0x25], &crc, &[0x7a, 2], b"ab"];
     assert!(matches!(contribution(&one_more), DecodeError::ChecksumMismatch { .. }));
+}
+
+/// The value is from `interop/check.py`'s CRC, bit by bit.
+#[test]
+fn a_checksum_is_over_four_words_and_the_payload() {
+    let sum = |stream, offset, fin, payload: &'static [u8]| {
+        let (stream, offset) = (StreamId::from_wire(stream).unwrap(), Offset::new(offset).unwrap());
+        data::checksum(stream, offset, fin, payload.len(), [payload])
+    };
+    assert_eq!(sum(5, 7, true, b"abc"), KNOWN_CRC);
+    for other in [sum(4, 7, true, b"abc"), sum(5, 6, true, b"abc"), sum(5, 7, false, b"abc")] {
+        assert_ne!(other, KNOWN_CRC);
+    }
 }
 
 #[test]

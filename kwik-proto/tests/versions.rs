@@ -6,7 +6,9 @@ use bytes::{Bytes, BytesMut};
 use kwik_proto::control::ControlDecoder;
 use kwik_proto::data::{DataDecoder, DataEvent};
 use kwik_proto::frame::*;
-use kwik_proto::{ALPN, DecodeError, Offset, SessionId, VERSION};
+use kwik_proto::{
+    ALPN, DecodeError, DelegationId, Epoch, Offset, PathId, SessionId, StreamId, VERSION,
+};
 
 const LIMITS: Limits =
     Limits { max_bidirectional_streams: 1, max_unidirectional_streams: 1, initial_window: 65_536 };
@@ -63,6 +65,48 @@ fn a_newer_client_understands_our_answer() {
     let mut decoder = ControlDecoder::new();
     decoder.push(out.freeze());
     assert_eq!(decoder.poll(), Ok(Some(answer)));
+}
+
+/// The flight of a server of version 3 that speaks version 1 with us: Welcome, AddPath and orders, in which every message
+/// has grown, between them a frame that we do not know.
+fn newer_server() -> Vec<u8> {
+    let limits = field(3, &grown(&[0x08, 1, 0x10, 1, 0x18, 0x80, 0x80, 4]));
+    let welcome = grown(&[&[0x08, 1][..], &limits, &field(4, &[1; 16])].concat());
+    let welcome = delimited(&grown(&[&[0x08, 1][..], &field(3, &welcome)].concat()));
+    let address = field(3, &grown(&[&field(1, &[192, 0, 2, 1])[..], &[0x10, 7]].concat()));
+    let identity = field(4, &grown(&field(2, b"edge.example")));
+    let add = [&[0x08, 3, 0x10, 1][..], &address, &identity, &field(5, b"v4.public.x")].concat();
+    let add = delimited(&grown(&[&[0x08, 1][..], &field(5, &grown(&add))].concat()));
+    [welcome, delimited(&[0x82, 0x0d, 3, 1, 2, 3]), add].concat()
+}
+
+#[test]
+fn a_newer_server_is_understood() {
+    let mut decoder = ControlDecoder::new();
+    decoder.push(newer_server().into());
+    let welcome =
+        Welcome { version: VERSION, features: vec![], limits: LIMITS, session: SessionId([1; 16]) };
+    assert_eq!(decoder.poll(), Ok(Some(ControlFrame::Welcome(welcome))));
+    let add = AddPath {
+        path: PathId::new(3),
+        epoch: Epoch::FIRST,
+        addresses: vec!["192.0.2.1:7".parse().unwrap()],
+        identity: ServerIdentity::Name("edge.example".into()),
+        token: "v4.public.x".into(),
+    };
+    assert_eq!(decoder.poll(), Ok(Some(ControlFrame::AddPath(add))));
+    assert_eq!((decoder.poll(), decoder.skipped()), (Ok(None), 1));
+}
+
+#[test]
+fn orders_of_a_newer_primary_are_understood() {
+    let revoke = field(3, &grown(&[0x08, 1, 0x10, 9]));
+    let orders = field(5, &grown(&revoke));
+    let body = [&field(1, &[1; 16])[..], &[0x10, 3, 0x18, 1, 0x20, 9], &orders].concat();
+    let orders = Orders::decode(&grown(&body).into()).unwrap();
+    let stream = StreamId::from_wire(1).unwrap();
+    let revoke = Revoke { stream, delegation: Some(DelegationId(9)) };
+    assert_eq!((orders.number, orders.orders), (9, vec![Order::Revoke(revoke)]));
 }
 
 #[test]

@@ -199,6 +199,17 @@ impl DataDecoder {
                         return Ok(Some(DataEvent::Fin { final_size }));
                     }
                 }
+                // All of it in one chunk, as small frames come: it goes out as soon as it is checked.
+                State::Hold { offset, left, .. }
+                    if self.frame.is_empty() && (1..=self.queue.front().len()).contains(left) =>
+                {
+                    let offset = *offset;
+                    let Some(payload) = self.queue.take_chunk(*left) else { return Ok(None) };
+                    self.checksum.update(&payload);
+                    self.verify()?;
+                    self.state = State::Head;
+                    return Ok(Some(DataEvent::Chunk { offset, payload }));
+                }
                 State::Hold { left, .. } => {
                     while *left > 0 {
                         let Some(chunk) = self.queue.take_chunk(*left) else { return Ok(None) };

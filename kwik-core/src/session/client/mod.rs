@@ -37,6 +37,9 @@ pub use carriers::{CarrierEnd, Route, SourceReport};
 
 /// Orders that wait for a path's connection, at most. Beyond it the ranges go back to the primary as Busy.
 const MAX_WAITING_ORDERS: usize = 64;
+/// How long the primary may take to answer the Hello. Longer: an application waits that much longer for a server that
+/// is none.
+const ANSWER: Duration = Duration::from_secs(10);
 /// Least time between two progress reports of a stream.
 const LEAST_REPORT_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -133,6 +136,8 @@ pub struct ClientSession {
     config: SessionConfig,
     primary: SocketAddr,
     session: Option<SessionId>,
+    /// When the primary has to have answered the Hello.
+    answer_due: Option<Instant>,
     streams: PublicStreams,
     paths: PathTable,
     greeted: BTreeMap<PathId, VecDeque<SignedOrders>>,
@@ -196,6 +201,7 @@ impl ClientSession {
         let mut session = Self {
             primary,
             session: None,
+            answer_due: None,
             streams: PublicStreams::new(Initiator::Client, &config),
             paths: PathTable::new(limits, seed),
             greeted: BTreeMap::new(),
@@ -238,6 +244,7 @@ impl ClientSession {
 
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
+        self.answer_due.get_or_insert(now + ANSWER);
         while let Some(effect) = self.streams.poll() {
             self.apply(effect, now);
         }
@@ -260,7 +267,9 @@ impl ClientSession {
                 reports.chain(promises).min()
             }
         };
-        [self.paths.poll_timeout(), streams, self.resync.poll_timeout()].into_iter().flatten().min()
+        let answer = self.answer_due.filter(|_| self.session.is_none());
+        let due = [self.paths.poll_timeout(), streams, self.resync.poll_timeout(), answer];
+        due.into_iter().flatten().min()
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come. Tell the sockets' last activity
@@ -268,6 +277,10 @@ impl ClientSession {
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.closed {
             return;
+        }
+        if self.session.is_none() && self.answer_due.is_some_and(|due| due <= now) {
+            let reason = "the primary did not answer the Hello in time";
+            return self.close(ErrorCode::HandshakeTimeout, None, reason);
         }
         while let Some(work) = self.paths.handle_timeout(now) {
             self.handle_path_work(work, now);

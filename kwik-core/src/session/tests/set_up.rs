@@ -53,6 +53,19 @@ fn a_client_refuses_an_answer_that_it_did_not_offer() {
 }
 
 #[test]
+fn a_client_gives_a_primary_that_never_answers_ten_seconds() {
+    let mut bench = Bench::new();
+    bench.wait(ms(9_999));
+    assert_eq!(bench.closed_with(), None);
+    assert_eq!(bench.client.poll_timeout(), Some(Instant::ZERO + ms(10_000)));
+    bench.wait(ms(1));
+    assert_eq!(bench.closed_with(), Some(ErrorCode::HandshakeTimeout));
+    let mut bench = Bench::established();
+    bench.wait(ms(20_000));
+    assert_eq!(bench.closed_with(), None, "it answered");
+}
+
+#[test]
 fn a_client_refuses_a_secondary_of_another_session() {
     let mut bench = Bench::established();
     bench.primary(add_path(EDGE, 1));
