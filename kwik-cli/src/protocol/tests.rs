@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod vectors;
+
 const TAG: Tag = Tag([9; 32]);
 
 fn read_back<M: Message>(message: &M) -> Result<M, Malformed> {
