@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{Orders, say};
 use crate::role::{Server, Stack, Threads};
+use crate::spread::{self, Spread};
 use crate::statistics::{quantile, sorted};
 use crate::traffic::{Request, Session, ask, drain, round_trip};
 use crate::usage::cpu_time;
-use crate::{kwik, native};
+use crate::{attach, kwik, native};
 
 /// A client, and what it does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -36,6 +37,10 @@ pub(crate) enum Work {
     Download { length: u64, chunk: u64 },
     /// Sends messages on one stream and waits for each to come back. Says [`Latencies`].
     PingPong { messages: u64, size: u64, load: Option<Load> },
+    /// Reads one stream that several servers send; KWIK only. Says a [`spread::Outcome`].
+    Spread(Spread),
+    /// Reads what a secondary sends that is attached for it; KWIK only. Says the [`attach::Moment`] of the first byte.
+    Attach,
 }
 
 /// What is read on another stream meanwhile.
@@ -79,7 +84,11 @@ pub(crate) async fn run(client: &Client, orders: &mut Orders) -> anyhow::Result<
         Stack::Kwik => {
             let endpoint = kwik::client(&client.chain, client.threads)?;
             let mut session = kwik::connect(&endpoint, client.server, client.secondaries).await?;
-            work(&client.work, &mut session, orders).await
+            match client.work {
+                Work::Spread(stream) => spread::read(&mut session, stream, orders).await,
+                Work::Attach => attach::read(&mut session, orders).await,
+                _ => work(&client.work, &mut session, orders).await,
+            }
         }
     }
 }
@@ -90,6 +99,7 @@ async fn work(work: &Work, session: &mut impl Session, orders: &mut Orders) -> a
             orders.ready().await;
             say(&download(session, length, chunk).await?);
         }
+        Work::Spread(_) | Work::Attach => bail!("a bare connection has one server"),
         Work::PingPong { messages, size, load } => {
             say(&ping_pong(session, messages, size, load, orders).await?);
         }

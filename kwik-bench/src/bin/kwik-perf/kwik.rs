@@ -9,12 +9,13 @@ use bytes::{Bytes, BytesMut};
 use kwik_client::{Client, Connect, Session};
 use kwik_server::stream::BidirectionalStream;
 use kwik_server::{
-    Delegate, Delegation, Pin, Placement, PrimarySession, SecondarySession, Server,
-    ServerCertificate, ServerIdentity,
+    Delegate, Delegation, LocalSupply, Pin, Placement, PrimarySession, RangeSource,
+    SecondarySession, Server, ServerCertificate, ServerIdentity,
 };
 use tokio::sync::Mutex;
 
 use crate::role::{self, Certificate, Listening, SERVER_NAME, Secondary, Threads};
+use crate::spread::Own;
 use crate::traffic::{self, Pace, Request};
 
 /// Bytes that a secondary writes at a time.
@@ -27,8 +28,11 @@ fn placement(threads: Threads) -> Placement {
     }
 }
 
-/// A primary that attaches secondaries to every session and does what clients ask for.
-pub(crate) fn serve(server: &role::Server) -> anyhow::Result<Listening> {
+/// A primary, and what it does with its sessions and secondaries.
+pub(crate) fn serve<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
+    server: &role::Server,
+    attend: impl Fn(PrimarySession, Vec<Listening>) -> F + Send + 'static,
+) -> anyhow::Result<Listening> {
     let Certificate { chain, key } = &server.certificate;
     let mut builder = Server::builder()
         .with_tls((chain.as_str(), key.as_str()))?
@@ -49,7 +53,11 @@ pub(crate) fn serve(server: &role::Server) -> anyhow::Result<Listening> {
     Ok(listening)
 }
 
-async fn attend(mut session: PrimarySession, secondaries: Vec<Listening>) -> anyhow::Result<()> {
+/// Attaches all secondaries and does what the client asks for.
+pub(crate) async fn attend(
+    mut session: PrimarySession,
+    secondaries: Vec<Listening>,
+) -> anyhow::Result<()> {
     for secondary in secondaries {
         session.handle().add_path(secondary.spec()?).await?;
     }
@@ -61,13 +69,38 @@ async fn attend(mut session: PrimarySession, secondaries: Vec<Listening>) -> any
 
 async fn answer(mut stream: BidirectionalStream) -> anyhow::Result<()> {
     let (request, rest): (Request, BytesMut) = traffic::hear(&mut stream).await?;
-    let Request::Delegated { length, rate } = request else {
-        return traffic::answer(stream, request, rest).await;
+    let (length, rate, own) = match request {
+        Request::Delegated { length, rate } => (length, rate, None),
+        Request::Spread { length, own } => (length, 0, Some(own)),
+        _ => return traffic::answer(stream, request, rest).await,
     };
     let (_, mut send) = stream.split();
     let resource = Bytes::copy_from_slice(&rate.to_be_bytes());
-    send.delegate(Delegate::new(0..length, resource)).await?;
+    let mut order = Delegate::new(0..length, resource);
+    if let Some(own) = own {
+        let supply = match own {
+            Own::Fallback => LocalSupply::Fallback,
+            Own::Share => LocalSupply::Share,
+        };
+        order = order.with_local(Arc::new(Copy::new()), supply);
+    }
+    send.delegate(order).await?;
     Ok(send.close().await?)
+}
+
+/// The primary's own copy of what secondaries send.
+struct Copy(Bytes);
+
+impl Copy {
+    fn new() -> Self {
+        Self(Bytes::from(vec![0x5a; 1 << 20]))
+    }
+}
+
+impl RangeSource for Copy {
+    fn read_at(&self, _: u64, length: usize) -> std::io::Result<Bytes> {
+        Ok(self.0.slice(..length.min(self.0.len())))
+    }
 }
 
 impl Listening {

@@ -13,7 +13,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::child::{Child, Orders, say, say_failed};
 use crate::client::{self, Client};
-use crate::{kwik, native};
+use crate::link;
+use crate::{attach, kwik, native};
 
 /// The name in every certificate.
 pub(crate) const SERVER_NAME: &str = "localhost";
@@ -25,6 +26,10 @@ pub(crate) enum Role {
     Server(Server),
     /// Sends what a primary orders. Says where it listens.
     Secondary(Secondary),
+    /// As [`Role::Server`], KWIK's: attaches its secondaries only when it is asked for bytes.
+    Attacher(Server),
+    /// A link to a server. Says where it listens.
+    Link(link::Settings),
     /// Measures. Says that it is ready, waits for the order to go, says what it found.
     Client(Client),
 }
@@ -108,14 +113,17 @@ impl Role {
         match self {
             Self::Server(server) if server.stack == Stack::Native => "bare server",
             Self::Server(_) => "primary",
+            Self::Attacher(_) => "primary",
             Self::Secondary(_) => "secondary",
+            Self::Link(_) => "link",
             Self::Client(_) => "client",
         }
     }
 
     fn threads(&self) -> Threads {
         match self {
-            Self::Server(server) => server.threads,
+            Self::Server(server) | Self::Attacher(server) => server.threads,
+            Self::Link(_) => Threads::Single,
             Self::Secondary(_) => Threads::Default,
             Self::Client(client) => client.threads,
         }
@@ -154,6 +162,9 @@ pub(crate) fn start(role: &Role) -> anyhow::Result<(Child, Listening)> {
 /// Plays the role that the parent wrote down, to the end of this process.
 pub(crate) fn run(role: &str) -> ExitCode {
     let played = serde_json::from_str::<Role>(role).map_err(anyhow::Error::from).and_then(|role| {
+        if let Role::Link(settings) = role {
+            return link::run(&settings);
+        }
         let orders = Orders::of_this_process();
         role.threads().runtime()?.block_on(play(&role, orders))
     });
@@ -172,7 +183,9 @@ async fn play(role: &Role, mut orders: Orders) -> anyhow::Result<()> {
             let address = native::serve(&server.certificate, Server::limits(server.streams))?;
             say(&Listening { address, pin: String::new() });
         }
-        Role::Server(server) => say(&kwik::serve(server)?),
+        Role::Server(server) => say(&kwik::serve(server, kwik::attend)?),
+        Role::Attacher(server) => say(&kwik::serve(server, attach::attend)?),
+        Role::Link(_) => anyhow::bail!("a link has no runtime"),
         Role::Secondary(secondary) => say(&kwik::contribute(secondary)?),
         Role::Client(client) => client::run(client, &mut orders).await?,
     }

@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
+use crate::spread::Own;
+
 /// Chunks that are read at once, from both libraries.
 const CHUNKS: usize = 64;
 /// How often a sender with a rate sends.
@@ -80,6 +82,8 @@ pub(crate) enum Request {
     Echo { size: u64 },
     /// So many bytes, sent by the secondaries, each at so many a second; 0: as fast as it can.
     Delegated { length: u64, rate: u64 },
+    /// So many bytes, sent by the secondaries and, as it says, the server itself.
+    Spread { length: u64, own: Own },
 }
 
 impl Request {
@@ -91,6 +95,8 @@ impl Request {
             Self::Paced { length, rate } => (1, length, rate),
             Self::Echo { size } => (2, size, 0),
             Self::Delegated { length, rate } => (3, length, rate),
+            Self::Spread { length, own: Own::Fallback } => (4, length, 0),
+            Self::Spread { length, own: Own::Share } => (4, length, 1),
         };
         let mut bytes = BytesMut::with_capacity(Self::LENGTH);
         bytes.put_u8(kind);
@@ -106,6 +112,7 @@ impl Request {
             1 => Self::Paced { length: a, rate: b },
             2 => Self::Echo { size: a },
             3 => Self::Delegated { length: a, rate: b },
+            4 => Self::Spread { length: a, own: if b == 0 { Own::Fallback } else { Own::Share } },
             other => bail!("no request has the number {other}"),
         })
     }
@@ -145,7 +152,9 @@ pub(crate) async fn answer(
         Request::Bulk { length, chunk } => send_bulk(&mut stream, length, chunk).await,
         Request::Paced { length, rate } => send_paced(&mut stream, length, rate).await,
         Request::Echo { size } => echo(&mut stream, usize::try_from(size)?, rest).await,
-        Request::Delegated { .. } => bail!("this server has no secondaries"),
+        Request::Delegated { .. } | Request::Spread { .. } => {
+            bail!("this server has no secondaries")
+        }
     }
 }
 

@@ -1,0 +1,41 @@
+//! A link, as a scenario holds it.
+
+use std::net::SocketAddr;
+
+use super::forwarder::Settings;
+use super::report::Report;
+use super::shape::Shape;
+use crate::child::Child;
+use crate::role::Role;
+
+/// A forwarder that runs. Ends when dropped.
+pub(crate) struct Link {
+    process: Child,
+    address: SocketAddr,
+}
+
+impl Link {
+    /// A link to `target`, the same in both directions.
+    pub(crate) fn start(target: SocketAddr, shape: Shape) -> anyhow::Result<Self> {
+        let settings = Settings { target, up: shape, down: shape, seed: u64::from(target.port()) };
+        let mut process = Child::start(&Role::Link(settings))?;
+        let address = process.hear()?;
+        Ok(Self { process, address })
+    }
+
+    /// Where clients send to.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Drops everything from now on, and closes nothing.
+    pub(crate) fn silence(&mut self) -> anyhow::Result<()> {
+        self.process.tell("silent")
+    }
+
+    /// How it did so far.
+    pub(crate) fn report(&mut self) -> anyhow::Result<Report> {
+        self.process.tell("report")?;
+        self.process.hear()
+    }
+}

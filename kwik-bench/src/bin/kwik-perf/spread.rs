@@ -1,0 +1,248 @@
+//! A stream that several servers send, each over a link of its own: the processes, and the client's work.
+
+use std::fmt::Debug;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::child::{Child, Orders, say};
+use crate::client::{Client, Transfer, Work};
+use crate::link::{self, Link, Shape};
+use crate::report::Report;
+use crate::role::{
+    Certificate, Identity, Listening, Role, Secondary, Server, Stack, Threads, start,
+};
+use crate::traffic::{Request, ask, drain};
+
+/// What the rival's server writes at a time: on a link chunks of 1 MiB gave the same.
+const CHUNK: u64 = 64 << 10;
+
+/// Whether the primary sends bytes of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Own {
+    /// Only what nobody else does.
+    Fallback,
+    /// As one of the sources.
+    Share,
+}
+
+/// A stream for [`Work::Spread`].
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Spread {
+    pub(crate) length: u64,
+    pub(crate) own: Own,
+    /// The client says [`Reached`] when it has read so much.
+    pub(crate) notice: Option<u64>,
+}
+
+/// The client has read as far as it was to notice.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Reached {
+    reached: u64,
+}
+
+/// How it went.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    pub(crate) seconds: f64,
+    /// Until the first bytes came.
+    pub(crate) first_byte_ms: f64,
+    /// The longest time without a byte for the reader, after the first.
+    pub(crate) longest_stall_ms: f64,
+    pub(crate) redundant_bytes: u64,
+    pub(crate) repairs: u64,
+    pub(crate) peak_buffer_bytes: u64,
+    /// What each server delivered, the primary first.
+    pub(crate) shares: Vec<u64>,
+}
+
+/// The client's side.
+pub(crate) async fn read(
+    session: &mut kwik_client::Session,
+    spread: Spread,
+    orders: &mut Orders,
+) -> anyhow::Result<()> {
+    let Spread { length, own, notice } = spread;
+    orders.ready().await;
+    let start = Instant::now();
+    let mut stream = ask(session, Request::Spread { length, own }).await?;
+    let (mut first, mut last, mut longest, mut read) = (None, start, Duration::ZERO, 0);
+    let mut notice = notice;
+    let bytes = drain(&mut stream, |bytes| {
+        let now = Instant::now();
+        match first {
+            None => first = Some(now),
+            Some(_) => longest = longest.max(now - last),
+        }
+        last = now;
+        read += bytes;
+        if notice.take_if(|at| read >= *at).is_some() {
+            say(&Reached { reached: read });
+        }
+    })
+    .await?;
+    let seconds = start.elapsed().as_secs_f64();
+    ensure!(bytes == length, "{bytes} bytes came of {length}");
+    let metrics = session.metrics().await?;
+    say(&Outcome {
+        seconds,
+        first_byte_ms: first.map_or(0.0, |first| (first - start).as_secs_f64() * 1e3),
+        longest_stall_ms: longest.as_secs_f64() * 1e3,
+        redundant_bytes: metrics.redundant_bytes,
+        repairs: metrics.repairs,
+        peak_buffer_bytes: metrics.peak_buffer_bytes,
+        shares: metrics.paths.iter().map(|path| path.bytes).collect(),
+    });
+    Ok(())
+}
+
+/// Servers that run, each behind its link. Ends when dropped.
+pub(crate) struct Network {
+    certificate: Certificate,
+    primary: Listening,
+    secondaries: usize,
+    /// The primary's first.
+    links: Vec<Link>,
+    _servers: Vec<Child>,
+}
+
+impl Network {
+    /// A primary behind the first link, and a secondary behind each other.
+    pub(crate) fn of_kwik(shapes: &[Shape]) -> anyhow::Result<Self> {
+        Self::with(shapes, Identity::new(), Role::Server)
+    }
+
+    /// As [`Network::of_kwik`], with another role of the primary.
+    pub(crate) fn with(
+        shapes: &[Shape],
+        identity: Identity,
+        role: impl FnOnce(Server) -> Role,
+    ) -> anyhow::Result<Self> {
+        let (first, others) = shapes.split_first().context("a network has links")?;
+        let (mut links, mut servers, mut listenings) = (Vec::new(), Vec::new(), Vec::new());
+        for shape in others {
+            let trusts = identity.public.clone();
+            let (server, listening) = start(&Role::Secondary(Secondary { trusts }))?;
+            let link = Link::start(listening.address, *shape)?;
+            listenings.push(Listening { address: link.address(), ..listening });
+            servers.push(server);
+            links.push(link);
+        }
+        let certificate = Certificate::new()?;
+        let mut server = Server::new(Stack::Kwik, Threads::Default, &certificate);
+        server.identity = Some(identity.secret);
+        server.secondaries = listenings;
+        let (server, listening) = start(&role(server))?;
+        links.insert(0, Link::start(listening.address, *first)?);
+        servers.push(server);
+        let primary = Listening { address: links[0].address(), ..listening };
+        let secondaries = others.len();
+        Ok(Self { certificate, primary, secondaries, links, _servers: servers })
+    }
+
+    /// The rival: one bare server behind one link.
+    pub(crate) fn of_bare(shape: Shape) -> anyhow::Result<Self> {
+        let certificate = Certificate::new()?;
+        let server = Server::new(Stack::Native, Threads::Default, &certificate);
+        let (server, listening) = start(&Role::Server(server))?;
+        let links = vec![Link::start(listening.address, shape)?];
+        let primary = Listening { address: links[0].address(), ..listening };
+        Ok(Self { certificate, primary, secondaries: 0, links, _servers: vec![server] })
+    }
+
+    /// A client that is ready to go.
+    pub(crate) fn client(
+        &self,
+        stack: Stack,
+        secondaries: usize,
+        work: Work,
+    ) -> anyhow::Result<Child> {
+        let (server, chain) = (self.primary.address, self.certificate.chain.clone());
+        let threads = Threads::Default;
+        let client = Client { stack, threads, server, secondaries, chain, work };
+        let mut child = Child::start(&Role::Client(client))?;
+        child.ready()?;
+        Ok(child)
+    }
+
+    /// The link of a server; 0: the primary's.
+    pub(crate) fn link(&mut self, index: usize) -> &mut Link {
+        &mut self.links[index]
+    }
+
+    /// The primary's process.
+    pub(crate) fn primary(&mut self) -> &mut Child {
+        self._servers.last_mut().expect("it is started last")
+    }
+
+    /// Asks the links how they did.
+    pub(crate) fn check(&mut self, void: &mut Void) -> anyhow::Result<()> {
+        for link in &mut self.links {
+            void.see(&link.report()?);
+        }
+        Ok(())
+    }
+}
+
+/// With `KWIK_PERF_LOG` set, every outcome and what every link says of itself goes to standard error.
+fn log(what: &impl Debug) {
+    if std::env::var_os("KWIK_PERF_LOG").is_some() {
+        eprintln!("{what:?}");
+    }
+}
+
+/// Links that did not keep their times. One voids the scenario.
+#[derive(Debug, Default)]
+pub(crate) struct Void {
+    first: Option<String>,
+    links: usize,
+    late_p99_us: u64,
+}
+
+impl Void {
+    fn see(&mut self, report: &link::Report) {
+        log(report);
+        self.late_p99_us = self.late_p99_us.max(report.late_p99_us);
+        if let Some(reason) = report.invalid() {
+            self.links += 1;
+            self.first.get_or_insert(reason);
+        }
+    }
+
+    /// Says so in a report.
+    pub(crate) fn tell(self, report: &mut Report) {
+        report.value("link_late_p99_us", self.late_p99_us);
+        report.value("void_links", self.links);
+        if let Some(reason) = self.first {
+            report.invalidate(reason);
+        }
+    }
+}
+
+/// One stream from all servers of a network; `at_notice` is called when the client has read as far as it was to notice.
+pub(crate) fn spread(
+    network: &mut Network,
+    spread: Spread,
+    at_notice: impl FnOnce(&mut Network) -> anyhow::Result<()>,
+) -> anyhow::Result<Outcome> {
+    let mut client = network.client(Stack::Kwik, network.secondaries, Work::Spread(spread))?;
+    client.go()?;
+    if spread.notice.is_some() {
+        client.hear::<Reached>()?;
+        at_notice(network)?;
+    }
+    let outcome = client.hear()?;
+    log(&outcome);
+    Ok(outcome)
+}
+
+/// What a bare connection does over one link.
+pub(crate) fn bare(shape: Shape, length: u64, void: &mut Void) -> anyhow::Result<Transfer> {
+    let mut network = Network::of_bare(shape)?;
+    let mut client = network.client(Stack::Native, 0, Work::Download { length, chunk: CHUNK })?;
+    client.go()?;
+    let transfer = client.hear()?;
+    network.check(void)?;
+    Ok(transfer)
+}
