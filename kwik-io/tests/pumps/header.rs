@@ -78,7 +78,7 @@ async fn a_frame_in_place_of_the_header_is_refused() {
     let (about, end) = client.ended().await;
     assert!(matches!(end, CarrierEnd::Decode(_)), "{end:?}");
     assert_eq!(about.header, None);
-    assert_eq!(stopped_with(&mut carrier).await, Some(ErrorCode::FrameEncoding));
+    assert_eq!(stopped_with(&mut carrier).await, Some(ErrorCode::HeaderMissing));
 }
 
 #[tokio::test]
