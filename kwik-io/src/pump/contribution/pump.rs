@@ -15,7 +15,16 @@ use crate::pump::outbox::Outbox;
 use crate::stream::application;
 
 /// Most frames that are encoded before QUIC is asked to take them: 512 KiB.
-const FRAMES_PER_BATCH: usize = 8;
+const FRAMES_PER_BATCH: usize = 32;
+
+/// Payload of a contribution's first frame, and the most of a later one; each is twice as large as the one before.
+///
+/// The receiver delivers no byte of a frame before its checksum. A first frame of 64 KiB cost a new path three round trips
+/// of QUIC's slow start until the reader saw a byte, and on a link of 20 Mbit/s each one of 64 KiB looks like a pause of
+/// 26 ms. Smaller ones cost headers: about 25 bytes each, 0.2 % of a range of 64 KiB.
+const FIRST_PAYLOAD: usize = 4 << 10;
+const MOST_PAYLOAD: usize = 16 << 10;
+const _: () = assert!(MOST_PAYLOAD <= MAX_CONTRIBUTION_PAYLOAD);
 
 /// Frames a contribution's bytes and hands them to QUIC. Run it on the worker of its endpoint.
 ///
@@ -28,6 +37,8 @@ pub struct ContributionPump {
     queue: Arc<Queue>,
     outbox: Outbox,
     frame: Frame,
+    /// The most that the next frame carries.
+    room: usize,
 }
 
 impl ContributionPump {
@@ -39,6 +50,7 @@ impl ContributionPump {
             queue,
             outbox: Outbox::default(),
             frame: Frame::default(),
+            room: FIRST_PAYLOAD,
         }
     }
 
@@ -80,7 +92,7 @@ impl ContributionPump {
     /// Encodes a batch. Pending with an empty outbox only.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         for _ in 0..FRAMES_PER_BATCH {
-            match self.queue.poll_next(MAX_CONTRIBUTION_PAYLOAD, &mut self.frame, cx) {
+            match self.queue.poll_next(self.room, &mut self.frame, cx) {
                 Poll::Ready(Next::Frame) => self.encode(),
                 Poll::Ready(Next::Finish) => {
                     self.encode_header();
@@ -103,12 +115,14 @@ impl ContributionPump {
 
     fn encode(&mut self) {
         self.encode_header();
-        let Frame { offset, length, chunks } = std::mem::take(&mut self.frame);
+        self.room = (self.room * 2).min(MOST_PAYLOAD);
+        let Frame { offset, length, chunks } = &mut self.frame;
+        let (offset, length) = (*offset, std::mem::take(length));
         let stream = self.header.stream;
         let pieces = chunks.iter().map(|chunk| &chunk[..]);
         let crc32c = Some(data::checksum(stream, offset, false, length, pieces));
         self.outbox.push_header(&DataHeader { stream, offset, fin: false, length, crc32c });
-        chunks.into_iter().for_each(|chunk| self.outbox.push(chunk));
+        chunks.drain(..).for_each(|chunk| self.outbox.push(chunk));
     }
 }
 
