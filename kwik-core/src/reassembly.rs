@@ -64,6 +64,7 @@ pub struct Reassembler {
     blocks: Blocks,
     /// Bytes held.
     buffered: u64,
+    searches: u64,
 }
 
 impl Reassembler {
@@ -135,6 +136,7 @@ impl Reassembler {
         self.blocks.begin(&mut hint.buffer, payload.len() as u64, allocation as u64);
         let mut next = start.max(self.ready_end);
         let mut before = if next < end { self.runs.at_or_before(next) } else { None };
+        self.searches += 1;
         let mut new = 0;
         while next < end {
             let (held_end, limit) = match before {
@@ -157,6 +159,7 @@ impl Reassembler {
             }
             next = next.max(stop);
             before = self.runs.starting_at(limit);
+            self.searches += u64::from(next < end);
         }
         self.buffered += new;
         self.join_runs();
@@ -333,6 +336,12 @@ impl Reassembler {
     /// Bytes that were copied to let go of larger buffers.
     pub fn copied(&self) -> u64 {
         self.blocks.copied()
+    }
+
+    /// How often an insert had to look for its place among the runs, which takes the logarithm of their number. One that
+    /// appends to where its source was, or to the head, never has to.
+    pub fn searches(&self) -> u64 {
+        self.searches
     }
 
     /// Pieces that are kept track of, each about 64 bytes of memory: one per chunk, two per run.
