@@ -33,7 +33,7 @@ pub enum ConflictPolicy {
 pub enum Verdict {
     /// Two secondaries disagree: the primary's copy of the range is needed, and until it comes nobody else's counts.
     Undecided,
-    /// The path disagrees with the primary.
+    /// The path disagrees with the primary, or with itself.
     Wrong(PathId),
 }
 

@@ -93,6 +93,22 @@ pub struct PathWork {
     pub busy: Duration,
 }
 
+/// Bytes that a source brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arrival {
+    /// Bytes that were missing.
+    pub new: u64,
+    /// Bytes that were there before, or that this source may not fill: they keep no promise alive.
+    pub duplicate: u64,
+}
+
+impl Arrival {
+    /// All of them.
+    pub const fn bytes(self) -> u64 {
+        self.new.saturating_add(self.duplicate)
+    }
+}
+
 /// What is on its way to one stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Supply {
@@ -238,22 +254,22 @@ impl Promises {
         true
     }
 
-    /// Takes down that bytes of a promise arrived, new or duplicate. Bytes of a delegation that was taken back count for
-    /// the path all the same. Returns the promise's range once as many bytes came as it has: if none of it is missing,
-    /// it is [kept](Self::handle_kept). (One byte a thousand times is no promise kept.)
+    /// Takes down that bytes of a promise arrived. Bytes of a delegation that was taken back count for the path all the
+    /// same. Returns the promise's range once as many bytes came as it has: if none of it is missing, it is
+    /// [kept](Self::handle_kept). (One byte a thousand times is no promise kept, nor a sign of life.)
     pub fn handle_bytes(
         &mut self,
         path: PathId,
         id: DelegationId,
-        range: ByteRange,
+        arrival: Arrival,
         now: Instant,
     ) -> Option<ByteRange> {
         let Some((promise, work)) = self.promise(path, id) else {
-            self.path(path).received(range.len(), 0, now);
+            self.path(path).received(arrival.bytes(), 0, now);
             return None;
         };
-        let owed = promise.received(range.len(), now);
-        work.received(range.len(), owed, now);
+        let owed = promise.received(arrival, now);
+        work.received(arrival.bytes(), owed, now);
         (promise.rest() == 0).then_some(promise.range)
     }
 

@@ -46,6 +46,13 @@ impl Allowed {
         ByteRange::new(start, end)
     }
 
+    /// Every byte allowed, those that were read already among them.
+    pub fn bytes(&self) -> RangeSet {
+        let read = ByteRange::new(Offset::ZERO, self.read_offset);
+        let open = self.open_from.and_then(|from| ByteRange::new(from, Offset::MAX));
+        self.ranges.iter().chain(read).chain(open).collect()
+    }
+
     /// Start of the part without an end.
     pub fn open_from(&self) -> Option<Offset> {
         self.open_from

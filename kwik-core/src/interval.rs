@@ -209,6 +209,12 @@ impl RangeSet {
     }
 }
 
+impl From<ByteRange> for RangeSet {
+    fn from(range: ByteRange) -> Self {
+        Self::from_iter([range])
+    }
+}
+
 impl FromIterator<ByteRange> for RangeSet {
     fn from_iter<I: IntoIterator<Item = ByteRange>>(ranges: I) -> Self {
         let mut set = Self::new();

@@ -326,5 +326,50 @@ impl Toll {
     }
 }
 
+/// The client's look at the other direction: credit that a secondary gives the primary, passed on only as far as it can
+/// be true and as it matters.
+///
+/// A secondary has room for [`INITIAL_CREDIT`] beyond what its application took, and that came through the client. News
+/// of less than [`MAX_PIECE`] wait for more: the credit of whoever sends stays far above the largest message. So one
+/// frame goes to the primary for each 4 KiB of messages that it sent, at most.
+///
+/// ```
+/// use kwik_core::relay::{CreditToll, INITIAL_CREDIT, MAX_PIECE};
+///
+/// let mut toll = CreditToll::default();
+/// assert_eq!(toll.pass(u64::MAX), None, "nothing was sent that could have been taken");
+/// toll.handle_sent(MAX_PIECE);
+/// assert_eq!(toll.pass(u64::MAX), Some(INITIAL_CREDIT + MAX_PIECE as u64));
+/// assert_eq!(toll.pass(u64::MAX), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CreditToll {
+    sent: u64,
+    told: u64,
+}
+
+impl Default for CreditToll {
+    fn default() -> Self {
+        Self { sent: 0, told: INITIAL_CREDIT }
+    }
+}
+
+impl CreditToll {
+    /// Bytes of messages went to the secondary.
+    pub fn handle_sent(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes as u64);
+    }
+
+    /// The secondary takes `max_bytes` in all; what to tell the primary of it.
+    pub fn pass(&mut self, max_bytes: u64) -> Option<u64> {
+        let true_at_most = max_bytes.min(INITIAL_CREDIT.saturating_add(self.sent));
+        let news = true_at_most >= self.told.saturating_add(MAX_PIECE as u64);
+        news.then(|| {
+            self.told = true_at_most;
+            true_at_most
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -150,7 +150,7 @@ impl Run {
                 assert_eq!(spans(self.half.isolate(PathId::new(*path)).iter()), *gone);
             }
             Step::Grant { path, range } => {
-                let source = self.half.add_source(PathId::new(*path), Some(span(*range)));
+                let source = self.half.add_source(PathId::new(*path), Some(span(*range).into()));
                 self.sources.insert(*path, source);
             }
             Step::Window { announces } => {

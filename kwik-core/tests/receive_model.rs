@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_core::conflict::{ConflictPolicy, Verdict};
+use kwik_core::interval::RangeSet;
 use kwik_core::stream::{Failure, Read, ReceiveConfig, ReceiveError, ReceiveHalf, SourceKey};
 use kwik_core::time::Instant;
 use kwik_core::window::Budget;
@@ -175,7 +176,7 @@ impl Pair {
                 let allowed = allowed.map(|(start, len)| start..start + len);
                 let path = PathId::new(Self::path(source));
                 self.half.remove_source(self.sources[source].key);
-                let key = self.half.add_source(path, allowed.clone().map(span));
+                let key = self.half.add_source(path, allowed.clone().map(span).map(RangeSet::from));
                 self.sources[source] = Source { key, allowed };
             }
             Op::Isolate { path } => {
@@ -343,6 +344,24 @@ proptest! {
                     // What the faster reader took is no longer news, but it is not refused either.
                     prop_assert_eq!(results[0].0.is_ok(), results[1].0.is_ok());
                     prop_assert_eq!(results[0].1, results[1].1);
+                }
+                Op::Isolate { path } => {
+                    let gone = [little, all].map(|(half, ..)| half.isolate(PathId::new(path)));
+                    prop_assert_eq!(&gone[0], &gone[1]);
+                }
+                Op::Fin { source, past } => {
+                    let size = at(all.0.received_end().value().saturating_sub(10) + past);
+                    let results = [little, all].map(|(half, keys, _)| {
+                        let result = half.handle_fin(keys[source], size);
+                        (result.is_ok(), half.next_conflict())
+                    });
+                    prop_assert_eq!(results[0], results[1]);
+                }
+                Op::GiveUp => {
+                    for (half, ..) in [little, all] {
+                        let offset = half.contiguous_end();
+                        half.fail(Failure::Missing { offset, len: 1 });
+                    }
                 }
                 Op::Read { max } => {
                     drain(little, max.max(1));

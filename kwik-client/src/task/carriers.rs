@@ -127,9 +127,10 @@ impl Task {
 
     pub(super) fn reroute(&mut self, path: PathId, carrier: u64, route: CoreRoute) {
         let kind = CarrierKind::Contribution;
+        let id = route.stream;
         let target = self.receive_route(path, carrier, route, kind);
         if let Some((control, stream)) = self.controls.get_mut(&(path, carrier)) {
-            *stream = Some(route.stream);
+            *stream = Some(id);
             control.reroute(target);
         }
     }

@@ -11,8 +11,9 @@ use crate::interval::RangeSet;
 /// Undecided differences whose bytes are remembered. When there are more, the oldest is forgotten: its range still waits
 /// for the primary's copy, but nobody is convicted by it.
 const MAX_CLAIMS: usize = 16;
-/// Verdicts that wait for the session. When there are more, the oldest is dropped: that source stays until it differs
-/// again.
+/// Verdicts that wait for the session. When there are more, two questions to the primary become one, which costs it a
+/// longer copy: a question that is lost would leave its range without an owner. Where there are no two, the oldest
+/// verdict is dropped: that source stays until it differs again.
 const MAX_VERDICTS: usize = 64;
 /// Most bytes that were read and can still be compared.
 const HISTORY_BYTES: u64 = 64 << 10;
@@ -32,6 +33,9 @@ struct Claim {
 pub(crate) struct Referee {
     /// Ranges for which the primary's copy is awaited.
     disputed: RangeSet,
+    /// Ranges for which the session was told to ask for it, those that were read among them. Who sends the same lie again
+    /// and again must not fill the control stream to the primary.
+    asked: RangeSet,
     claims: VecDeque<Claim>,
     history: VecDeque<(Offset, PathId, Bytes)>,
     /// Bytes in `history`.
@@ -63,9 +67,24 @@ impl Referee {
 
     pub(crate) fn announce(&mut self, conflict: Conflict) {
         if self.verdicts.len() == MAX_VERDICTS {
-            self.verdicts.pop_front();
+            self.make_room();
         }
         self.verdicts.push_back(conflict);
+    }
+
+    fn make_room(&mut self) {
+        let is_question = |conflict: &Conflict| conflict.verdict == Verdict::Undecided;
+        let mut questions = (0..self.verdicts.len()).filter(|&at| is_question(&self.verdicts[at]));
+        if let (Some(first), Some(second)) = (questions.next(), questions.next())
+            && let Some(second) = self.verdicts.remove(second)
+        {
+            let first = &mut self.verdicts[first].range;
+            let (start, end) = (first.start(), first.end());
+            let (start, end) = (start.min(second.range.start()), end.max(second.range.end()));
+            *first = ByteRange::new(start, end).unwrap_or(*first);
+        } else {
+            self.verdicts.pop_front();
+        }
     }
 
     /// Remembers bytes that were read, and forgets what lies before `since`.
@@ -108,7 +127,10 @@ impl Referee {
                 (conflict.rival, Bytes::copy_from_slice(&copy[..len])),
             ],
         });
-        self.announce(conflict);
+        if !self.asked.covers(conflict.range) {
+            self.asked.insert(conflict.range);
+            self.announce(conflict);
+        }
     }
 
     /// Reserves a range for the primary.
@@ -123,6 +145,7 @@ impl Referee {
             return verdicts;
         };
         self.disputed.remove(copy);
+        self.asked.remove(copy);
         self.claims.retain(|claim| {
             if !copy.contains(claim.start) {
                 return true;
@@ -158,6 +181,7 @@ impl Referee {
         for range in gone.iter() {
             for part in kept.missing_in(range) {
                 self.disputed.remove(part);
+                self.asked.remove(part);
             }
         }
     }

@@ -1,8 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use kwik_proto::{Offset, PathId};
+use kwik_proto::{ByteRange, Offset, PathId};
 
-use super::differences;
+use super::{Conflict, Referee, Verdict, differences};
+use crate::interval::RangeSet;
 
 const A: PathId = PathId::new(1);
 const B: PathId = PathId::new(2);
@@ -56,4 +57,46 @@ fn evidence_starts_at_the_first_difference() {
     let held = [(at(10), A, &b"ab"[..]), (at(12), A, &b"cd"[..])];
     let found = differences(held.into_iter(), at(10), b"aXXd");
     assert_eq!(found[0].held, b"bc");
+}
+
+fn question(start: u64) -> Conflict {
+    let range = ByteRange::with_length(at(start), 1).unwrap();
+    Conflict { range, holder: A, rival: B, verdict: Verdict::Undecided }
+}
+
+/// Every question and verdict that the session hears.
+fn heard(referee: &mut Referee) -> Vec<(u64, u64, Verdict)> {
+    let next = || referee.next_verdict();
+    std::iter::from_fn(next)
+        .map(|one| (one.range.start().value(), one.range.end().value(), one.verdict))
+        .collect()
+}
+
+#[test]
+fn the_primary_is_asked_for_the_same_bytes_once_until_its_copy_came() {
+    let mut referee = Referee::default();
+    for _ in 0..3 {
+        referee.open(question(7), b"x", b"y");
+    }
+    assert_eq!(heard(&mut referee), [(7, 8, Verdict::Undecided)]);
+    assert_eq!(referee.decide(at(7), b"x").len(), 3, "the claims stand all the same");
+    referee.open(question(7), b"x", b"y");
+    assert_eq!(heard(&mut referee), [(7, 8, Verdict::Undecided)]);
+}
+
+#[test]
+fn no_question_is_lost_when_there_are_too_many() {
+    let mut referee = Referee::default();
+    referee.announce(Conflict { verdict: Verdict::Wrong(B), ..question(1) });
+    for start in 0..500 {
+        referee.open(question(2 * start), b"x", b"y");
+    }
+    let heard = heard(&mut referee);
+    assert!(heard.len() <= 64, "{}", heard.len());
+    assert_eq!(heard[0].2, Verdict::Wrong(B));
+    let covered: RangeSet =
+        heard[1..].iter().filter_map(|one| ByteRange::new(at(one.0), at(one.1))).collect();
+    for start in 0..500 {
+        assert!(covered.contains(at(2 * start)), "{start}");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kwik_proto::frame::DelegationState;
 use kwik_proto::{ByteRange, DelegationId, PathId};
 
+use super::Arrival;
 use super::work::Work;
 use crate::time::Instant;
 
@@ -90,13 +91,16 @@ impl Promise {
         self.state = State::Owed;
     }
 
-    /// Bytes arrived; returns how many of them were still owed.
-    pub(super) fn received(&mut self, bytes: u64, now: Instant) -> u64 {
-        let owed = bytes.min(self.rest());
+    /// Bytes arrived; returns how many of them were still owed. Only new ones stop the clocks: who sends the same byte
+    /// for ever must not keep the reader for ever.
+    pub(super) fn received(&mut self, arrival: Arrival, now: Instant) -> u64 {
+        let owed = arrival.bytes().min(self.rest());
         self.arrived += owed;
-        self.last_byte = Some(now);
-        if self.state == State::Late {
-            self.state = State::Owed;
+        if arrival.new > 0 {
+            self.last_byte = Some(now);
+            if self.state == State::Late {
+                self.state = State::Owed;
+            }
         }
         owed
     }

@@ -207,16 +207,16 @@ impl Bench {
     ) -> Result<Option<Route>, ErrorCode> {
         let route = self.client.handle_header(path, carrier, header, self.now);
         self.drain();
-        if let Ok(Some(route)) = route {
+        if let Ok(Some(route)) = &route {
             self.feed(path, carrier, route);
         }
         self.drain();
         route
     }
 
-    fn feed(&mut self, path: PathId, carrier: u64, route: Route) {
+    fn feed(&mut self, path: PathId, carrier: u64, route: &Route) {
         if let Some(half) = self.halves.get_mut(&route.stream) {
-            let source = half.add_source(path, route.allowed);
+            let source = half.add_source(path, route.allowed.clone());
             self.client.handle_source(path, carrier, source);
             self.sources.insert((path, carrier), (route.stream, source));
         }
@@ -302,7 +302,7 @@ impl Bench {
                 }
             }
             Output::Reroute { path, carrier, route } => {
-                self.feed(path, carrier, route);
+                self.feed(path, carrier, &route);
                 self.asked.push(Output::Reroute { path, carrier, route });
             }
             Output::Dial { .. } => {

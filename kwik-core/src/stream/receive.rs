@@ -133,8 +133,10 @@ impl ReceiveHalf {
     }
 
     /// A carrier on `path` begins to feed the half. `allowed` is what was granted to it; `None`: no bound.
-    pub fn add_source(&mut self, path: PathId, allowed: Option<ByteRange>) -> SourceKey {
-        self.sources.add(path, allowed)
+    ///
+    /// Several ranges are kept once per path, as the union of what all its carriers were allowed so.
+    pub fn add_source(&mut self, path: PathId, allowed: Option<RangeSet>) -> SourceKey {
+        self.sources.add(path, allowed, self.reassembler.read_offset())
     }
 
     /// A carrier ended. What it delivered stays.
@@ -200,16 +202,17 @@ impl ReceiveHalf {
         let Some(range) = ByteRange::with_length(offset, payload.len() as u64) else {
             return Err(ReceiveError::FlowControl { path, offset: Offset::MAX, max_offset });
         };
-        let Some(source) = self.sources.find(key) else {
+        let known = self.sources.find(key).is_some();
+        if !known {
             return Err(ReceiveError::NotGranted { path, range });
-        };
+        }
         if range.end() > max_offset {
             return Err(ReceiveError::FlowControl { path, offset: range.end(), max_offset });
         }
         if self.final_size.is_some_and(|final_size| range.end() > final_size) {
             return Err(ReceiveError::FinalSize { path, offset: range.end() });
         }
-        if source.allowed.is_some_and(|allowed| !allowed.covers(range)) {
+        if !self.sources.allows(key, range, self.reassembler.read_offset()) {
             return Err(ReceiveError::NotGranted { path, range });
         }
         Ok(range)
@@ -327,19 +330,20 @@ impl ReceiveHalf {
         wakes
     }
 
-    /// Throws away the unread bytes of a path and takes nothing more from it; returns what is missing again. Does nothing
-    /// to the primary.
+    /// Throws away the bytes of a path that are not settled and takes nothing more from it; returns what is missing again.
+    /// Does nothing to the primary.
     pub fn isolate(&mut self, path: PathId) -> RangeSet {
         if path.is_primary() {
             return RangeSet::new();
         }
         self.sources.isolate(path);
         self.referee.withdraw(path);
-        let sent: RangeSet = self.reassembler.sent_by(path).collect();
+        let open = rest_of_stream(self.settled_end);
+        let sent = self.reassembler.sent_by(path).filter_map(|range| range.intersection(open));
+        let sent: RangeSet = sent.collect();
         for range in sent.iter() {
             self.discard(path, range);
         }
-        self.settled_end = self.settled_end.min(self.reassembler.contiguous_end());
         sent
     }
 

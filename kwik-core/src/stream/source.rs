@@ -3,6 +3,7 @@
 use kwik_proto::{ByteRange, Offset, PathId};
 use slab::Slab;
 
+use crate::interval::RangeSet;
 use crate::reassembly::Hint;
 use crate::time::Instant;
 
@@ -41,17 +42,38 @@ pub(super) struct Source {
     generation: u32,
     /// Which entry of [`Sources::paths`] counts its bytes.
     account: usize,
-    pub(super) allowed: Option<ByteRange>,
+    reach: Reach,
     pub(super) hint: Hint,
     pub(super) stats: SourceStats,
 }
 
-/// What came from one path and was kept.
+/// Where a carrier may send.
 #[derive(Clone, Copy, Debug)]
+enum Reach {
+    Whole,
+    Within(ByteRange),
+    /// Whatever its path's account says.
+    Granted,
+}
+
+impl Reach {
+    fn start(self) -> Offset {
+        match self {
+            Self::Within(range) => range.start(),
+            Self::Whole | Self::Granted => Offset::ZERO,
+        }
+    }
+}
+
+/// What came from one path and was kept.
+#[derive(Clone, Debug)]
 struct Account {
     path: PathId,
     bytes: u64,
     isolated: bool,
+    /// Where its carriers may send that have more than one range to send in. Kept here, not with each carrier: a path
+    /// may have thousands of grants and of carriers.
+    granted: RangeSet,
 }
 
 /// Every carrier of a half, and what each path delivered. As many as the connections' stream limits allow; the paths are
@@ -64,18 +86,35 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn add(&mut self, path: PathId, allowed: Option<ByteRange>) -> SourceKey {
+    pub(super) fn add(
+        &mut self,
+        path: PathId,
+        allowed: Option<RangeSet>,
+        read_offset: Offset,
+    ) -> SourceKey {
         let account = self.account(path);
+        let reach = match allowed {
+            None => Reach::Whole,
+            Some(allowed) if allowed.count() < 2 => {
+                Reach::Within(allowed.first().unwrap_or_default())
+            }
+            Some(allowed) => {
+                let granted = &mut self.paths[account].granted;
+                granted.extend(allowed.iter());
+                granted.remove(ByteRange::new(Offset::ZERO, read_offset).unwrap_or_default());
+                Reach::Granted
+            }
+        };
         self.generation = self.generation.wrapping_add(1);
         let generation = self.generation;
         let stats = SourceStats {
             path,
             bytes: 0,
             duplicate_bytes: 0,
-            next: allowed.map_or(Offset::ZERO, ByteRange::start),
+            next: reach.start(),
             last_arrival: None,
         };
-        let source = Source { generation, account, allowed, hint: Hint::default(), stats };
+        let source = Source { generation, account, reach, hint: Hint::default(), stats };
         let slot = u32::try_from(self.sources.insert(source));
         SourceKey { slot: slot.expect("fewer than 2^32 carriers are open"), generation, path }
     }
@@ -84,7 +123,8 @@ impl Sources {
         if let Some(known) = self.paths.iter().position(|account| account.path == path) {
             return known;
         }
-        self.paths.push(Account { path, bytes: 0, isolated: false });
+        let granted = RangeSet::new();
+        self.paths.push(Account { path, bytes: 0, isolated: false, granted });
         self.paths.len() - 1
     }
 
@@ -99,6 +139,19 @@ impl Sources {
 
     pub(super) fn find_mut(&mut self, key: SourceKey) -> Option<&mut Source> {
         self.sources.get_mut(key.slot as usize).filter(|source| source.generation == key.generation)
+    }
+
+    /// Whether the carrier may send `range`. What was read is granted to all who have more than one range: it does no harm.
+    pub(super) fn allows(&self, key: SourceKey, range: ByteRange, read_offset: Offset) -> bool {
+        let Some(source) = self.find(key) else { return false };
+        match source.reach {
+            Reach::Whole => true,
+            Reach::Within(allowed) => allowed.covers(range),
+            Reach::Granted => {
+                let unread = ByteRange::new(range.start().max(read_offset), range.end());
+                unread.is_none_or(|unread| self.paths[source.account].granted.covers(unread))
+            }
+        }
     }
 
     /// Writes down what a frame brought.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use kwik_core::delegation::{
     Candidates, Decision, DelegationConfig, Event as Told, Local, PathView, Scheduler,
 };
-use kwik_core::gap::{GapAction, GapConfig, PathTiming, Promises, StreamView};
+use kwik_core::gap::{Arrival, GapAction, GapConfig, PathTiming, Promises, StreamView};
 use kwik_core::interval::{RangeMap, RangeSet};
 use kwik_core::time::Instant;
 use kwik_proto::frame::{
@@ -642,9 +642,11 @@ impl<'a> World<'a> {
             self.promises.record(PathId::PRIMARY, id, self.stream, promised, self.now);
         }
         let from = PathId::new(path as u16);
-        let all = self.promises.handle_bytes(from, id, bytes, self.now);
-        self.received[path] += bytes.len();
         let new: Vec<ByteRange> = self.have.missing_in(bytes).collect();
+        let fresh = new.iter().map(|piece| piece.len()).sum();
+        let arrival = Arrival { new: fresh, duplicate: bytes.len() - fresh };
+        let all = self.promises.handle_bytes(from, id, arrival, self.now);
+        self.received[path] += bytes.len();
         for piece in new {
             self.held.insert(piece, path);
             self.have.insert(piece);

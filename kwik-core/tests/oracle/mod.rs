@@ -71,6 +71,7 @@ pub struct Oracle {
     primary_end: u64,
     isolated: BTreeSet<u16>,
     pub disputed: BTreeSet<u64>,
+    asked: BTreeSet<u64>,
     claims: Vec<Claim>,
     pub verdicts: Vec<Dispute>,
     pub path_bytes: BTreeMap<u16, u64>,
@@ -91,6 +92,7 @@ impl Oracle {
             primary_end: 0,
             isolated: BTreeSet::new(),
             disputed: BTreeSet::new(),
+            asked: BTreeSet::new(),
             claims: Vec::new(),
             verdicts: Vec::new(),
             path_bytes: BTreeMap::new(),
@@ -194,17 +196,24 @@ impl Oracle {
         }
         let found = self.differences(self.remembered, offset, bytes);
         let is_proof = |holder: u16| path != 0 && (holder == 0 || holder == path);
-        if let Some((range, _)) = found.iter().find(|(_, holder)| is_proof(*holder)) {
-            return Err(Refused::Conflict(range.clone()));
+        if let Some((range, holder)) = found.iter().find(|(_, holder)| is_proof(*holder)) {
+            let (range, holder) = (range.clone(), *holder);
+            let wrong = Some(path);
+            self.verdicts.push(Dispute { range: range.clone(), holder, rival: path, wrong });
+            return Err(Refused::Conflict(range));
         }
         for (range, holder) in found {
             if holder == path {
                 continue;
             }
             let wrong = (path == 0).then_some(holder);
-            self.verdicts.push(Dispute { range: range.clone(), holder, rival: path, wrong });
+            // The primary is asked for the same bytes once.
+            if wrong.is_some() || !range.clone().all(|at| self.asked.contains(&at)) {
+                self.verdicts.push(Dispute { range: range.clone(), holder, rival: path, wrong });
+            }
             if path != 0 {
                 self.claim(&range, holder, path, &bytes[(range.start - offset) as usize..]);
+                self.asked.extend(range.clone());
                 let open = range.start.max(self.settled)..range.end.max(self.settled);
                 self.disputed.extend(open.clone());
                 self.throw_away(open);
@@ -231,6 +240,7 @@ impl Oracle {
         let end = offset + bytes.len() as u64;
         for at in offset..end {
             self.disputed.remove(&at);
+            self.asked.remove(&at);
         }
         let (decided, open) = std::mem::take(&mut self.claims)
             .into_iter()
@@ -380,6 +390,7 @@ impl Oracle {
             self.held.retain(|at, _| *at < end);
             self.claims.clear();
             self.disputed.clear();
+            self.asked.clear();
         }
     }
 
@@ -394,6 +405,7 @@ impl Oracle {
         self.held.clear();
         self.claims.clear();
         self.disputed.clear();
+        self.asked.clear();
     }
 
     pub fn isolate(&mut self, path: u16) -> Vec<u64> {
@@ -408,16 +420,16 @@ impl Oracle {
         for at in gone.iter().flat_map(|claim| claim.range.clone()) {
             if !self.claims.iter().any(|claim| claim.range.contains(&at)) {
                 self.disputed.remove(&at);
+                self.asked.remove(&at);
             }
         }
         let sent: Vec<u64> = self
             .held
             .iter()
-            .filter(|(_, (_, sender))| *sender == path)
+            .filter(|(at, (_, sender))| *sender == path && **at >= self.settled)
             .map(|(at, _)| *at)
             .collect();
         sent.iter().for_each(|at| self.throw_away(*at..at + 1));
-        self.settled = self.settled.min(self.contiguous_end());
         sent
     }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 use kwik_core::delegation::Local;
 use kwik_core::session::client::{CarrierEnd, Output};
 use kwik_core::session::{ClientSession, StreamAction};
-use kwik_core::stream::{Failure, Read, ReceiveHalf, SendHalf, SourceKey};
+use kwik_core::stream::{Failure, Read, ReceiveError, ReceiveHalf, SendHalf, SourceKey};
 use kwik_proto::frame::{ControlFrame, ErrorCode, StreamHeader};
 use kwik_proto::{ByteRange, Epoch, Offset, PathId, StreamId, StreamKind};
 
-use crate::network::{Channel, Event, content, is_content};
+use crate::network::{Channel, Event, content, is_content, is_content_or_lie, lie};
 use crate::plan::{Fate, Manner, Opener, Supply};
 use crate::world::{World, index_of, range};
 
@@ -226,10 +226,17 @@ impl World {
         let Some(feed) = self.client.feeds.get(&(path, carrier)) else { return };
         let (stream, source) = (feed.stream, feed.source);
         let Some(down) = self.client.down.get_mut(&stream) else { return };
-        let payload = content(stream, piece);
+        let lies = !path.is_primary() && self.plan.servers[index_of(path)].manner == Manner::Lies;
+        let payload = if lies { lie(stream, piece) } else { content(stream, piece) };
         let length = payload.len();
-        if let Err(error) = down.half.insert(source, piece.start(), payload, length, now) {
-            self.fail(format!("an honest frame was refused on {path}: {error}"));
+        match down.half.insert(source, piece.start(), payload, length, now) {
+            Ok(taken) => self.conflicts += u64::from(taken.conflict.is_some()),
+            Err(ReceiveError::Conflict { .. }) if lies => {
+                self.conflicts += 1;
+                let end = CarrierEnd::Faulty(ErrorCode::DataConflict);
+                self.end_carrier(path, carrier, end);
+            }
+            Err(error) => self.fail(format!("an honest frame was refused on {path}: {error}")),
         }
         self.service(stream);
     }
@@ -287,7 +294,11 @@ impl World {
             let most = 1 + self.network.dice.roll(200_000) as usize;
             match down.half.read(most, now) {
                 Read::Data(data) => {
-                    if !is_content(id, down.read, &data) {
+                    let fits = match self.plan.has_liar() {
+                        true => is_content_or_lie(id, down.read, &data),
+                        false => is_content(id, down.read, &data),
+                    };
+                    if !fits {
                         let text = format!("wrong bytes in stream {id} at {}", down.read);
                         self.broken.get_or_insert(text);
                         return;
@@ -318,7 +329,9 @@ impl World {
             End::Reset => matches!(stream.fate, Fate::Reset(_)),
             End::Stopped => true,
             End::Failed(Failure::SessionEnded) => self.plan.primary_lost.is_some(),
-            End::Failed(_) => no_local && !self.plan.has_steady_server(),
+            // Nobody takes back what was read, and without the primary's copy nobody knows who lied.
+            End::Failed(Failure::DataConflict { .. }) => self.plan.has_liar(),
+            End::Failed(_) => no_local && (!self.plan.has_steady_server() || self.plan.has_liar()),
         };
         if !fits {
             self.fail(format!("stream {id} ended {end:?} after {read} of {download}"));

@@ -72,6 +72,26 @@ pub(crate) fn is_content(stream: StreamId, offset: u64, data: &[u8]) -> bool {
     data.iter().zip(offset..).all(|(got, at)| *got == byte(stream, at))
 }
 
+/// What a liar sends instead: of every three stretches one is wrong.
+pub(crate) fn lie(stream: StreamId, range: ByteRange) -> Bytes {
+    (range.start().value()..range.end().value())
+        .map(|at| false_byte(stream, at))
+        .collect::<Vec<_>>()
+        .into()
+}
+
+/// Whether every byte is what an honest server or a liar sends.
+pub(crate) fn is_content_or_lie(stream: StreamId, offset: u64, data: &[u8]) -> bool {
+    data.iter()
+        .zip(offset..)
+        .all(|(got, at)| *got == byte(stream, at) || *got == false_byte(stream, at))
+}
+
+fn false_byte(stream: StreamId, offset: u64) -> u8 {
+    let wrong = (offset / 3000).is_multiple_of(3);
+    byte(stream, offset) ^ if wrong { 0x55 } else { 0 }
+}
+
 fn byte(stream: StreamId, offset: u64) -> u8 {
     ((offset ^ stream.value() << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8
 }

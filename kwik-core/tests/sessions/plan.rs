@@ -44,6 +44,8 @@ pub(crate) enum Manner {
     Dies(Duration),
     /// Can't be reached.
     Unreachable,
+    /// Sends other bytes than everybody else. Only under Reject: the others take what comes first.
+    Lies,
 }
 
 #[derive(Clone, Debug)]
@@ -114,13 +116,17 @@ impl Plan {
     pub(crate) fn random(seed: u64) -> Self {
         let mut dice = Dice::new(seed ^ 0x51_7cc1_b727);
         let calm = dice.one_in(4);
-        let servers: Vec<ServerPlan> =
+        let mut servers: Vec<ServerPlan> =
             (0..dice.roll(5)).map(|_| ServerPlan::random(&mut dice, calm)).collect();
         let policy = match dice.roll(3) {
             0 => ConflictPolicy::FirstWins,
             1 => ConflictPolicy::PrimaryWins,
             _ => ConflictPolicy::Reject,
         };
+        if policy != ConflictPolicy::Reject {
+            let liars = servers.iter_mut().filter(|server| server.manner == Manner::Lies);
+            liars.for_each(|server| server.manner = Manner::Honest);
+        }
         let granted = calm && !servers.is_empty();
         let streams = (0..1 + dice.roll(5)).map(|_| StreamPlan::random(&mut dice, granted));
         Self {
@@ -132,6 +138,11 @@ impl Plan {
             messages: dice.roll(12),
             servers,
         }
+    }
+
+    /// Whether bytes of some secondary are wrong.
+    pub(crate) fn has_liar(&self) -> bool {
+        self.servers.iter().any(|server| server.manner == Manner::Lies)
     }
 
     /// Whether some secondary delivers whatever it is asked for.
@@ -151,6 +162,7 @@ impl ServerPlan {
             2 => Manner::Breaks,
             3 => Manner::Dies(dice.millis(400)),
             4 => Manner::Unreachable,
+            5 => Manner::Lies,
             _ => Manner::Honest,
         };
         let silence = (!calm && dice.one_in(4)).then(|| (dice.millis(1_000), dice.millis(9_000)));

@@ -34,6 +34,8 @@ pub(crate) struct World {
     /// Carriers whose sender stopped, or was stopped.
     pub cancelled: BTreeSet<(PathId, u64)>,
     armed: Option<Instant>,
+    /// Differences between copies that the client found.
+    pub conflicts: u64,
     pub broken: Option<String>,
 }
 
@@ -52,6 +54,7 @@ impl World {
             next_carrier: 7,
             cancelled: BTreeSet::new(),
             armed: None,
+            conflicts: 0,
             broken: None,
             plan,
         }

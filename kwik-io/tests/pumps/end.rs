@@ -255,7 +255,8 @@ impl Task {
             _ if self.table.rows().drain => Route::Drain,
             Some(receive) => {
                 let path = request.carrier.path;
-                let source = receive.update(|half| half.add_source(path, request.header.promised));
+                let source = receive
+                    .update(|half| half.add_source(path, request.header.promised.map(Into::into)));
                 Route::Receive { receive, source }
             }
             None => Route::Refused(ErrorCode::Mapping),

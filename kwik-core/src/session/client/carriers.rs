@@ -1,27 +1,26 @@
 //! Carriers of a client session: which stream each feeds, what it may send, how it ended.
 
 use kwik_proto::frame::{
-    CarrierKind, ControlFrame, ErrorCode, GapReason, Mapping as MappingEntry, MappingQuery,
-    MappingSnapshot, StreamHeader,
+    CarrierKind, ControlFrame, ErrorCode, GapReason, MappingQuery, MappingSnapshot, StreamHeader,
 };
-use kwik_proto::{ByteRange, DelegationId, Initiator, Offset, PathId, StreamId, StreamKind};
+use kwik_proto::{ByteRange, DelegationId, Initiator, PathId, StreamId, StreamKind};
 
 use super::conflict::isolated;
 use super::{ClientSession, Output};
 use crate::grant::{Grants, Recorded};
 use crate::interval::RangeSet;
-use crate::mapping::{MappingError, ResyncStep, UnknownStream, takes_contributions};
+use crate::mapping::{MappingError, UnknownStream, takes_contributions};
 use crate::session::streams::Known;
 use crate::stream::{Failure, ReceiveHalf, SourceKey};
 use crate::time::Instant;
 
 /// Where a carrier's bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// The stream.
     pub stream: StreamId,
     /// Bytes outside are the carrier's error; `None`: the whole stream.
-    pub allowed: Option<ByteRange>,
+    pub allowed: Option<RangeSet>,
 }
 
 /// How a carrier ended.
@@ -38,19 +37,6 @@ pub enum CarrierEnd {
     Lost,
 }
 
-/// A contribution that is open now, for metrics: an entry of the mapping with what it brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceReport {
-    /// The path.
-    pub path: PathId,
-    /// QUIC stream id on that path's connection.
-    pub carrier: u64,
-    /// The stream that it feeds.
-    pub stream: StreamId,
-    /// New bytes that it delivered, as of the last look at the stream.
-    pub received_bytes: u64,
-}
-
 /// What a header is worth.
 enum Standing {
     Fits,
@@ -62,11 +48,11 @@ enum Standing {
 pub(super) struct Carrier {
     pub(super) stream: StreamId,
     pub(super) kind: CarrierKind,
-    delegation: Option<DelegationId>,
+    pub(super) delegation: Option<DelegationId>,
     promised: Option<ByteRange>,
     pub(super) source: Option<SourceKey>,
-    received: u64,
-    duplicate: u64,
+    pub(super) received: u64,
+    pub(super) duplicate: u64,
 }
 
 impl ClientSession {
@@ -125,7 +111,11 @@ impl ClientSession {
     }
 
     /// A header that names a delegation and no range means the delegation's.
-    fn named(&self, path: PathId, mut header: StreamHeader) -> Result<StreamHeader, ErrorCode> {
+    pub(super) fn named(
+        &self,
+        path: PathId,
+        mut header: StreamHeader,
+    ) -> Result<StreamHeader, ErrorCode> {
         if let (Some(id), None) = (header.delegation, header.promised) {
             let known = self.promises.range_of(path, id).filter(|known| known.0 == header.stream);
             header.promised = Some(known.ok_or(ErrorCode::NotGranted)?.1);
@@ -158,7 +148,7 @@ impl ClientSession {
         self.fail_stream(stream, Failure::Broken { code }, code);
     }
 
-    fn route(
+    pub(super) fn route(
         &mut self,
         path: PathId,
         carrier: u64,
@@ -264,95 +254,14 @@ impl ClientSession {
         Recorded::Kept
     }
 
-    fn allowed(&self, path: PathId, header: &StreamHeader) -> Option<ByteRange> {
+    fn allowed(&self, path: PathId, header: &StreamHeader) -> Option<RangeSet> {
+        let promised = header.promised.map(RangeSet::from);
         if path.is_primary() {
-            return header.promised;
+            return promised;
         }
         // Nothing granted is nothing allowed: only the primary has no bound.
-        let granted = || self.grants.allowed(path, header.stream).hull().unwrap_or_default();
-        Some(header.promised.unwrap_or_else(granted))
-    }
-
-    /// A carrier contradicts the mapping: what it brings is dropped while its server is asked.
-    fn doubt(&mut self, path: PathId, carrier: u64, now: Instant) {
-        let rtt = match self.paths.path(path) {
-            Some(known) => known.smoothed_rtt().unwrap_or(self.primary_rtt),
-            None => self.primary_rtt,
-        };
-        let step = self.resync.handle_corrupt(path, carrier, rtt, now);
-        self.carry_out_resync(step, now);
-    }
-
-    pub(super) fn carry_out_resync(&mut self, step: ResyncStep, now: Instant) {
-        match step {
-            ResyncStep::Query { path, query } => {
-                self.send(path, ControlFrame::MappingQuery(query));
-            }
-            ResyncStep::Reroute { path, carrier, entry } => {
-                let header = StreamHeader {
-                    stream: entry.stream,
-                    kind: CarrierKind::Contribution,
-                    delegation: entry.delegation,
-                    promised: entry.promised,
-                };
-                self.reroute(path, carrier, header, now);
-            }
-            ResyncStep::Isolate { path, carrier } => {
-                let code = ErrorCode::Mapping;
-                self.outputs.push_back(Output::StopCarrier { path, carrier, code });
-            }
-            ResyncStep::Waiting => {}
-        }
-    }
-
-    /// What its server explained goes to its stream, unless that contradicts what other carriers carry.
-    fn reroute(&mut self, path: PathId, carrier: u64, header: StreamHeader, now: Instant) {
-        let routed = self
-            .named(path, header)
-            .and_then(|header| {
-                let mapped = self.mapping.create(path, carrier, header);
-                mapped.map(|_| header).map_err(|error| error.code())
-            })
-            .and_then(|header| self.route(path, carrier, &header, now));
-        self.outputs.push_back(match routed {
-            Ok(route) => Output::Reroute { path, carrier, route },
-            Err(_) => Output::StopCarrier { path, carrier, code: ErrorCode::Mapping },
-        });
-    }
-
-    pub(super) fn handle_snapshot(
-        &mut self,
-        path: PathId,
-        snapshot: &MappingSnapshot,
-        now: Instant,
-    ) {
-        let fits = |entry: &MappingEntry| {
-            self.streams.receives(entry.stream)
-                && takes_contributions(entry.stream)
-                && !isolated(&self.isolated, entry.stream, path)
-                && granted(&self.grants, path, entry.stream, entry.promised)
-        };
-        if let Some(step) = self.resync.handle_snapshot(path, snapshot, fits) {
-            self.carry_out_resync(step, now);
-        }
-    }
-
-    /// A frame on a carrier named another stream than its header: its range is a gap at once, and what follows is
-    /// dropped until its server explained it. A public carrier fails its stream.
-    pub fn handle_mismatch(
-        &mut self,
-        path: PathId,
-        carrier: u64,
-        half: Option<&mut ReceiveHalf>,
-        now: Instant,
-    ) {
-        let end = CarrierEnd::Faulty(ErrorCode::Mapping);
-        let kind = self.carriers.get(&(path, carrier)).map(|entry| entry.kind);
-        if kind == Some(CarrierKind::Public) {
-            return self.handle_carrier_end(path, carrier, end, half, now);
-        }
-        self.close_carrier(path, carrier, end, half, now);
-        self.doubt(path, carrier, now);
+        let granted = || self.grants.allowed(path, header.stream).bytes();
+        Some(promised.unwrap_or_else(granted))
     }
 
     /// The source that the half gave to a carrier.
@@ -382,7 +291,7 @@ impl ClientSession {
         }
     }
 
-    fn close_carrier(
+    pub(super) fn close_carrier(
         &mut self,
         path: PathId,
         carrier: u64,
@@ -438,80 +347,15 @@ impl ClientSession {
         let ranges = entry.promised.into_iter().chain(ordered);
         ranges.flat_map(|range| half.missing_in(range)).collect()
     }
-
-    /// Takes down what the sources of a stream delivered since the last look.
-    pub(super) fn note_arrivals(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
-        let mut paths = Vec::new();
-        for (path, carrier) in self.mapping.carriers_of(id) {
-            let Some(entry) = self.carriers.get_mut(&(path, carrier)) else { continue };
-            if entry.kind != CarrierKind::Contribution {
-                continue;
-            }
-            let Some(stats) = entry.source.and_then(|source| half.source(source)) else { continue };
-            let news = (stats.bytes + stats.duplicate_bytes)
-                .saturating_sub(entry.received + entry.duplicate);
-            if news == 0 {
-                continue;
-            }
-            self.duplicate_bytes += stats.duplicate_bytes - entry.duplicate;
-            (entry.received, entry.duplicate) = (stats.bytes, stats.duplicate_bytes);
-            // As many bytes as came, not the span that they lie in: a promise is kept byte by byte.
-            let start = Offset::new(stats.next.value().saturating_sub(news)).unwrap_or_default();
-            let range = ByteRange::new(start, stats.next).unwrap_or_default();
-            if let Some(delegation) = entry.delegation {
-                let whole = self.promises.handle_bytes(path, delegation, range, now);
-                if whole.is_some_and(|range| half.missing_in(range).next().is_none()) {
-                    self.promises.handle_kept(path, delegation, now);
-                }
-            }
-            paths.push((path, news));
-        }
-        if let Some(orphans) = &mut self.orphans
-            && !paths.is_empty()
-        {
-            orphans.handle_progress(id, now + self.config.gap_timeout);
-        }
-        for (path, news) in paths {
-            if path.is_primary() {
-                self.primary_account.handle_received(news);
-            } else if let Some(known) = self.paths.path_mut(path) {
-                known.handle_received(news);
-            }
-            self.handle_activity(path, now, now);
-            self.note_debt(path, now);
-        }
-    }
-
-    /// Whether others than the primary's public carrier may send on the stream.
-    pub fn has_sources(&self, id: StreamId) -> bool {
-        self.watches.contains_key(&id)
-    }
-
-    /// The contributions that are open now, by path.
-    pub fn sources(&self) -> impl Iterator<Item = SourceReport> + '_ {
-        let contributions =
-            self.carriers.iter().filter(|(_, entry)| entry.kind == CarrierKind::Contribution);
-        contributions.map(|((path, carrier), entry)| SourceReport {
-            path: *path,
-            carrier: *carrier,
-            stream: entry.stream,
-            received_bytes: entry.received,
-        })
-    }
-
-    /// New bytes of streams that are over, by path.
-    pub fn delivered(&self) -> impl Iterator<Item = (PathId, u64)> + '_ {
-        self.delivered.iter().map(|(path, bytes)| (*path, *bytes))
-    }
-
-    /// New bytes that each path brought to readers, the primary's public carriers included.
-    pub fn handle_delivered(&mut self, path: PathId, bytes: u64) {
-        *self.delivered.entry(path).or_default() += bytes;
-    }
 }
 
 /// What the primary supplies needs no grant of its own.
-fn granted(grants: &Grants, path: PathId, stream: StreamId, promised: Option<ByteRange>) -> bool {
+pub(super) fn granted(
+    grants: &Grants,
+    path: PathId,
+    stream: StreamId,
+    promised: Option<ByteRange>,
+) -> bool {
     path.is_primary()
         || promised.map_or_else(
             || !grants.allowed(path, stream).is_empty(),

@@ -1,8 +1,13 @@
 //! A client's session: public streams from the primary, and everything that secondaries send into them.
 
+mod arrivals;
 mod carriers;
 mod conflict;
+mod doubt;
+mod ends;
+mod orders;
 mod orphan;
+mod output;
 mod paths;
 mod progress;
 
@@ -11,119 +16,36 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kwik_proto::frame::{
-    ControlFrame, Delegation, ErrorCode, Gap, GapReason, Grant, Hello, Order, Orders, PathState,
-    PathStatus, Ping, Pong, SessionClose, SignedOrders, StreamClosed, StreamWindow, Welcome,
+    ControlFrame, ErrorCode, Hello, PathState, PathStatus, Ping, Pong, SessionClose, SignedOrders,
+    Welcome,
 };
-use kwik_proto::{ByteRange, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind};
+use kwik_proto::{Epoch, Initiator, PathId, SessionId, StreamId, StreamKind};
 
 use super::config::SessionConfig;
 use super::handshake::{FEATURES, VERSIONS, check};
 use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::gap::{GapConfig, PathTiming, Promises};
-use crate::grant::{Grants, Recorded};
-use crate::mapping::{Mapping, Resync, takes_contributions};
+use crate::grant::Grants;
+use crate::mapping::{Mapping, Resync};
 use crate::path::account::Account;
-use crate::path::table::{PathLimits, PathTable, Target};
-use crate::relay::Toll;
+use crate::path::table::{PathLimits, PathTable};
+use crate::relay::{CreditToll, Toll};
 use crate::stall::{Stall, Stalls};
 use crate::stream::{Failure, SourceKey};
 use crate::time::Instant;
 use carriers::Carrier;
-use conflict::isolated;
 use orphan::Orphans;
 use progress::StreamWatch;
 
-pub use carriers::{CarrierEnd, Route, SourceReport};
+pub use arrivals::SourceReport;
+pub use carriers::{CarrierEnd, Route};
+pub use output::{Output, PathReport};
 
-/// Orders that wait for a path's connection, at most. Beyond it the ranges go back to the primary as Busy.
-const MAX_WAITING_ORDERS: usize = 64;
 /// How long the primary may take to answer the Hello. Longer: an application waits that much longer for a server that
 /// is none.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Least time between two progress reports of a stream.
 const LEAST_REPORT_INTERVAL: Duration = Duration::from_millis(5);
-
-/// What the driver does for a [`ClientSession`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Output {
-    /// On the control stream of that path's current connection.
-    Send(PathId, ControlFrame),
-    /// Connect to a secondary; then call [`ClientSession::handle_connected`].
-    Dial {
-        /// The path.
-        path: PathId,
-        /// Which try.
-        epoch: Epoch,
-        /// Where and whom.
-        target: Target,
-        /// Sent back in [`ClientSession::handle_connected`], for the proof is over it.
-        token: String,
-    },
-    /// Close the path's connection, or stop dialling it.
-    ClosePath {
-        /// The path.
-        path: PathId,
-        /// Which try.
-        epoch: Epoch,
-        /// Why.
-        code: ErrorCode,
-    },
-    /// Something about a public stream.
-    Stream(StreamAction),
-    /// Lend the stream's receiving half to [`ClientSession::service_stream`].
-    Service(StreamId),
-    /// The carrier's later frames belong to this stream: add a source to its half and tell
-    /// [`ClientSession::handle_source`].
-    Reroute {
-        /// The path.
-        path: PathId,
-        /// QUIC stream id.
-        carrier: u64,
-        /// Where its bytes go.
-        route: Route,
-    },
-    /// STOP_SENDING on a carrier.
-    StopCarrier {
-        /// The path.
-        path: PathId,
-        /// QUIC stream id.
-        carrier: u64,
-        /// Why.
-        code: ErrorCode,
-    },
-    /// The primary accepted the session.
-    Established,
-    /// The primary is gone. Nothing can be opened, accepted or sent any more; a stream that
-    /// [fails](StreamAction::Fail) with the session has the connection's error. [`Output::Close`] follows.
-    Orphaned,
-    /// The session is over: close the primary connection.
-    Close {
-        /// KWIK's reason.
-        code: ErrorCode,
-        /// The peer's application's code, if it closed the session.
-        application_code: Option<u64>,
-        /// For people.
-        reason: String,
-    },
-}
-
-/// A path as the client knows it, for metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PathReport {
-    /// The path.
-    pub path: PathId,
-    /// The first address.
-    pub address: Option<SocketAddr>,
-    /// Where it stands.
-    pub state: PathState,
-    /// Smoothed RTT.
-    pub smoothed_rtt: Option<Duration>,
-    /// Bytes of contributions received, duplicates included.
-    pub received_bytes: u64,
-    /// Contributions open now.
-    pub contributions: usize,
-}
 
 /// A client's session.
 ///
@@ -161,7 +83,7 @@ pub struct ClientSession {
     /// Streams whose sources were told that they are over before the half was.
     told_closed: BTreeSet<StreamId>,
     /// Credit for messages that each secondary gave the primary.
-    credits: BTreeMap<PathId, u64>,
+    credits: BTreeMap<PathId, CreditToll>,
     /// The counters of each path as the primary was told them last.
     told_status: BTreeMap<PathId, PathStatus>,
     /// Set once the primary is gone.
@@ -381,216 +303,9 @@ impl ClientSession {
         Ok(())
     }
 
-    /// Reads orders to keep account, and passes them on as they are.
-    fn handle_orders(&mut self, signed: SignedOrders, now: Instant) -> Result<(), ErrorCode> {
-        let orders = Orders::decode(&signed.body).map_err(|_| ErrorCode::FrameEncoding)?;
-        if Some(orders.session) != self.session {
-            return Err(ErrorCode::ProtocolViolation);
-        }
-        let path = orders.path;
-        if self.paths.path(path).is_none() {
-            self.return_orders(&orders);
-            return Ok(());
-        }
-        let current = self
-            .paths
-            .path_mut(path)
-            .is_some_and(|known| known.epoch() == orders.epoch && known.state() != PathState::Gone);
-        for order in &orders.orders {
-            self.note_order(path, order, current, now)?;
-        }
-        if !current {
-            return Ok(());
-        }
-        if self.connected.contains(&path) {
-            self.send(path, ControlFrame::Orders(signed));
-            for order in &orders.orders {
-                if let Order::Grant(grant) = order {
-                    self.send_window(path, grant.stream);
-                }
-            }
-            self.end_late_orders(path, &orders);
-            return Ok(());
-        }
-        let waiting = self.greeted.entry(path).or_default();
-        if waiting.len() < MAX_WAITING_ORDERS {
-            waiting.push_back(signed);
-        } else {
-            self.hand_back_orders(path, &orders, now);
-        }
-        Ok(())
-    }
-
-    /// A new connection needs the windows of all streams that its path has grants for.
-    pub(super) fn send_windows(&mut self, path: PathId) {
-        self.grants.forget_windows(path);
-        for stream in self.grants.streams_of(path) {
-            self.send_window(path, stream);
-        }
-    }
-
-    fn send_window(&mut self, path: PathId, stream: StreamId) {
-        if let Some(max_offset) = self.streams.window(stream)
-            && self.grants.tell_window(path, stream, max_offset)
-        {
-            self.send(path, ControlFrame::StreamWindow(StreamWindow { stream, max_offset }));
-        }
-    }
-
-    /// Orders that crossed the end of their stream: the path is told of the end once more, behind them.
-    pub(super) fn end_late_orders(&mut self, path: PathId, orders: &Orders) {
-        let late: BTreeSet<StreamId> = orders
-            .orders
-            .iter()
-            .filter_map(|order| match order {
-                Order::Grant(grant) => Some(grant.stream),
-                Order::Delegation(delegation) => Some(delegation.stream),
-                Order::Revoke(_) | Order::Relay(_) => None,
-            })
-            .filter(|stream| !self.streams.receives(*stream))
-            .collect();
-        for stream in late {
-            self.grants.forget(stream);
-            let frame = StreamClosed { stream, complete: false };
-            self.send(path, ControlFrame::StreamClosed(frame));
-        }
-    }
-
-    /// Orders behind an AddPath that was refused: nothing is remembered of them, the ranges go back at once.
-    fn return_orders(&mut self, orders: &Orders) {
-        for order in &orders.orders {
-            if let Order::Delegation(delegation) = order {
-                let gap = Gap {
-                    stream: delegation.stream,
-                    range: delegation.range,
-                    reason: GapReason::PathGone,
-                    path: Some(orders.path),
-                    delegation: Some(delegation.id),
-                };
-                self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
-            }
-        }
-    }
-
-    fn hand_back_orders(&mut self, path: PathId, orders: &Orders, now: Instant) {
-        for order in &orders.orders {
-            if let Order::Delegation(delegation) = order {
-                self.hand_back_order(path, delegation, GapReason::Busy, now);
-            }
-        }
-    }
-
-    /// A delegation that will not be carried out. Not [`Promises::path_gone`]: what else the path owes stands.
-    fn hand_back_order(
-        &mut self,
-        path: PathId,
-        delegation: &Delegation,
-        reason: GapReason,
-        now: Instant,
-    ) {
-        let (id, range) = (delegation.id, delegation.range);
-        if self.streams.receives(delegation.stream) {
-            self.promises.handle_end((path, delegation.stream, id), &[range], reason, now);
-            self.outputs.push_back(Output::Service(delegation.stream));
-        }
-    }
-
-    fn note_order(
-        &mut self,
-        path: PathId,
-        order: &Order,
-        current: bool,
-        now: Instant,
-    ) -> Result<(), ErrorCode> {
-        match order {
-            Order::Grant(grant) => {
-                self.announce_target(grant.stream)?;
-                self.note_grant(path, grant);
-                Ok(())
-            }
-            Order::Delegation(delegation) => {
-                self.announce_target(delegation.stream)?;
-                self.note_delegation(path, delegation, current, now);
-                Ok(())
-            }
-            Order::Revoke(revoke) => {
-                if let Some(id) = revoke.delegation {
-                    self.promises.revoke(path, id, now);
-                    self.note_debt(path, now);
-                }
-                Ok(())
-            }
-            Order::Relay(_) => Ok(()),
-        }
-    }
-
-    /// A grant that finds no room does not count; the primary hears of it where it names an end.
-    fn note_grant(&mut self, path: PathId, grant: &Grant) {
-        if !self.streams.receives(grant.stream) {
-            return;
-        }
-        let recorded = self.grants.grant(path, grant.stream, grant.start, grant.end);
-        self.watch(grant.stream);
-        if recorded == Recorded::Full
-            && let Some(range) = grant.end.and_then(|end| ByteRange::new(grant.start, end))
-        {
-            let (stream, reason) = (grant.stream, GapReason::Busy);
-            let gap = Gap { stream, range, reason, path: Some(path), delegation: None };
-            self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
-        }
-    }
-
-    fn note_delegation(
-        &mut self,
-        path: PathId,
-        delegation: &Delegation,
-        current: bool,
-        now: Instant,
-    ) {
-        let (stream, range) = (delegation.stream, delegation.range);
-        if !self.streams.receives(stream) {
-            return;
-        }
-        let refused = if isolated(&self.isolated, stream, path) {
-            Some(GapReason::Conflict)
-        } else if self.grants.record(path, stream, range.start(), Some(range.end()))
-            == Recorded::Full
-        {
-            Some(GapReason::Busy)
-        } else {
-            (!current).then_some(GapReason::PathGone)
-        };
-        self.watch(stream);
-        self.promises.record(path, delegation.id, stream, range, now);
-        if let Some(reason) = refused {
-            self.hand_back_order(path, delegation, reason, now);
-        }
-        self.note_debt(path, now);
-        self.outputs.push_back(Output::Service(stream));
-    }
-
-    /// A grant or delegation announces its stream: it exists, but accept waits for the primary's header.
-    fn announce_target(&mut self, stream: StreamId) -> Result<(), ErrorCode> {
-        if !takes_contributions(stream) {
-            return Err(ErrorCode::StreamState);
-        }
-        self.streams.announce(stream, false).map(|_| ())
-    }
-
     /// Opens a stream; `None` while the primary's limit is reached.
     pub fn open_stream(&mut self, kind: StreamKind) -> Option<StreamId> {
         if self.closed || self.orphans.is_some() { None } else { self.streams.open(kind) }
-    }
-
-    /// The application wants no more of what servers send on the stream.
-    pub fn stop_stream(&mut self, id: StreamId, error_code: u64) {
-        self.streams.stop(id, error_code);
-        self.close_sources(id, false);
-    }
-
-    /// What this end sends was reset.
-    pub fn reset_stream(&mut self, id: StreamId, error_code: u64, final_size: Offset) {
-        self.streams.reset(id, error_code, final_size);
     }
 
     /// Ends the session.
@@ -697,51 +412,6 @@ impl ClientSession {
                 self.forget_sources(id, now);
             }
             Effect::SendClosed(_) => {}
-        }
-    }
-
-    fn forget_sources(&mut self, id: StreamId, now: Instant) {
-        self.grants.forget(id);
-        self.watches.remove(&id);
-        self.stalls.abandoned(id, now);
-        self.isolated.remove(&id);
-        self.stale.remove(&id);
-        for path in self.promises.forget_stream(id, now) {
-            self.note_debt(path, now);
-        }
-    }
-
-    /// The stream can't be completed: its reader gets `failure`, the primary hears of it, its sources are stopped.
-    fn fail_stream(&mut self, id: StreamId, failure: Failure, code: ErrorCode) {
-        if self.streams.receives(id) {
-            self.act(StreamAction::Fail(id, failure));
-            self.streams.stop(id, code.quic_code());
-            self.close_sources(id, false);
-        }
-    }
-
-    /// Nobody needs bytes for the stream any more: every path with a grant is told, every contribution stopped.
-    fn close_sources(&mut self, id: StreamId, complete: bool) {
-        let frame = StreamClosed { stream: id, complete };
-        let told = match self.streams.receives(id) {
-            true => !self.told_closed.insert(id),
-            false => self.told_closed.remove(&id),
-        };
-        for path in self.grants.paths_for(id) {
-            if !told && !path.is_primary() {
-                self.send(path, ControlFrame::StreamClosed(frame));
-            }
-        }
-        for (path, carrier) in self.mapping.close_stream(id) {
-            self.carriers.remove(&(path, carrier));
-            self.resync.handle_closed(path, carrier);
-            if !path.is_primary() || !complete {
-                self.outputs.push_back(Output::StopCarrier {
-                    path,
-                    carrier,
-                    code: ErrorCode::StreamClosed,
-                });
-            }
         }
     }
 

@@ -12,7 +12,6 @@ use super::{ClientSession, Output, PathReport};
 use crate::gap::PathTiming;
 use crate::path::lifecycle::{PathEffect, PathEvent};
 use crate::path::table::{AddPathError, Cause, Path, PathWork, Transition};
-use crate::relay::INITIAL_CREDIT;
 use crate::session::handshake::{FEATURES, VERSIONS, check};
 use crate::time::Instant;
 
@@ -76,11 +75,9 @@ impl ClientSession {
         self.connected.insert(path);
         self.send(path, ControlFrame::Hello(hello));
         for signed in self.greeted.remove(&path).unwrap_or_default() {
-            let orders = Orders::decode(&signed.body);
-            self.send(path, ControlFrame::Orders(signed));
             // Their streams may have ended while they waited.
-            if let Ok(orders) = orders {
-                self.end_late_orders(path, &orders);
+            if let Ok(orders) = Orders::decode(&signed.body) {
+                self.pass_orders(path, signed, &orders);
             }
         }
         self.send_windows(path);
@@ -214,11 +211,8 @@ impl ClientSession {
         }
     }
 
-    /// Credit only grows; the control queue keeps the latest.
     fn pass_credit(&mut self, path: PathId, max_bytes: u64) {
-        let known = self.credits.entry(path).or_insert(INITIAL_CREDIT);
-        if max_bytes > *known {
-            *known = max_bytes;
+        if let Some(max_bytes) = self.credits.entry(path).or_default().pass(max_bytes) {
             let credit = RelayCredit { path, max_bytes };
             self.send(PathId::PRIMARY, ControlFrame::RelayCredit(credit));
         }

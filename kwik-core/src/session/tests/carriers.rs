@@ -142,7 +142,7 @@ fn a_header_that_names_a_delegation_alone_means_its_range() {
     let bare = |id| StreamHeader { promised: None, ..contribution(stream(0), id, range(0, 0)) };
     assert_eq!(bench.header(EDGE, 3, bare(2)), Err(ErrorCode::NotGranted), "nobody ordered it");
     let route = bench.header(EDGE, 7, bare(1)).unwrap().unwrap();
-    assert_eq!(route.allowed, Some(range(0, 100)));
+    assert_eq!(route.allowed, Some(range(0, 100).into()));
     bench.data(EDGE, 7, 0, 40);
     bench.end(EDGE, 7, CarrierEnd::Reset);
     assert_eq!(bench.gaps()[0].range, range(40, 100));

@@ -18,7 +18,7 @@ fn a_contribution_needs_a_grant_that_covers_it() {
     assert_eq!(bench.header(EDGE, 11, contribution(stream(0), 1, range(0, 101))), refused);
     assert_eq!(bench.header(OTHER, 3, contribution(stream(0), 1, range(0, 100))), refused);
     let route = bench.header(EDGE, 15, contribution(stream(0), 1, range(0, 100))).unwrap();
-    assert_eq!(route.unwrap().allowed, Some(range(0, 100)));
+    assert_eq!(route.unwrap().allowed, Some(range(0, 100).into()));
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn the_primarys_supply_needs_no_grant() {
     let mut bench = Bench::established();
     let header = contribution(stream(0), 1, range(0, 100));
     let route = bench.header(PathId::PRIMARY, 3, header).unwrap().unwrap();
-    assert_eq!(route.allowed, Some(range(0, 100)));
+    assert_eq!(route.allowed, Some(range(0, 100).into()));
 }
 
 /// A stream that was never announced is asked about; returns the query's number.
@@ -107,7 +107,7 @@ fn a_snapshot_explains_only_what_was_granted() {
     bench.order(EDGE, 1, 1, vec![delegation(1, stream(0), range(0, 100))]);
     let query = doubt(&mut bench, 11);
     bench.secondary(EDGE, 1, explain(query, 11, Some(range(0, 100))));
-    let route = Route { stream: stream(0), allowed: Some(range(0, 100)) };
+    let route = Route { stream: stream(0), allowed: Some(range(0, 100).into()) };
     assert!(bench.asked.contains(&Output::Reroute { path: EDGE, carrier: 11, route }));
     assert_eq!(bench.state(EDGE), Some(PathState::Live), "never the path");
 }
@@ -139,4 +139,23 @@ fn holders_of_open_ended_grants_hear_of_the_window() {
     let window = bench.halves[&stream(0)].max_offset();
     assert_eq!(bench.windows.get(&(EDGE, stream(0))), Some(&window));
     assert_eq!(bench.windows.get(&(OTHER, stream(0))), None);
+}
+
+#[test]
+fn what_lies_between_two_grants_was_never_granted() {
+    let mut bench = Bench::attached(EDGE);
+    let grant = |start: u64, end: u64| {
+        let max_offset = offset(65_536);
+        let (start, end) = (offset(start), Some(offset(end)));
+        Order::Grant(Grant { stream: stream(0), start, end, max_offset })
+    };
+    bench.order(EDGE, 1, 1, vec![grant(0, 100), grant(1000, 1100)]);
+    let header = StreamHeader { kind: CarrierKind::Contribution, ..public(stream(0)) };
+    bench.header(EDGE, 3, header).unwrap().unwrap();
+    assert!(bench.data(EDGE, 3, 0, 100));
+    assert!(!bench.data(EDGE, 3, 500, 10));
+    assert!(!bench.data(EDGE, 3, 990, 20), "not even in part");
+    assert_eq!(bench.read(stream(0)), 100);
+    assert!(bench.data(EDGE, 3, 50, 50), "what was read does no harm");
+    assert!(bench.data(EDGE, 3, 1000, 100));
 }

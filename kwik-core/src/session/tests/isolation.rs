@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::conflict::ConflictPolicy;
+use crate::session::client::CarrierEnd;
 
-/// The edge sends 0..1000 wrongly and promises 0..2000, and holds 5000..6000 of another order, nothing of it here yet.
-fn convicted() -> Bench {
+/// A session under Reject, with stream 0 and the edge attached.
+fn reject() -> Bench {
     let mut bench = Bench::with(SessionConfig {
         conflict_policy: ConflictPolicy::Reject,
         ..Default::default()
@@ -14,6 +15,12 @@ fn convicted() -> Bench {
     bench.client.handle_primary_rtt(ms(20), ms(1), bench.now);
     bench.drain();
     bench.attach(EDGE, 1);
+    bench
+}
+
+/// The edge sends 0..1000 wrongly and promises 0..2000, and holds 5000..6000 of another order, nothing of it here yet.
+fn convicted() -> Bench {
+    let mut bench = reject();
     let orders = vec![
         delegation(1, stream(0), range(500, 2000)),
         delegation(2, stream(0), range(5000, 6000)),
@@ -68,4 +75,61 @@ fn isolation_is_of_one_stream() {
     bench.order(EDGE, 1, 2, vec![delegation(3, stream(4), range(0, 100))]);
     bench.header(EDGE, 7, contribution(stream(4), 3, range(0, 100))).unwrap().unwrap();
     assert!(bench.data(EDGE, 7, 0, 100));
+}
+
+#[test]
+fn who_contradicts_bytes_of_the_primary_is_isolated() {
+    let mut bench = reject();
+    let orders =
+        vec![delegation(1, stream(0), range(0, 2000)), delegation(2, stream(0), range(5000, 6000))];
+    bench.order(EDGE, 1, 1, orders);
+    bench.header(PathId::PRIMARY, 4, public(stream(0))).unwrap().unwrap();
+    assert!(bench.content(PathId::PRIMARY, 4, 0, vec![7; 1000]));
+    bench.header(EDGE, 3, contribution(stream(0), 2, range(5000, 6000))).unwrap().unwrap();
+    assert!(bench.content(EDGE, 3, 5000, vec![6; 1000]));
+    bench.header(EDGE, 7, contribution(stream(0), 1, range(0, 2000))).unwrap().unwrap();
+    bench.forget();
+    assert!(!bench.content(EDGE, 7, 0, vec![6; 10]));
+    bench.end(EDGE, 7, CarrierEnd::Faulty(ErrorCode::DataConflict));
+    let told: Vec<_> = bench.gaps().iter().map(|gap| (gap.range, gap.reason)).collect();
+    let reason = GapReason::Conflict;
+    assert_eq!(told, [(range(1000, 2000), reason), (range(5000, 6000), reason)]);
+    assert_eq!(bench.stopped(EDGE, 3), Some(ErrorCode::DataConflict), "its other carrier too");
+    let again = bench.header(EDGE, 11, contribution(stream(0), 1, range(0, 2000)));
+    assert_eq!(again, Err(ErrorCode::DataConflict));
+}
+
+#[test]
+fn what_could_have_been_read_stays_and_is_no_gap() {
+    let mut bench = reject();
+    bench.order(EDGE, 1, 1, vec![delegation(1, stream(0), range(0, 2000))]);
+    bench.header(EDGE, 3, contribution(stream(0), 1, range(0, 2000))).unwrap().unwrap();
+    assert!(bench.content(EDGE, 3, 0, vec![6; 1000]));
+    let half = bench.halves.get_mut(&stream(0)).unwrap();
+    assert!(matches!(half.read(10, bench.now), Read::Data(data) if data.len() == 10));
+    assert!(bench.content(EDGE, 3, 1000, vec![6; 1000]));
+    bench.header(PathId::PRIMARY, 4, public(stream(0))).unwrap().unwrap();
+    bench.forget();
+    assert!(bench.content(PathId::PRIMARY, 4, 1500, vec![7; 100]));
+    let told: Vec<_> = bench.gaps().iter().map(|gap| gap.range).collect();
+    assert_eq!(told, [range(1000, 1500), range(1600, 2000)]);
+    assert_eq!(bench.read(stream(0)), 990);
+}
+
+#[test]
+fn the_same_lie_is_asked_about_once() {
+    let mut bench = reject();
+    bench.attach(OTHER, 1);
+    for (path, id) in [(EDGE, 1), (OTHER, 2)] {
+        bench.order(path, 1, id, vec![delegation(id, stream(0), range(0, 2000))]);
+        bench.header(path, 3, contribution(stream(0), id, range(0, 2000))).unwrap().unwrap();
+    }
+    assert!(bench.content(EDGE, 3, 0, vec![6; 1000]));
+    assert_eq!(bench.read(stream(0)), 1000);
+    bench.forget();
+    for _ in 0..100 {
+        assert!(bench.content(OTHER, 3, 500, vec![5; 10]));
+    }
+    let asked: Vec<_> = bench.gaps().iter().map(|gap| (gap.range, gap.path)).collect();
+    assert_eq!(asked, [(range(500, 510), None)]);
 }

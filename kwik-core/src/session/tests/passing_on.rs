@@ -11,6 +11,20 @@ fn credit(max_bytes: u64) -> ControlFrame {
     ControlFrame::RelayCredit(RelayCredit { path: EDGE, max_bytes })
 }
 
+const MOST: u64 = crate::relay::INITIAL_CREDIT;
+
+/// The primary sends the edge a message of 4 KiB.
+fn message(bench: &mut Bench, epoch: u32) {
+    let relay = Relay {
+        path: EDGE,
+        message_id: 0,
+        message_size: 4096,
+        piece_offset: 0,
+        piece: vec![7; 4096].into(),
+    };
+    bench.order(EDGE, epoch, 1, vec![Order::Relay(relay)]);
+}
+
 /// Statuses and credits that the primary was sent.
 fn passed(bench: &Bench) -> usize {
     let counts = |frame: &&&ControlFrame| {
@@ -42,17 +56,37 @@ fn answers_to_nothing_and_answers_again_do_not_reach_the_primary() {
 #[test]
 fn credit_that_does_not_grow_does_not_reach_the_primary() {
     let mut bench = Bench::attached(EDGE);
-    for max_bytes in [0, 1, crate::relay::INITIAL_CREDIT] {
+    for max_bytes in [0, 1, MOST] {
         bench.secondary(EDGE, 1, credit(max_bytes));
     }
     assert_eq!(passed(&bench), 0);
-    for max_bytes in [1 << 20, 1 << 20, 1 << 19] {
+    message(&mut bench, 1);
+    for max_bytes in [MOST + 4096, MOST + 4096, MOST + 1] {
         bench.secondary(EDGE, 1, credit(max_bytes));
     }
     assert_eq!(passed(&bench), 1);
     bench.attach(EDGE, 2);
-    bench.secondary(EDGE, 2, credit(1 << 19));
-    assert_eq!(passed(&bench), 2, "a new epoch begins anew");
+    bench.secondary(EDGE, 2, credit(MOST + 4096));
+    assert_eq!(passed(&bench), 1, "a new epoch begins anew: nothing was sent in it");
+    message(&mut bench, 2);
+    bench.secondary(EDGE, 2, credit(MOST + 4096));
+    assert_eq!(passed(&bench), 2);
+}
+
+#[test]
+fn credit_for_what_was_never_sent_and_crumbs_do_not_reach_the_primary() {
+    let mut bench = Bench::attached(EDGE);
+    for more in 1..10_000 {
+        bench.secondary(EDGE, 1, credit(MOST + more));
+    }
+    assert_eq!(passed(&bench), 0, "the primary sent nothing that could have been taken");
+    message(&mut bench, 1);
+    for more in 1..10_000 {
+        bench.secondary(EDGE, 1, credit(MOST + more));
+    }
+    let told = ControlFrame::RelayCredit(RelayCredit { path: EDGE, max_bytes: MOST + 4096 });
+    assert!(bench.sent(PathId::PRIMARY).contains(&&told));
+    assert_eq!(passed(&bench), 1, "one frame for 4 KiB of messages");
 }
 
 #[test]

@@ -79,8 +79,8 @@ impl ReceiveHalf {
             found.extend(self.differences_in(open, range.start(), payload));
         }
         if let Some(difference) = found.iter().find(|difference| convicts(difference, path)) {
-            self.counters.conflicts += 1;
             let conflict = conflict(difference, path, Verdict::Wrong(path));
+            self.announce(conflict);
             return Err(ReceiveError::Conflict { conflict });
         }
         for difference in found.iter().filter(|difference| difference.holder != path) {

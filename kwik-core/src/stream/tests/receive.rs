@@ -233,8 +233,9 @@ fn isolated_bytes_no_longer_count_for_their_path() {
     half.insert(a, at(0), text("abcd"), 4, NOW).unwrap();
     half.insert(b, at(4), text("ef"), 2, NOW).unwrap();
     half.read(1, NOW);
-    assert_eq!(half.isolate(A).iter().collect::<Vec<_>>(), [range(1, 4)]);
-    assert_eq!(half.path_bytes().collect::<Vec<_>>(), [(A, 1), (B, 2)]);
+    half.insert(a, at(6), text("gh"), 2, NOW).unwrap();
+    assert_eq!(half.isolate(A).iter().collect::<Vec<_>>(), [range(6, 8)]);
+    assert_eq!(half.path_bytes().collect::<Vec<_>>(), [(A, 4), (B, 2)]);
     assert_eq!(half.insert(a, at(1), text("bcd"), 3, NOW).unwrap().new_bytes, 0);
     assert_eq!(half.counters().unwanted_bytes, 3);
 }
