@@ -185,11 +185,10 @@ impl Task {
         match event {
             LinkEvent::Frame(frame) => self.core.handle_control(path, epoch, frame, now),
             LinkEvent::BadFrame(error) if path.is_primary() => {
-                self.core.close(ErrorCode::FrameEncoding, None, &error.to_string());
+                self.core.close(error.code(), None, &error.to_string());
             }
             LinkEvent::BadFrame(error) => {
-                let code = ErrorCode::FrameEncoding;
-                self.core.handle_lost(path, epoch, code, &error.to_string(), now);
+                self.core.handle_lost(path, epoch, error.code(), &error.to_string(), now);
             }
             LinkEvent::Lost(error) if path.is_primary() => {
                 self.requests.ending.set(error);

@@ -7,7 +7,7 @@ use kwik_proto::frame::ControlFrame;
 use kwik_proto::{Epoch, PathId};
 use s2n_quic::Connection;
 use s2n_quic::connection::{Handle, StreamAcceptor};
-use s2n_quic::stream::{BidirectionalStream, PeerStream};
+use s2n_quic::stream::{self, BidirectionalStream, PeerStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -19,6 +19,9 @@ use crate::stream::{application, connection};
 
 /// How long the last frames of a control stream may take before its connection is closed over them.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// How long a connection may outlive its control stream. Shorter: a peer that closes is taken for one that breaks the
+/// rules; longer: a path without a control plane is kept.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// Something that happened on a connection.
 #[derive(Debug)]
@@ -169,8 +172,13 @@ async fn read(
     loop {
         let event = match reader.recv().await {
             Ok(Some(frame)) => LinkEvent::Frame(frame),
-            // A peer that closes says so in frames; the acceptor learns of the connection's end.
-            Ok(None) | Err(ControlError::Stream(_)) => return,
+            // The acceptor learns of the connection's end.
+            Err(ControlError::Stream(stream::Error::ConnectionError { .. })) => return,
+            // The end of the connection may be under way; then this task ends with it.
+            Ok(None) | Err(ControlError::Stream(_)) => {
+                tokio::time::sleep(ENDING).await;
+                LinkEvent::BadFrame(ControlError::Ended)
+            }
             Err(error) => LinkEvent::BadFrame(error),
         };
         let last = matches!(event, LinkEvent::BadFrame(_));

@@ -51,11 +51,18 @@ pub(crate) enum Role {
 /// Reads the Hello and answers it; `None` if the client went away or was refused.
 pub(crate) async fn admit(shared: &Shared, accepted: Accepted) -> Option<Admitted> {
     let Accepted { mut connection, stats, exporter } = accepted;
-    let control = connection.accept_bidirectional_stream();
-    let stream = tokio::time::timeout(HELLO, control).await.ok()?.ok()??;
-    let (mut reader, sender, writer) = control::split(stream);
-    tokio::spawn(writer.run());
-    let frame = tokio::time::timeout(HELLO, reader.recv()).await.ok()?;
+    let hello = async {
+        let stream = connection.accept_bidirectional_stream().await.ok()??;
+        let (mut reader, sender, writer) = control::split(stream);
+        tokio::spawn(writer.run());
+        Some((reader.recv().await, reader, sender))
+    };
+    let Ok(greeted) = tokio::time::timeout(HELLO, hello).await else {
+        shared.counters.count_refused(ErrorCode::HandshakeTimeout);
+        close(&connection, ErrorCode::HandshakeTimeout);
+        return None;
+    };
+    let (frame, reader, sender) = greeted?;
     let session = match frame {
         Ok(Some(ControlFrame::Hello(hello))) => shared.answer(&hello, &exporter),
         Ok(_) => Err(refusal(ErrorCode::ProtocolViolation, "the first frame is no Hello")),
@@ -75,12 +82,11 @@ pub(crate) async fn admit(shared: &Shared, accepted: Accepted) -> Option<Admitte
         }),
         Err(refuse) => {
             tracing::info!(code = ?refuse.code, reason = refuse.reason, "client refused");
-            let code = refuse.code.quic_code();
+            let code = refuse.code;
             // Fails only with the connection.
             let _ = sender.push(&ControlFrame::Refuse(refuse));
             let _ = tokio::time::timeout(FAREWELL, sender.flushed()).await;
-            let code = s2n_quic::application::Error::new(code);
-            connection.close(code.expect("KWIK's own codes are below 2^62"));
+            close(&connection, code);
             None
         }
     }
@@ -142,9 +148,13 @@ fn code_of(error: &ControlError) -> ErrorCode {
         {
             ErrorCode::TokenMissing
         }
-        ControlError::Frame(error) => error.code(),
-        _ => ErrorCode::FrameEncoding,
+        error => error.code(),
     }
+}
+
+fn close(connection: &s2n_quic::Connection, code: ErrorCode) {
+    let code = s2n_quic::application::Error::new(code.quic_code());
+    connection.close(code.expect("KWIK's own codes are below 2^62"));
 }
 
 fn refusal(code: ErrorCode, reason: &str) -> Refuse {

@@ -504,6 +504,109 @@ async fn a_secondary_with_another_pin_gets_no_payload() {
     works(&mut rig).await;
 }
 
+/// A control stream of a client, written byte for byte.
+struct Raw {
+    control: s2n_quic::stream::BidirectionalStream,
+    decoder: kwik_proto::control::ControlDecoder,
+    connection: s2n_quic::Connection,
+}
+
+impl Raw {
+    async fn connect(rig: &Rig) -> Self {
+        let mut connection = bare::dial(rig.server.local_addr(), rig.server.pin()).await.connection;
+        let control = connection.open_bidirectional_stream().await.unwrap();
+        Self { control, decoder: kwik_proto::control::ControlDecoder::new(), connection }
+    }
+
+    async fn send(&mut self, message: &[&[u8]]) {
+        let message = message.concat();
+        let length = [u8::try_from(message.len()).unwrap()];
+        self.control.send([&length[..], &message].concat().into()).await.unwrap();
+    }
+
+    async fn next(&mut self) -> ControlFrame {
+        loop {
+            if let Some(frame) = self.decoder.poll().unwrap() {
+                return frame;
+            }
+            self.decoder.push(self.control.receive().await.unwrap().unwrap());
+        }
+    }
+}
+
+/// A Hello of a client that speaks versions 3, 2 and 1 and features 7 and 300, in which every message has a field that
+/// version 1 does not know (200, two bytes).
+const NEWER_HELLO: [&[u8]; 5] = [
+    &[0x08, 1, 0x12, 30],
+    &[0x0a, 3, 3, 2, 1, 0x12, 3, 7, 0xac, 2],
+    &[0x1a, 13, 0x08, 9, 0x10, 9, 0x18, 0x80, 0x80, 4, 0xc2, 0x0c, 2, 1, 2],
+    &[0xc2, 0x0c, 2, 1, 2],
+    &[0xc2, 0x0c, 2, 1, 2],
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_client_gets_what_both_speak() {
+    let mut rig = Rig::new().await;
+    let mut newer = Raw::connect(&rig).await;
+    newer.send(&NEWER_HELLO).await;
+    // A frame of a later version that may be passed over, and a Ping.
+    newer.send(&[&[0x82, 0x0d, 3, 1, 2, 3]]).await;
+    newer.send(&[&[0xba, 1, 2, 0x08, 7]]).await;
+    let ControlFrame::Welcome(welcome) = newer.next().await else { panic!("no Welcome") };
+    assert_eq!((welcome.version, &welcome.features[..]), (1, &[][..]));
+    let pong = ControlFrame::Pong(kwik_proto::frame::Pong { nonce: 7 });
+    assert_eq!(newer.next().await, pong);
+    // Header and frame with fields of a later version; what they say in this one counts.
+    let mut carrier = newer.connection.open_send_stream().await.unwrap();
+    let header = [&[9, 0x08, 2, 0x10, 1][..], &[0xc2, 0x0c, 2, 1, 2]].concat();
+    let frame = [&[10, 0x08, 2, 0x70, 9, 0x18, 1, 0x7a, 2][..], b"ok"].concat();
+    carrier.send([header, frame].concat().into()).await.unwrap();
+    let mut session = rig.server.accept().await.unwrap();
+    let mut stream = session.accept_receive_stream().await.unwrap().unwrap();
+    assert_eq!(stream.receive().await.unwrap().as_deref(), Some(&b"ok"[..]));
+    assert_eq!(stream.receive().await.unwrap(), None);
+    works(&mut rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_broken_upload_fails_alone() {
+    let mut rig = Rig::new().await;
+    let mut client = bare::connect(rig.server.local_addr(), rig.server.pin()).await;
+    client.send(ControlFrame::Hello(bare::hello()));
+    assert!(matches!(client.next().await, ControlFrame::Welcome(_)));
+    let mut session = rig.server.accept().await.unwrap();
+    let mut good = client.open().await;
+    good.write(public_header(2)).await;
+    good.write(public_frame(2, 0, b"be", false)).await;
+    let mut read = session.accept_receive_stream().await.unwrap().unwrap();
+    assert_eq!(read.receive().await.unwrap().as_deref(), Some(&b"be"[..]));
+    // No final size; bytes that are no frame; a frame of another stream.
+    let broken: [(&[u8], Option<ErrorCode>); 3] = [
+        (b"", None),
+        (&[0xff; 20], Some(ErrorCode::FrameEncoding)),
+        (&public_frame(2, 0, b"theirs", false), Some(ErrorCode::Mapping)),
+    ];
+    for (id, (bytes, code)) in [6, 10, 14].into_iter().zip(broken) {
+        let mut upload = client.open().await;
+        upload.write(public_header(id)).await;
+        upload.write(public_frame(id, 0, b"some", false)).await;
+        let mut stream = session.accept_receive_stream().await.unwrap().unwrap();
+        assert_eq!(stream.receive().await.unwrap().as_deref(), Some(&b"some"[..]));
+        if bytes.is_empty() {
+            upload.0.finish().unwrap();
+        } else {
+            upload.write(bytes.to_vec().into()).await;
+        }
+        assert!(stream.receive().await.is_err(), "its reader waits for ever");
+        if code == Some(ErrorCode::FrameEncoding) {
+            assert_eq!(upload.refusal().await, ErrorCode::FrameEncoding);
+        }
+    }
+    good.write(public_frame(2, 2, b"fore", true)).await;
+    assert_eq!(read.receive().await.unwrap().as_deref(), Some(&b"fore"[..]));
+    works(&mut rig).await;
+}
+
 /// The primary never reads a hundred uploads of this client, whose windows are full; the answer that it asks for, and
 /// Pong, come all the same.
 #[tokio::test(flavor = "multi_thread")]

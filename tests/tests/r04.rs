@@ -234,8 +234,8 @@ async fn r04_5_malformed_frames_cost_their_contribution_alone() {
     let mut bench = Bench::new().await;
     let mut carrier = bench.secondary.open().await;
     carrier.write(announced(5000, &[8, 3])).await;
-    assert_eq!(carrier.refusal().await, ErrorCode::FrameEncoding);
-    bench.goes_on(&[ErrorCode::FrameEncoding]).await;
+    assert_eq!(carrier.refusal().await, ErrorCode::HeaderMissing);
+    bench.goes_on(&[ErrorCode::HeaderMissing]).await;
     // Bytes that changed on the way: the frame is dropped.
     let mut bench = Bench::new().await;
     let mut damaged = BytesMut::from(&whole[..]);

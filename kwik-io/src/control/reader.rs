@@ -2,7 +2,7 @@
 
 use kwik_proto::DecodeError;
 use kwik_proto::control::ControlDecoder;
-use kwik_proto::frame::ControlFrame;
+use kwik_proto::frame::{ControlFrame, ErrorCode};
 use s2n_quic::stream::{self, ReceiveStream};
 use tokio::sync::mpsc;
 
@@ -16,6 +16,29 @@ pub enum ControlError {
     /// The peer sent what the protocol does not allow.
     #[error("a bad control frame: {0}")]
     Frame(#[from] DecodeError),
+    /// The peer ended the stream, which lasts as long as its path.
+    #[error("the control stream ended before its path")]
+    Ended,
+}
+
+impl ControlError {
+    /// The code with which the path is closed for it.
+    ///
+    /// ```
+    /// use kwik_io::control::ControlError;
+    /// use kwik_proto::DecodeError;
+    /// use kwik_proto::frame::ErrorCode;
+    ///
+    /// let unknown = ControlError::Frame(DecodeError::UnknownCriticalFrame { number: 26, at: 0 });
+    /// assert_eq!(unknown.code(), ErrorCode::UnknownCriticalFrame);
+    /// assert_eq!(ControlError::Ended.code(), ErrorCode::ProtocolViolation);
+    /// ```
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Frame(error) => error.code(),
+            Self::Stream(_) | Self::Ended => ErrorCode::ProtocolViolation,
+        }
+    }
 }
 
 /// Decodes the frames of a control stream, whatever pieces they come in.

@@ -152,14 +152,12 @@ impl CarrierEnd {
     /// assert_eq!(CarrierEnd::HeaderTimeout.fault(), Some(ErrorCode::HeaderMissing));
     /// assert_eq!(CarrierEnd::Finished.fault(), None);
     /// ```
-    pub const fn fault(&self) -> Option<ErrorCode> {
+    pub fn fault(&self) -> Option<ErrorCode> {
         match self {
             Self::Finished | Self::Reset { .. } | Self::Stopped { .. } | Self::Lost(_) => None,
             Self::NoFinalSize => Some(ErrorCode::FinalSize),
-            Self::HeaderTimeout | Self::Decode(DecodeError::HeaderMissing { .. }) => {
-                Some(ErrorCode::HeaderMissing)
-            }
-            Self::Decode(_) => Some(ErrorCode::FrameEncoding),
+            Self::HeaderTimeout => Some(ErrorCode::HeaderMissing),
+            Self::Decode(error) => Some(error.code()),
             Self::Insert(error) => Some(insert_code(error)),
             Self::Refused(code) => Some(*code),
         }

@@ -12,8 +12,7 @@ pub use identity::{CertificateError, ServerCertificate};
 pub use pin::{ParsePinError, Pin};
 pub use verify::{Refusal, RefusalCell};
 
-/// The application protocol (RFC 7301) of every KWIK connection.
-pub const ALPN: &[u8] = b"kwik/1";
+pub use kwik_proto::ALPN;
 
 /// Runs the cryptography's self-tests and gathers its entropy, which takes about 60 ms once in a process.
 ///

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use kwik_io::pump::{CarrierEvent, ReceivePump, Route, RouteRequest, SendPump};
+use kwik_core::stream::{Failure, ReceiveHalf};
+use kwik_io::pump::{
+    Carrier, CarrierEvent, CarrierFault, ReceivePump, Route, RouteRequest, SendPump,
+};
 use kwik_io::table::Halves;
 use kwik_proto::frame::{CarrierKind, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamKind};
@@ -47,16 +50,38 @@ impl Task {
             CarrierEvent::Route(request) => self.route(request),
             CarrierEvent::Fault { carrier, fault } => {
                 tracing::info!(carrier = carrier.id.0, ?fault, "fault on a carrier");
-                self.core.close(ErrorCode::ProtocolViolation, None, "a faulty public stream");
+                let code = match fault {
+                    CarrierFault::Conflict(_) => ErrorCode::DataConflict,
+                    _ => ErrorCode::Mapping,
+                };
+                self.break_stream(&carrier, code);
             }
-            CarrierEvent::Ended { carrier, .. } => {
+            CarrierEvent::Ended { carrier, end, .. } => {
                 if let (Some(receive), Some(source)) =
                     (self.table.receive_of(&carrier), carrier.source)
                 {
                     receive.update(|half| half.remove_source(source));
                 }
+                match end.fault() {
+                    Some(ErrorCode::FlowControl) => {
+                        let reason = "the client sent bytes beyond the window";
+                        self.core.close(ErrorCode::FlowControl, None, reason);
+                    }
+                    Some(code) => self.break_stream(&carrier, code),
+                    None => {}
+                }
             }
             _ => {}
+        }
+    }
+
+    /// A carrier of the client broke a rule: nothing can mend its stream, and no other is to blame.
+    fn break_stream(&mut self, carrier: &Carrier, code: ErrorCode) {
+        if let (Some(receive), Some(_)) = (self.table.receive_of(carrier), carrier.source)
+            && !receive.inspect(ReceiveHalf::is_complete)
+        {
+            receive.update(|half| half.fail(Failure::Broken { code }));
+            self.core.stop_stream(receive.id(), code.quic_code());
         }
     }
 

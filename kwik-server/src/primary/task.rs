@@ -146,7 +146,7 @@ impl Task {
         match from.event {
             LinkEvent::Frame(frame) => self.core.handle_control(frame, self.shared.env.now()),
             LinkEvent::BadFrame(error) => {
-                self.core.close(ErrorCode::FrameEncoding, None, &error.to_string());
+                self.core.close(error.code(), None, &error.to_string());
             }
             LinkEvent::Lost(error) => {
                 self.requests.ending.set(error);

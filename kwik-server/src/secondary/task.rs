@@ -116,7 +116,7 @@ impl Task {
             LinkEvent::Frame(ControlFrame::Orders(signed)) => self.handle_orders(&signed),
             LinkEvent::Frame(frame) => self.core.handle_control(frame),
             LinkEvent::BadFrame(error) => {
-                self.core.close(ErrorCode::FrameEncoding, error.to_string());
+                self.core.close(error.code(), error.to_string());
             }
             LinkEvent::Lost(error) => {
                 self.requests.ending.set(error);
