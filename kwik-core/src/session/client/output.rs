@@ -10,13 +10,13 @@ use super::Route;
 use crate::path::table::Target;
 use crate::session::streams::StreamAction;
 
-/// What the driver does for a [`ClientSession`].
+/// What the driver does for a [`ClientSession`](super::ClientSession).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
     /// On the control stream of that path's current connection.
     Send(PathId, ControlFrame),
-    /// Connect to a secondary; then call [`ClientSession::handle_connected`].
+    /// Connect to a secondary; then call [`ClientSession::handle_connected`](super::ClientSession::handle_connected).
     Dial {
         /// The path.
         path: PathId,
@@ -24,7 +24,7 @@ pub enum Output {
         epoch: Epoch,
         /// Where and whom.
         target: Target,
-        /// Sent back in [`ClientSession::handle_connected`], for the proof is over it.
+        /// Sent back in [`ClientSession::handle_connected`](super::ClientSession::handle_connected), for the proof is over it.
         token: String,
     },
     /// Close the path's connection, or stop dialling it.
@@ -38,10 +38,10 @@ pub enum Output {
     },
     /// Something about a public stream.
     Stream(StreamAction),
-    /// Lend the stream's receiving half to [`ClientSession::service_stream`].
+    /// Lend the stream's receiving half to [`ClientSession::service_stream`](super::ClientSession::service_stream).
     Service(StreamId),
     /// The carrier's later frames belong to this stream: add a source to its half and tell
-    /// [`ClientSession::handle_source`].
+    /// [`ClientSession::handle_source`](super::ClientSession::handle_source).
     Reroute {
         /// The path.
         path: PathId,
