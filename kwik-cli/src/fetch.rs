@@ -1,6 +1,6 @@
 //! The client's side of the file service, on any stream.
 
-use anyhow::{bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use futures_core::Stream;
 
@@ -19,6 +19,16 @@ pub(crate) struct Fetched {
     pub(crate) found: Found,
     /// Bytes of the stream before the content.
     pub(crate) reply: u64,
+}
+
+/// Where the stream was when it failed, in bytes from its start. The context of its error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StoppedAt(pub(crate) u64);
+
+impl std::fmt::Display for StoppedAt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "stopped at offset {}", self.0)
+    }
 }
 
 /// Reads the answer to a request for a whole file, and the content.
@@ -40,7 +50,9 @@ where
     );
     let progress = Progress::new(found.size, show);
     let mut left = found.size;
-    while let Some(chunk) = inbound.chunk().await? {
+    while let Some(chunk) =
+        inbound.chunk().await.with_context(|| StoppedAt(reply + found.size - left))?
+    {
         let len = chunk.len() as u64;
         ensure!(len <= left, "the server sent more than the {} bytes it announced", found.size);
         left -= len;

@@ -10,7 +10,7 @@ use kwik_client::{PathMetrics, PathRole, Session, SessionMetrics, stream};
 
 use crate::cli::GetArgs;
 use crate::connect::{self, Connected};
-use crate::fetch::fetch;
+use crate::fetch::{StoppedAt, fetch};
 use crate::output::Output;
 use crate::primary::FILE_CHANGED;
 use crate::progress::Show;
@@ -57,6 +57,7 @@ pub(crate) async fn transfer(
     start: Instant,
 ) -> anyhow::Result<Report> {
     let (receive, mut send) = session.open_bidirectional_stream().await?.split();
+    let stream = receive.id();
     let get = Get { path: path.to_string(), offset: 0, length: None, if_tag: None };
     send.send(get.encode()).await?;
     send.finish()?;
@@ -64,7 +65,7 @@ pub(crate) async fn transfer(
     let elapsed = start.elapsed();
     let metrics = session.metrics().await.unwrap_or_default();
     let primary = session.remote_addr()?;
-    let fetched = fetched.map_err(|error| name_lost_servers(&error, primary, &metrics))?;
+    let fetched = fetched.map_err(|error| explain(&error, stream, primary, &metrics))?;
     let Written { output, tag } = fetched.written;
     tokio::task::spawn_blocking(move || output.commit()).await??;
     let mut report = Report::new(fetched.found.length, elapsed, tag);
@@ -91,21 +92,25 @@ pub(crate) fn print(mut to: impl io::Write, text: &str) -> anyhow::Result<()> {
     writeln!(to, "{text}").and_then(|()| to.flush()).context("cannot write the report")
 }
 
-/// A failed transfer's error, with the servers that went away.
-fn name_lost_servers(
+/// A failed transfer's error: what happened to which stream, where in it, and the servers that went away.
+fn explain(
     error: &anyhow::Error,
+    id: u64,
     primary: SocketAddr,
     metrics: &SessionMetrics,
 ) -> anyhow::Error {
-    match error.downcast_ref() {
-        Some(stream::Error::ConnectionError { error, .. }) => {
-            return anyhow!("the connection to {primary} is lost: {error}; try again");
+    let what = match error.downcast_ref::<stream::Error>() {
+        Some(stream::Error::ConnectionError { error: lost, .. }) => {
+            let at = error.downcast_ref::<StoppedAt>();
+            let at = at.map(|at| format!("; stream {id} {at}")).unwrap_or_default();
+            format!("the connection to {primary} is lost: {lost}{at}")
         }
         Some(stream::Error::StreamReset { error, .. }) if **error == u64::from(FILE_CHANGED) => {
             return anyhow!("{primary} gave up: the file changed or could not be read; try again");
         }
-        _ => {}
-    }
+        Some(other) => other.to_string(),
+        None => format!("{error:#}"),
+    };
     let lost = |path: &&PathMetrics| matches!(path.state, "gone" | "suspect" | "dialing");
     let names: Vec<_> = metrics
         .paths
@@ -114,7 +119,7 @@ fn name_lost_servers(
         .map(|path| format!("; {} is {}", path.address, path.state))
         .collect();
     let advice = if error.is::<stream::Error>() { "; try again" } else { "" };
-    anyhow!("{error:#}{}{advice}", names.concat())
+    anyhow!("{what}{}{advice}", names.concat())
 }
 
 fn add_metrics(report: &mut Report, metrics: &SessionMetrics) {

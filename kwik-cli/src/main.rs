@@ -7,6 +7,7 @@ mod demo;
 mod fetch;
 mod get;
 mod inbound;
+mod incidents;
 mod keygen;
 mod monitor;
 mod output;

@@ -9,6 +9,7 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 const SESSIONS: &str = "kwik_sessions";
 const REQUESTS: &str = "kwik_requests_total";
 const DELEGATIONS: &str = "kwik_delegations_total";
+const RANGES: &str = "kwik_ranges_total";
 const SENT: &str = "kwik_sent_bytes_total";
 
 /// What this server is to a session.
@@ -38,6 +39,7 @@ pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
     describe_gauge!(SESSIONS, "Open sessions, by this server's role in them.");
     describe_counter!(REQUESTS, "Requests for files, by outcome.");
     describe_counter!(DELEGATIONS, "Ranges delegated to this server, by outcome.");
+    describe_counter!(RANGES, "Ranges that secondaries failed to send in time, by what happened.");
     describe_counter!(SENT, "Bytes of files handed to the transport, by role.");
     Ok(())
 }
@@ -67,6 +69,11 @@ pub(crate) fn request(outcome: &'static str) {
 /// A delegation ended. `outcome` is one of a few fixed words.
 pub(crate) fn delegation(outcome: &'static str) {
     counter!(DELEGATIONS, "outcome" => outcome).increment(1);
+}
+
+/// Something happened to a range that this server had delegated. `event` is one of a few fixed words.
+pub(crate) fn range(event: &'static str) {
+    counter!(RANGES, "event" => event).increment(1);
 }
 
 /// Bytes of a file were handed to the transport.

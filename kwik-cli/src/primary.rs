@@ -13,6 +13,7 @@ use tokio::sync::{OnceCell, watch};
 
 use crate::catalog::{Catalog, Content};
 use crate::inbound::Inbound;
+use crate::incidents;
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Failed, FailureCode, Get, Message as _, Reply, Resource};
 use crate::source::{FileSource, ReadAhead};
@@ -67,6 +68,7 @@ impl Primary {
         let handle = session.handle();
         tokio::select! {
             () = self.answer_all(session) => {}
+            () = incidents::tell(&handle) => {}
             // Only ever closed, when the program ends.
             _ = stop.changed() => handle.close(application::Error::UNKNOWN),
         }

@@ -4,19 +4,9 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 
-use common::{Server, fail, kwik, root, succeed};
-
-fn fetch(address: SocketAddr) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
+use common::{Server, fail, fetch_metrics, kwik, root, succeed};
 
 #[test]
 fn requests_and_bytes_are_counted() {
@@ -27,7 +17,7 @@ fn requests_and_bytes_are_counted() {
     let server = Server::start(dir.path(), "state", &root, &["--metrics", &address.to_string()]);
     succeed(kwik(dir.path()).args(["get", &server.url("f"), "--pin", &server.pin]));
     fail(kwik(dir.path()).args(["get", &server.url("g"), "--pin", &server.pin]), 1);
-    let answer = fetch(address);
+    let answer = fetch_metrics(address);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     for line in [
         "kwik_requests_total{outcome=\"found\"} 1",

@@ -2,15 +2,23 @@
 
 #![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
+pub mod forwarder;
+pub mod stream;
+
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+/// Longest that a test waits for something that another process does. Only what is broken takes so long.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A `kwik` command whose state is below `dir`, so that nothing of the user's is touched.
 pub fn kwik(dir: &Path) -> Command {
@@ -29,9 +37,22 @@ pub fn kwik_as_anybody(dir: &Path) -> Command {
     command
 }
 
+/// Waits until `what` has happened.
+///
+/// # Panics
+/// If it does not.
+pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !happened() {
+        assert!(start.elapsed() < PATIENCE, "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// A `kwik serve` that has printed where it listens. Killed when dropped.
 pub struct Server {
     child: Child,
+    log: PathBuf,
     pub address: SocketAddr,
     pub pin: String,
 }
@@ -39,10 +60,17 @@ pub struct Server {
 impl Server {
     /// Serves `root` on a free port; `name` names its state.
     pub fn start(dir: &Path, name: &str, root: &Path, args: &[&str]) -> Self {
+        Self::start_at(dir, name, root, args, "127.0.0.1:0")
+    }
+
+    /// The same on a certain port.
+    pub fn start_at(dir: &Path, name: &str, root: &Path, args: &[&str], listen: &str) -> Self {
         let mut command = kwik(dir);
-        command.args(["serve", "--listen", "127.0.0.1:0", "--json", "--root"]).arg(root);
+        command.args(["serve", "--listen", listen, "--json", "--root"]).arg(root);
         command.arg("--state").arg(dir.join(name)).args(args);
-        let log = fs::File::create(dir.join(format!("{name}.log"))).unwrap();
+        command.env("KWIK_LOG", "kwik=info,warn").env("NO_COLOR", "1");
+        let path = dir.join(format!("{name}.log"));
+        let log = fs::File::options().create(true).append(true).open(&path).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -50,6 +78,7 @@ impl Server {
         assert_eq!(event["event"], "listening");
         Self {
             child,
+            log: path,
             address: event["address"].as_str().unwrap().parse().unwrap(),
             pin: event["pin"].as_str().unwrap().to_owned(),
         }
@@ -71,10 +100,30 @@ impl Server {
     }
 
     /// Sends a signal and waits for the end; the exit code.
-    pub fn signal(mut self, signal: rustix::process::Signal) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).unwrap();
+    pub fn signal(mut self, signal: Signal) -> Option<i32> {
+        self.send(signal);
         self.child.wait().unwrap().code()
+    }
+
+    fn send(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// SIGSTOP
+    pub fn freeze(&self) {
+        self.send(Signal::STOP);
+    }
+
+    /// SIGCONT
+    pub fn thaw(&self) {
+        self.send(Signal::CONT);
+    }
+
+    /// The lines of the log with all of these in them.
+    pub fn logged(&self, parts: &[&str]) -> Vec<String> {
+        let log = fs::read_to_string(&self.log).unwrap();
+        let has_all = |line: &&str| parts.iter().all(|part| line.contains(part));
+        log.lines().filter(has_all).map(str::to_owned).collect()
     }
 }
 
@@ -95,6 +144,16 @@ pub struct Fleet {
 impl Fleet {
     /// `files`: name and content.
     pub fn start(secondaries: usize, files: &[(&str, &[u8])]) -> Self {
+        Self::start_with(secondaries, files, &[], |secondary| secondary.address)
+    }
+
+    /// Clients reach a secondary `via` that address; the primary has more arguments.
+    pub fn start_with(
+        secondaries: usize,
+        files: &[(&str, &[u8])],
+        more: &[&str],
+        mut via: impl FnMut(&Server) -> SocketAddr,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         succeed(kwik(dir.path()).args(["keygen", "--out", "keys"]));
         let secondaries: Vec<_> = (0..secondaries)
@@ -104,8 +163,9 @@ impl Fleet {
                 Server::start(dir.path(), &name, &root, &["--trust", "keys/primary.pub"])
             })
             .collect();
-        let names: Vec<_> = secondaries.iter().map(Server::as_secondary).collect();
-        let mut args = Vec::new();
+        let name = |secondary: &Server| format!("{}#{}", via(secondary), secondary.pin);
+        let names: Vec<_> = secondaries.iter().map(name).collect();
+        let mut args = more.to_vec();
         if !names.is_empty() {
             args.extend(["--identity", "keys/primary.key"]);
         }
@@ -115,6 +175,18 @@ impl Fleet {
         let root = root(dir.path(), "root-primary", files);
         let primary = Server::start(dir.path(), "primary", &root, &args);
         Self { dir, primary, secondaries }
+    }
+
+    /// Waits until a secondary knows the hash of its copy, so that it takes part from the start.
+    pub fn wait_until_hashed(&self, secondary: usize) {
+        let tags = self.dir.path().join(format!("secondary-{secondary}/tags"));
+        wait_until("hashing", || fs::read_dir(&tags).is_ok_and(|tags| tags.count() > 0));
+    }
+
+    /// Has all secondaries hash the file, and waits until they did.
+    pub fn warm_up(&self, path: &str) {
+        succeed(self.get(path).args(["-o", "/dev/null"]));
+        (0..self.secondaries.len()).for_each(|secondary| self.wait_until_hashed(secondary));
     }
 
     /// A `kwik get` of `path` from the primary, by its pin.
@@ -157,6 +229,23 @@ pub fn fail(command: &mut Command, code: i32) -> String {
     assert_eq!(stderr.matches('\n').count(), 1, "one line: {stderr:?}");
     assert!(stderr.starts_with("kwik: ") && stderr.ends_with('\n'), "{stderr:?}");
     stderr.trim_end().to_owned()
+}
+
+/// What a server's `--metrics` address answers.
+pub fn fetch_metrics(address: SocketAddr) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// One of its counters; 0 if it never counted.
+pub fn metric(address: SocketAddr, name: &str) -> f64 {
+    let answer = fetch_metrics(address);
+    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+    value.unwrap_or_default()
 }
 
 /// The JSON object on the last line.

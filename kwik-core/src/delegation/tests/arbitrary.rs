@@ -9,8 +9,8 @@ use super::*;
 
 /// The honest source of the end.
 const HONEST: PathId = PathId::new(100);
-/// More decisions than this from one input, three for each delegation that is remembered, and it runs away.
-const MOST_DECISIONS: usize = 50_000;
+/// More decisions than this from one input, a dozen for each delegation that is remembered, and it runs away.
+const MOST_DECISIONS: usize = 200_000;
 
 #[derive(Clone, Debug)]
 enum Input {
