@@ -91,7 +91,7 @@ impl Service {
         let pin = self.certificate.pin();
         let mut builder = Server::builder()
             .with_tls(self.certificate)?
-            .with_io(&self.listen.to_string())?
+            .with_io(self.listen)?
             .with_trusted_primaries(self.trusted)?;
         if let Some(identity) = self.identity {
             builder = builder.with_identity(identity)?;

@@ -1,5 +1,6 @@
 //! How a client is set up.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::{Client, Limits};
 #[non_exhaustive]
 pub enum StartError {
     /// The local address can't be read.
-    #[error("the local address {address:?} is not an address: {error}")]
+    #[error("the local address {address} is not an address: {error}")]
     Address {
         /// What was given.
         address: String,
@@ -64,15 +65,15 @@ impl Builder {
         Ok(self)
     }
 
-    /// The local address of the connections to primaries. Default: any, port 0.
+    /// The local address and UDP port of the connections to primaries, as text or not. Default: any, port 0.
     ///
     /// # Errors
     /// [`StartError::Address`].
-    pub fn with_io(mut self, address: &str) -> Result<Self, StartError> {
+    pub fn with_io(mut self, address: impl ToSocketAddrs + Debug) -> Result<Self, StartError> {
         let resolved = address
             .to_socket_addrs()
             .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it names no address")));
-        let named = |error| StartError::Address { address: address.into(), error };
+        let named = |error| StartError::Address { address: format!("{address:?}"), error };
         self.local = Some(resolved.map_err(named)?);
         Ok(self)
     }

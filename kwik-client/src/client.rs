@@ -63,6 +63,7 @@ impl Client {
             sessions: AtomicU64::new(0),
             trust: builder.trust.clone(),
             dial_time: limits.handshake,
+            keep_alive: limits.keep_alive(),
         });
         Ok(Self { shared, primaries, trust: builder.trust, workers, dial_time: limits.handshake })
     }
@@ -90,8 +91,12 @@ impl Client {
 
     /// Waits until every connection of this client is closed and its peers were told. To be called before a program
     /// ends, after its sessions were dropped.
-    pub async fn wait_idle(&self) {
+    ///
+    /// # Errors
+    /// None at present.
+    pub async fn wait_idle(&self) -> connection::Result<()> {
         self.primaries.closed().await;
         self.shared.secondaries.closed().await;
+        Ok(())
     }
 }

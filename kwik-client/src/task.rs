@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) config: SessionConfig,
     pub(crate) trust: Trust,
     pub(crate) dial_time: Duration,
+    /// How often QUIC asks a silent peer.
+    pub(crate) keep_alive: Duration,
     /// Sessions so far.
     pub(crate) sessions: AtomicU64,
 }

@@ -1,5 +1,6 @@
 //! How a server is set up.
 
+use std::fmt::Debug;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ pub enum StartError {
     #[error("a server needs a certificate: call with_tls")]
     NoCertificate,
     /// The listening address can't be read.
-    #[error("the address {address:?} can't be listened on: {error}")]
+    #[error("the address {address} can't be listened on: {error}")]
     Address {
         /// What was given.
         address: String,
@@ -62,15 +63,15 @@ impl Builder {
         Ok(self)
     }
 
-    /// Where to listen: an address and UDP port. Default: any address, a port that the system chooses.
+    /// Where to listen: an address and UDP port, as text or not. Default: any address, a port that the system chooses.
     ///
     /// # Errors
     /// [`StartError::Address`].
-    pub fn with_io(mut self, address: &str) -> Result<Self, StartError> {
+    pub fn with_io(mut self, address: impl ToSocketAddrs + Debug) -> Result<Self, StartError> {
         let resolved = address
             .to_socket_addrs()
             .and_then(|mut all| all.next().ok_or_else(|| io::Error::other("it names no address")));
-        let named = |error| StartError::Address { address: address.into(), error };
+        let named = |error| StartError::Address { address: format!("{address:?}"), error };
         self.address = Some(resolved.map_err(named)?);
         Ok(self)
     }

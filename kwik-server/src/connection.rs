@@ -122,7 +122,8 @@ impl Handle {
         self.ask(grant).await.unwrap_or(false)
     }
 
-    /// Sends a message of at most 64 KiB to a secondary's application. `false`: unknown path, full queue, too large.
+    /// Sends a message of 1 byte to 64 KiB to a secondary's application. `false`: unknown path, full queue, empty or too
+    /// large.
     pub async fn send_message(&self, path: PathId, message: Bytes) -> bool {
         let asked = self.ask(|reply| PrimaryRequest::SendMessage(path, message, reply)).await;
         asked.unwrap_or(false)

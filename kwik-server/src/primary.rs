@@ -4,6 +4,8 @@ mod carriers;
 mod supply;
 mod task;
 
+use std::ops::RangeBounds;
+
 use bytes::Bytes;
 use kwik_core::delegation::{PathShare, SchedulerStats};
 use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
@@ -12,7 +14,7 @@ use kwik_io::table::{AcceptQueue, Incomings};
 use kwik_proto::{PathId, StreamId};
 use tokio::sync::oneshot;
 
-use crate::connection::{Handle, StreamAcceptor};
+use crate::connection::{self, Handle, StreamAcceptor};
 use crate::delegate::{Delegate, DelegateError};
 use crate::delegation::DelegationHandle;
 use crate::stream::{BidirectionalStream, LocalStream, PeerStream, ReceiveStream, SendStream};
@@ -105,6 +107,52 @@ impl PrimarySession {
     /// Opening and accepting, apart.
     pub fn split(self) -> (Handle, StreamAcceptor) {
         (self.handle, self.acceptor)
+    }
+
+    /// See [`Handle::add_path`].
+    ///
+    /// # Errors
+    /// See [`AddPathError`].
+    pub async fn add_path(&self, spec: PathSpec) -> Result<PathId, AddPathError> {
+        self.handle.add_path(spec).await
+    }
+
+    /// See [`Handle::remove_path`].
+    pub async fn remove_path(&self, path: PathId) -> bool {
+        self.handle.remove_path(path).await
+    }
+
+    /// See [`Handle::paths`].
+    pub async fn paths(&self) -> Vec<PathReport> {
+        self.handle.paths().await
+    }
+
+    /// See [`Handle::active_paths`].
+    pub async fn active_paths(&self) -> Vec<PathReport> {
+        self.handle.active_paths().await
+    }
+
+    /// See [`Handle::dead_paths`].
+    pub async fn dead_paths(&self) -> Vec<PathReport> {
+        self.handle.dead_paths().await
+    }
+
+    /// See [`Handle::grant`].
+    pub async fn grant(&self, path: PathId, stream: u64, range: impl RangeBounds<u64>) -> bool {
+        self.handle.grant(path, stream, range).await
+    }
+
+    /// See [`Handle::metrics`].
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn metrics(&self) -> connection::Result<PrimaryMetrics> {
+        self.handle.metrics().await
+    }
+
+    /// See [`Handle::send_message`].
+    pub async fn send_message(&self, path: PathId, message: Bytes) -> bool {
+        self.handle.send_message(path, message).await
     }
 
     /// See [`Handle::next_event`].

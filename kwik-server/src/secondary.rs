@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use kwik_io::session::{Asker, SessionInfo};
 use kwik_io::stream::connection;
-use kwik_proto::frame::{self, GapReason};
+use kwik_proto::frame::{self, ErrorCode, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -67,7 +67,8 @@ pub struct SecondarySession {
 }
 
 impl SecondarySession {
-    /// The next order of the primary; `None` when the session was closed without an error. Cancel safe.
+    /// The next order of the primary; `None` when the session was closed without an error, or the primary took this
+    /// server out of it. Cancel safe.
     ///
     /// # Errors
     /// Why the session is over.
@@ -75,8 +76,8 @@ impl SecondarySession {
         match self.offers.recv().await {
             Some(order) => Ok(Some(Delegation::new(self.asker.clone(), order))),
             None => match self.asker.error() {
-                None | Some(connection::Error::Closed { .. }) => Ok(None),
-                Some(error) => Err(error),
+                Some(error) if !is_orderly(&error) => Err(error),
+                _ => Ok(None),
             },
         }
     }
@@ -91,10 +92,10 @@ impl SecondarySession {
         Ok(Contribution { writer })
     }
 
-    /// Sends a message of at most 64 KiB to the primary's application. It can't tell who sent it.
+    /// Sends a message of 1 byte to 64 KiB to the primary's application. It can't tell who sent it.
     ///
     /// # Errors
-    /// Why the session is over. `Ok(false)`: the queue is full, or the message too large.
+    /// Why the session is over. `Ok(false)`: the queue is full, or the message empty or too large.
     pub async fn send_message(&self, message: Bytes) -> Result<bool, connection::Error> {
         self.asker.ask(|reply| SecondaryRequest::Send(message, reply)).await
     }
@@ -120,6 +121,17 @@ impl SecondarySession {
     /// If it is not known.
     pub fn remote_addr(&self) -> connection::Result<SocketAddr> {
         self.info.remote.ok_or(connection::Error::Unspecified)
+    }
+}
+
+/// Whether a session that ended so has done all that it was for.
+fn is_orderly(error: &connection::Error) -> bool {
+    match error {
+        connection::Error::Closed { .. } => true,
+        connection::Error::Application { error, .. } => {
+            error.kwik_code() == Some(ErrorCode::PathRemoved)
+        }
+        _ => false,
     }
 }
 
@@ -246,6 +258,14 @@ impl Contribution {
     /// [`ContributionError`].
     pub async fn finish(mut self) -> Result<(), ContributionError> {
         self.writer.finish().await
+    }
+
+    /// Waits until nobody wants its bytes any more, without ending it: for a writer that waits for its data. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ContributionError`]: why.
+    pub async fn closed(&mut self) -> Result<(), ContributionError> {
+        self.writer.closed().await
     }
 
     /// Where bytes may go now.

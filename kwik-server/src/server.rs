@@ -1,14 +1,16 @@
 //! The server: an endpoint, and the sessions that clients open on it.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 
 use kwik_core::admission::ReplayCache;
+use kwik_io::api::names::Stream;
 use kwik_io::endpoint::{Accepted, ServerEndpoint};
 use kwik_io::env::Env;
 use kwik_io::session::SessionInfo;
-use kwik_io::tls::Pin;
 use kwik_io::worker::{Worker, Workers};
 use s2n_quic::Connection;
 use tokio::sync::mpsc;
@@ -27,7 +29,7 @@ const BACKLOG: usize = 1024;
 pub struct Server {
     primaries: PrimaryAcceptor,
     secondaries: SecondaryAcceptor,
-    pin: Pin,
+    pin: kwik_io::tls::Pin,
 }
 
 /// Accepts the sessions in which this server is primary.
@@ -42,6 +44,22 @@ pub struct PrimaryAcceptor {
 pub struct SecondaryAcceptor {
     sessions: mpsc::Receiver<SecondarySession>,
     running: Arc<Running>,
+}
+
+/// What accepts is a `Stream` of sessions, as in s2n-quic.
+macro_rules! accepted {
+    ($acceptor:ident, $session:ident) => {
+        impl Stream for $acceptor {
+            type Item = $session;
+
+            fn poll_next(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Self::Item>> {
+                self.poll_accept(cx)
+            }
+        }
+    };
 }
 
 /// Ends the accepting task with the last of those that accept.
@@ -114,9 +132,14 @@ impl Server {
         })
     }
 
-    /// The next session in which this server is primary; `None` when the server is over.
+    /// The next session in which this server is primary; `None` when the server is over. Cancel safe.
     pub async fn accept(&mut self) -> Option<PrimarySession> {
         self.primaries.accept().await
+    }
+
+    /// As [`accept`](Self::accept).
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<PrimarySession>> {
+        self.primaries.poll_accept(cx)
     }
 
     /// The acceptors of both kinds of session, apart.
@@ -135,15 +158,20 @@ impl Server {
     }
 
     /// The pin of its certificate.
-    pub fn pin(&self) -> Pin {
+    pub fn pin(&self) -> kwik_io::tls::Pin {
         self.pin
     }
 }
 
 impl PrimaryAcceptor {
-    /// The next session; `None` when the server is over.
+    /// The next session; `None` when the server is over. Cancel safe.
     pub async fn accept(&mut self) -> Option<PrimarySession> {
         self.sessions.recv().await
+    }
+
+    /// As [`accept`](Self::accept).
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<PrimarySession>> {
+        self.sessions.poll_recv(cx)
     }
 
     /// Where the server listens.
@@ -158,9 +186,14 @@ impl PrimaryAcceptor {
 }
 
 impl SecondaryAcceptor {
-    /// The next session; `None` when the server is over.
+    /// The next session; `None` when the server is over. Cancel safe.
     pub async fn accept(&mut self) -> Option<SecondarySession> {
         self.sessions.recv().await
+    }
+
+    /// As [`accept`](Self::accept).
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<SecondarySession>> {
+        self.sessions.poll_recv(cx)
     }
 
     /// Where the server listens.
@@ -173,6 +206,10 @@ impl SecondaryAcceptor {
         self.running.metrics()
     }
 }
+
+accepted!(Server, PrimarySession);
+accepted!(PrimaryAcceptor, PrimarySession);
+accepted!(SecondaryAcceptor, SecondarySession);
 
 /// Takes connections, and gives them to those that accept.
 struct Front {

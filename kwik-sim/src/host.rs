@@ -129,7 +129,7 @@ impl Host {
         kwik_server::Server::builder()
             .with_env(self.env.clone())
             .with_tls(certificate)?
-            .with_io(&address.to_string())
+            .with_io(address)
     }
 
     /// The key of this host as a primary.

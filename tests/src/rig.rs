@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use kwik_client::{Client, Connect};
 use kwik_server::{
-    Contribution, ContributionOpenError, Event, PathId, PathSpec, PrimarySession, PublicKey,
+    Contribution, ContributionOpenError, Event, PathId, PathSpec, Pin, PrimarySession, PublicKey,
     SecondaryAcceptor, SecondarySession, Server, ServerIdentity,
 };
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::{Content, certificate, eventually_some, identity};
+use crate::{Content, certificate, eventually, eventually_some, identity};
 
 /// A client with a session to a primary, both on loopback.
 pub struct Rig {
@@ -51,12 +51,18 @@ impl SecondaryServer {
             .and_then(|builder| builder.with_trusted_primaries([primary.clone()]))
             .and_then(|builder| builder.start())
             .expect("a server on loopback starts");
+        let pin = server.pin();
+        Self::of(server.split().1, pin)
+    }
+
+    /// A server that was started elsewhere.
+    pub fn of(acceptor: SecondaryAcceptor, pin: Pin) -> Self {
         let spec = PathSpec {
-            addresses: vec![server.local_addr()],
-            identity: ServerIdentity::Pin(server.pin().0),
+            addresses: vec![acceptor.local_addr()],
+            identity: ServerIdentity::Pin(pin.0),
             grant_all: true,
         };
-        Self { acceptor: server.split().1, spec }
+        Self { acceptor, spec }
     }
 
     /// Sends the [`Content`] that orders name by its key, from now on.
@@ -142,6 +148,14 @@ async fn obey(mut session: SecondarySession) {
             anyhow::Ok(())
         });
     }
+}
+
+/// Waits until the client is connected to so many secondaries: what is delegated then is no race against dialling.
+pub async fn all_up(handle: &kwik_server::Handle, secondaries: usize) {
+    eventually("all secondaries are up", || async {
+        handle.active_paths().await.len() == secondaries
+    })
+    .await;
 }
 
 /// Opens a contribution as soon as the primary's grant has arrived.

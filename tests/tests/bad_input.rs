@@ -671,3 +671,39 @@ async fn a_hundred_unread_uploads_hold_back_neither_answers_nor_pong() {
     assert_eq!(unread_too.handle().metrics().await.unwrap().paths, []);
     drop((unread, uploads, certificate()));
 }
+
+/// The same the other way round: a client whose application leaves a hundred streams of the primary unread.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_unread_streams_of_the_primary_hold_back_no_answer() {
+    const ANSWER: u64 = 64 << 20;
+    let mut rig = Rig::new().await;
+    let mut pushing = Vec::new();
+    for _ in 0..100 {
+        let mut stream = rig.primary.open_send_stream().await.unwrap();
+        pushing.push(tokio::spawn(async move {
+            loop {
+                stream.send(bytes::Bytes::from(vec![1; 64 * 1024])).await.unwrap();
+            }
+        }));
+    }
+    let mut unread = Vec::new();
+    for _ in 0..100 {
+        unread.push(rig.session.accept_receive_stream().await.unwrap().unwrap());
+    }
+    let mut stream = rig.session.open_bidirectional_stream().await.unwrap();
+    stream.send("much, please".into()).await.unwrap();
+    stream.finish().unwrap();
+    let mut theirs = rig.primary.accept_bidirectional_stream().await.unwrap().unwrap();
+    let answering = tokio::spawn(async move {
+        for turn in 0..ANSWER >> 20 {
+            theirs.send(CONTENT.bytes(turn << 20, 1 << 20)).await.unwrap();
+        }
+        theirs.close().await.unwrap();
+    });
+    assert_eq!(read_whole(&mut stream, CONTENT).await, ANSWER);
+    answering.await.unwrap();
+    let metrics = rig.session.metrics().await.unwrap();
+    assert_eq!(metrics.paths[0].state, "live");
+    assert!(metrics.promised_bytes <= 128 << 20, "{metrics:?}");
+    assert!(pushing.iter().all(|pushing| !pushing.is_finished()), "a stream has failed");
+}

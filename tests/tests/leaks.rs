@@ -111,7 +111,7 @@ impl Lane {
         let client = Client::builder().with_tls(pin).unwrap().with_workers(Placement::Current);
         let client = client.start().unwrap();
         client.connect(Connect::new(self.primaries.local_addr())).await.unwrap_err();
-        client.wait_idle().await;
+        client.wait_idle().await.unwrap();
     }
 }
 

@@ -3,7 +3,7 @@
 
 use kwik_client::{Client, Connect};
 use kwik_server::{Delegate, LocalSupply, Server};
-use kwik_tests::{Pattern, certificate, identity, local, secondary};
+use kwik_tests::{Pattern, all_up, certificate, identity, local, secondary};
 
 const SIZE: u64 = 8 << 20;
 
@@ -27,14 +27,16 @@ async fn one_stream_from_three_servers_arrives_whole_and_in_order() {
         let mut stream = session.accept_bidirectional_stream().await.unwrap().unwrap();
         assert_eq!(stream.receive().await.unwrap().unwrap(), "go");
         for path in paths {
-            session.handle().add_path(path).await.unwrap();
+            session.add_path(path).await.unwrap();
         }
+        all_up(&session.handle(), 2).await;
         let (_, mut send) = stream.split();
         send.send(Pattern::bytes(0, 64 * 1024)).await.unwrap();
         let order = Delegate::new(64 * 1024..SIZE, "pattern".into());
         let order = order.with_local(local(), LocalSupply::Share);
         send.delegate(order).await.unwrap();
         send.close().await.unwrap();
+        session
     });
 
     let client = Client::builder().with_tls(pin).unwrap().start().unwrap();
@@ -52,5 +54,5 @@ async fn one_stream_from_three_servers_arrives_whole_and_in_order() {
     assert_eq!(metrics.paths.len(), 3);
     assert_eq!(metrics.paths.iter().map(|path| path.bytes).sum::<u64>(), SIZE);
     assert!(metrics.paths.iter().all(|path| path.bytes > 0), "{metrics:?}");
-    serving.await.unwrap();
+    drop(serving.await.unwrap());
 }

@@ -7,7 +7,8 @@ use kwik_client::ErrorCode;
 use kwik_server::{Delegate, LocalSupply};
 use kwik_tests::bare::{BareServer, contribution_frame};
 use kwik_tests::{
-    Content, Rig, SecondaryServer, contribute, eventually, read_until, read_whole, stays_pending,
+    Content, Rig, SecondaryServer, all_up, contribute, eventually, read_until, read_whole,
+    stays_pending,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,8 +159,9 @@ async fn five_clients_with_three_streams_and_two_secondaries_do_not_mix() {
             let specs = specs.clone();
             tokio::spawn(async move {
                 for spec in specs {
-                    session.handle().add_path(spec).await.unwrap();
+                    session.add_path(spec).await.unwrap();
                 }
+                all_up(&session.handle(), 2).await;
                 // The client asks for a content by its key.
                 while let Some(mut stream) = session.accept_bidirectional_stream().await.unwrap() {
                     let asked = stream.receive().await.unwrap().unwrap();

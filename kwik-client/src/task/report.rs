@@ -16,9 +16,8 @@ use crate::metrics::{
 /// counted further.
 const MAX_FAULTS: usize = 1024;
 
-/// Longer than a live primary keeps silent: QUIC's keep-alive asks it every 10 s while nothing else does, and a reader
-/// that waits has progress reports sent, which it acknowledges.
-const SILENCE: Duration = Duration::from_secs(3);
+/// What the answer to a keep-alive may take.
+const ANSWER: Duration = Duration::from_secs(3);
 
 impl Task {
     pub(super) fn metrics(&self) -> SessionMetrics {
@@ -55,13 +54,14 @@ impl Task {
         }
     }
 
-    /// The primary is Gone only when QUIC says so; silent for longer than any acknowledgement takes, it is suspect.
+    /// The primary is Gone only when QUIC says so. A live one that sends nothing is heard at every keep-alive: silent for
+    /// longer, it is suspect.
     fn primary_state(&self) -> &'static str {
         let over = self.requests.ending.error().is_some();
         let Some(primary) = self.primary.as_ref().filter(|_| !over) else { return "gone" };
         let heard = primary.stats().last_datagram().unwrap_or_default();
         let silent = self.shared.env.now().since(heard);
-        if silent > SILENCE { "suspect" } else { "live" }
+        if silent > self.shared.keep_alive + ANSWER { "suspect" } else { "live" }
     }
 
     /// Bytes that each path was the first to deliver, over all streams.

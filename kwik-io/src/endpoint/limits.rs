@@ -68,6 +68,11 @@ fn windows(role: Role) -> (u64, u64) {
 }
 
 impl EndpointLimits {
+    /// How often QUIC asks a peer that is silent whether it is there: three times within the idle time.
+    pub fn keep_alive(&self) -> Duration {
+        self.idle / 3
+    }
+
     /// Streams that the peer may have open: (bidirectional, unidirectional).
     fn peer_streams(&self, role: Role) -> (u64, u64) {
         let (bidirectional, unidirectional) =
@@ -98,7 +103,7 @@ impl EndpointLimits {
             .and_then(|limits| limits.with_max_open_local_unidirectional_streams(LOCAL_STREAMS))
             .and_then(|limits| limits.with_max_send_buffer_size(SEND_BUFFER))
             .and_then(|limits| limits.with_max_idle_timeout(self.idle))
-            .and_then(|limits| limits.with_max_keep_alive_period(self.idle / 3))
+            .and_then(|limits| limits.with_max_keep_alive_period(self.keep_alive()))
             .and_then(|limits| limits.with_max_handshake_duration(self.handshake))
             .map_err(|error| error.to_string())
     }
