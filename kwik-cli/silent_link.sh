@@ -83,14 +83,15 @@ echo "link of edge0 down after $had bytes"
 wait "$download"
 cmp "$work/copy" "$work/root/file"
 cat "$work/report"
-grep -E "edge|10.213.1.2" "$work/primary.log" | grep -vE "reached" | head -n 6 || true
+grep -E "lost|second server" "$work/primary.log" | grep 10.213.1.2 | tail -n 4
 python3 - "$work/report" "$size_mib" <<'PY'
 import json, sys
 
 report = json.load(open(sys.argv[1]))
 size = int(sys.argv[2]) << 20
 silent = next(path for path in report["paths"] if path["address"].startswith("10.213.1.2"))
-assert 0 < silent["bytes"] < size and silent["state"] != "live", silent
+# It may still count as live: what it owed was soon asked of others, and who owes nothing may be silent.
+assert 0 < silent["bytes"] < size / 3, silent
 assert report["longest_stall_ms"] < 8000, report["longest_stall_ms"]
 assert report["redundant_bytes"] <= size * 0.03 + (256 << 10), report["redundant_bytes"]
 assert sum(path["bytes"] for path in report["paths"]) == report["bytes"] == size
