@@ -10,12 +10,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{Orders, say};
-use crate::role::{Server, Stack, Threads};
+use crate::role::{Stack, Threads};
 use crate::spread::{self, Spread};
 use crate::statistics::{quantile, sorted};
 use crate::traffic::{Request, Session, ask, drain, round_trip};
 use crate::usage::cpu_time;
-use crate::{attach, kwik, native};
+use crate::{attach, kwik, many, native};
 
 /// A client, and what it does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +25,8 @@ pub(crate) struct Client {
     pub(crate) server: SocketAddr,
     /// Secondaries that have to be attached before it is ready.
     pub(crate) secondaries: usize,
+    /// Bidirectional streams that it may have open, as the server allows.
+    pub(crate) streams: u32,
     /// The authority of the server's certificate, PEM.
     pub(crate) chain: String,
     pub(crate) work: Work,
@@ -41,6 +43,10 @@ pub(crate) enum Work {
     Spread(Spread),
     /// Reads what a secondary sends that is attached for it; KWIK only. Says the [`attach::Moment`] of the first byte.
     Attach,
+    /// Reads so many streams of that length, so many at once. Says a [`Transfer`].
+    Streams { at_once: u64, total: u64, length: u64 },
+    /// Opens sessions; reads a stream of each, all at once, that the secondaries send. Says a [`Transfer`].
+    Sessions { count: u64, length: u64 },
 }
 
 /// What is read on another stream meanwhile.
@@ -75,14 +81,21 @@ const ENDLESS: u64 = 1 << 40;
 
 /// Plays the client.
 pub(crate) async fn run(client: &Client, orders: &mut Orders) -> anyhow::Result<()> {
+    if let Work::Sessions { count, length } = client.work {
+        say(&many::sessions(client, count, length, orders).await?);
+        return Ok(());
+    }
     match client.stack {
         Stack::Native => {
-            let endpoint = native::client(&client.chain, Server::limits(100))?;
+            let endpoint = native::client(&client.chain, native::limits(100))?;
             let mut session = native::connect(&endpoint, client.server).await?;
             work(&client.work, &mut session, orders).await
         }
         Stack::Kwik => {
-            let endpoint = kwik::client(&client.chain, client.threads)?;
+            let endpoint = match client.streams {
+                0..=100 => kwik::client(&client.chain, client.threads)?,
+                more => kwik::roomy_client(&client.chain, 128 << 20, more)?,
+            };
             let mut session = kwik::connect(&endpoint, client.server, client.secondaries).await?;
             match client.work {
                 Work::Spread(stream) => spread::read(&mut session, stream, orders).await,
@@ -103,6 +116,11 @@ async fn work(work: &Work, session: &mut impl Session, orders: &mut Orders) -> a
         Work::PingPong { messages, size, load } => {
             say(&ping_pong(session, messages, size, load, orders).await?);
         }
+        Work::Streams { at_once, total, length } => {
+            orders.ready().await;
+            say(&many::streams(session, at_once, total, length).await?);
+        }
+        Work::Sessions { .. } => {}
     }
     Ok(())
 }

@@ -9,12 +9,12 @@ use bytes::{Bytes, BytesMut};
 use kwik_client::{Client, Connect, Session};
 use kwik_server::stream::BidirectionalStream;
 use kwik_server::{
-    Delegate, Delegation, LocalSupply, Pin, Placement, PrimarySession, RangeSource,
+    Delegate, Delegation, LocalSupply, PathSpec, Pin, Placement, PrimarySession, RangeSource,
     SecondarySession, Server, ServerCertificate, ServerIdentity,
 };
 use tokio::sync::Mutex;
 
-use crate::role::{self, Certificate, Listening, SERVER_NAME, Secondary, Threads};
+use crate::role::{self, Certificate, Listening, SERVER_NAME, Threads};
 use crate::spread::Own;
 use crate::traffic::{self, Pace, Request};
 
@@ -55,11 +55,28 @@ pub(crate) fn serve<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
 
 /// Attaches all secondaries and does what the client asks for.
 pub(crate) async fn attend(
-    mut session: PrimarySession,
+    session: PrimarySession,
     secondaries: Vec<Listening>,
 ) -> anyhow::Result<()> {
+    attend_as(session, secondaries, false).await
+}
+
+/// The same, and the secondaries may contribute to every stream without an order.
+pub(crate) async fn attend_granting(
+    session: PrimarySession,
+    secondaries: Vec<Listening>,
+) -> anyhow::Result<()> {
+    attend_as(session, secondaries, true).await
+}
+
+async fn attend_as(
+    mut session: PrimarySession,
+    secondaries: Vec<Listening>,
+    grant_all: bool,
+) -> anyhow::Result<()> {
     for secondary in secondaries {
-        session.handle().add_path(secondary.spec()?).await?;
+        let spec = PathSpec { grant_all, ..secondary.spec()? };
+        session.handle().add_path(spec).await?;
     }
     while let Some(stream) = session.accept_bidirectional_stream().await? {
         tokio::spawn(answer(stream));
@@ -105,9 +122,9 @@ impl RangeSource for Copy {
 
 impl Listening {
     /// As a path of a primary.
-    pub(crate) fn spec(&self) -> anyhow::Result<kwik_server::PathSpec> {
+    pub(crate) fn spec(&self) -> anyhow::Result<PathSpec> {
         let pin: Pin = self.pin.parse()?;
-        Ok(kwik_server::PathSpec {
+        Ok(PathSpec {
             addresses: vec![self.address],
             identity: ServerIdentity::Pin(pin.0),
             grant_all: false,
@@ -115,12 +132,12 @@ impl Listening {
     }
 }
 
-/// A secondary that sends what its primary orders, at the rate that the order names.
-pub(crate) fn contribute(secondary: &Secondary) -> anyhow::Result<Listening> {
+/// A secondary that sends what primaries order, at the rate that the order names.
+pub(crate) fn contribute(trusts: &str) -> anyhow::Result<Listening> {
     let server = Server::builder()
         .with_tls(ServerCertificate::self_signed([SERVER_NAME])?)?
         .with_io("127.0.0.1:0")?
-        .with_trusted_primaries([secondary.trusts.parse()?])?
+        .with_trusted_primaries([trusts.parse()?])?
         .start()?;
     let listening = Listening { address: server.local_addr(), pin: server.pin().to_string() };
     let (_, mut sessions) = server.split();
@@ -161,6 +178,13 @@ async fn fulfil(order: Delegation, data: Bytes, pace: Arc<Mutex<Pace>>) -> anyho
 /// A client.
 pub(crate) fn client(chain: &str, threads: Threads) -> anyhow::Result<Client> {
     Ok(Client::builder().with_tls(chain)?.with_workers(placement(threads)).start()?)
+}
+
+/// A client whose sessions may be promised so many bytes, on so many streams of either end.
+pub(crate) fn roomy_client(chain: &str, budget: u64, streams: u32) -> anyhow::Result<Client> {
+    let limits =
+        kwik_client::Limits::new().with_session_budget(budget).with_max_streams(streams, 100);
+    Ok(Client::builder().with_tls(chain)?.with_limits(limits).start()?)
 }
 
 /// A session, with that many secondaries attached.

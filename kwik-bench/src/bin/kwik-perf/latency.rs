@@ -1,14 +1,10 @@
 //! `kwik-perf latency`: a message there and back on an open stream.
 
-use crate::child::Child;
+use crate::cast::Cast;
 use crate::cli::Options;
-use crate::client::{Client, Latencies, Load, Work};
+use crate::client::{Latencies, Load};
 use crate::report::{Report, Target};
-use crate::role::{
-    Certificate, Identity, Listening, Role, Secondary, Server, Stack, Threads, start,
-};
 
-const MESSAGE: u64 = 1 << 10;
 /// What each of three secondaries delivers meanwhile: 100 Mbit/s, so that all processes have room on two cores.
 pub(crate) const BUSY: u64 = 12_500_000;
 /// How many secondaries.
@@ -53,76 +49,4 @@ fn report([native, kwik, busy]: &[Vec<Latencies>; 3]) -> Report {
     report.measure("busy_load_mbps", &of(busy, |sample| sample.load * 8.0 / 1e6));
     report.aim("busy_added_p99_us", &added(busy, p99), Target::Below(1000.0));
     report
-}
-
-/// Certificates and keys of one measurement, and the processes that use them.
-pub(crate) struct Cast {
-    certificate: Certificate,
-    identity: Identity,
-}
-
-impl Cast {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(Self { certificate: Certificate::new()?, identity: Identity::new() })
-    }
-
-    fn native(&self, messages: u64) -> anyhow::Result<Latencies> {
-        let server = Server::new(Stack::Native, Threads::Default, &self.certificate);
-        self.ping_pong(server, messages, None)
-    }
-
-    /// Round trips to a primary with that many secondaries.
-    pub(crate) fn kwik(
-        &self,
-        messages: u64,
-        secondaries: usize,
-        load: Option<Load>,
-    ) -> anyhow::Result<Latencies> {
-        let (children, listening) = self.secondaries(secondaries)?;
-        let found = self.ping_pong(self.primary(listening), messages, load);
-        drop(children);
-        found
-    }
-
-    /// Starts that many secondaries.
-    pub(crate) fn secondaries(&self, count: usize) -> anyhow::Result<(Vec<Child>, Vec<Listening>)> {
-        let role = Role::Secondary(Secondary { trusts: self.identity.public.clone() });
-        let started: anyhow::Result<Vec<_>> = (0..count).map(|_| start(&role)).collect();
-        Ok(started?.into_iter().unzip())
-    }
-
-    /// A primary with these secondaries, not yet started.
-    pub(crate) fn primary(&self, secondaries: Vec<Listening>) -> Server {
-        Server {
-            identity: Some(self.identity.secret.clone()),
-            secondaries,
-            ..Server::new(Stack::Kwik, Threads::Default, &self.certificate)
-        }
-    }
-
-    /// A client, not yet started.
-    pub(crate) fn client(&self, server: &Server, listening: &Listening, work: Work) -> Role {
-        Role::Client(Client {
-            stack: server.stack,
-            threads: server.threads,
-            server: listening.address,
-            secondaries: server.secondaries.len(),
-            chain: self.certificate.chain.clone(),
-            work,
-        })
-    }
-
-    fn ping_pong(
-        &self,
-        server: Server,
-        messages: u64,
-        load: Option<Load>,
-    ) -> anyhow::Result<Latencies> {
-        let (_process, listening) = start(&Role::Server(server.clone()))?;
-        let work = Work::PingPong { messages, size: MESSAGE, load };
-        let mut client = Child::start(&self.client(&server, &listening, work))?;
-        client.ready()?;
-        client.go()?;
-        client.hear()
-    }
 }

@@ -6,15 +6,18 @@
 
 mod aggregate;
 mod attach;
+mod cast;
 mod child;
 mod cli;
 mod client;
 mod failover;
+mod hold;
 mod isolation;
 mod kwik;
 mod latency;
 mod link;
 mod machine;
+mod many;
 mod memory;
 mod native;
 mod report;

@@ -5,23 +5,31 @@ use std::net::SocketAddr;
 use anyhow::anyhow;
 use kwik_io::endpoint::{EndpointLimits, Role};
 use s2n_quic::client::Connect;
+use s2n_quic::provider::limits::Limits;
 use s2n_quic::{Client, Connection, Server};
 
 use crate::role::{Certificate, SERVER_NAME};
 use crate::traffic;
 
-/// A server that does what clients ask for.
-pub(crate) fn serve(
-    certificate: &Certificate,
-    limits: EndpointLimits,
-) -> anyhow::Result<SocketAddr> {
+/// KWIK's QUIC limits, with that many streams.
+pub(crate) fn limits(streams: u32) -> EndpointLimits {
+    EndpointLimits { bidirectional_streams: streams, ..EndpointLimits::default() }
+}
+
+/// A server endpoint.
+pub(crate) fn server(certificate: &Certificate, limits: EndpointLimits) -> anyhow::Result<Server> {
     let limits = limits.quic(Role::Server).map_err(|error| anyhow!(error))?;
-    let mut server = Server::builder()
+    Server::builder()
         .with_tls((certificate.chain.as_str(), certificate.key.as_str()))?
         .with_limits(limits)?
         .with_io("127.0.0.1:0")?
         .start()
-        .map_err(|error| anyhow!("{error}"))?;
+        .map_err(|error| anyhow!("{error}"))
+}
+
+/// A server that does what clients ask for.
+pub(crate) fn serve(certificate: &Certificate, streams: u32) -> anyhow::Result<SocketAddr> {
+    let mut server = server(certificate, limits(streams))?;
     let address = server.local_addr()?;
     tokio::spawn(async move {
         while let Some(connection) = server.accept().await {
@@ -41,7 +49,19 @@ async fn attend(mut connection: Connection) {
 
 /// A client endpoint.
 pub(crate) fn client(chain: &str, limits: EndpointLimits) -> anyhow::Result<Client> {
-    let limits = limits.quic(Role::Primary).map_err(|error| anyhow!(error))?;
+    endpoint(chain, limits.quic(Role::Primary).map_err(|error| anyhow!(error))?)
+}
+
+/// One whose servers may open that many streams and send that many bytes before anybody reads.
+pub(crate) fn roomy_client(chain: &str, streams: u64, bytes: u64) -> anyhow::Result<Client> {
+    let limits = EndpointLimits::default().quic(Role::Primary).map_err(|error| anyhow!(error))?;
+    let limits = limits
+        .with_data_window(bytes + (1 << 20))?
+        .with_max_open_remote_unidirectional_streams(streams)?;
+    endpoint(chain, limits)
+}
+
+fn endpoint(chain: &str, limits: Limits) -> anyhow::Result<Client> {
     Client::builder()
         .with_tls(chain)?
         .with_limits(limits)?

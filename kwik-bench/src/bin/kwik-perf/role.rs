@@ -5,7 +5,6 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use kwik_io::endpoint::EndpointLimits;
 use kwik_io::env::Env;
 use kwik_server::{IdentityKey, ServerCertificate};
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::child::{Child, Orders, say, say_failed};
 use crate::client::{self, Client};
+use crate::hold::{self, Holder, Pieces};
 use crate::link;
 use crate::{attach, kwik, native};
 
@@ -32,6 +32,13 @@ pub(crate) enum Role {
     Link(link::Settings),
     /// Measures. Says that it is ready, waits for the order to go, says what it found.
     Client(Client),
+    /// A client that holds something. Says when it does.
+    Holder(Holder),
+    /// A secondary that sends pieces of streams when it is told to. Says where it listens, that it is ready, and when
+    /// all was received.
+    Contributor(Contributor),
+    /// The same of bare s2n-quic, on streams of its own.
+    Sender(Sender),
 }
 
 /// Which library.
@@ -77,6 +84,8 @@ pub(crate) struct Server {
     pub(crate) identity: Option<String>,
     /// Attached to every session.
     pub(crate) secondaries: Vec<Listening>,
+    /// Whether they may contribute to every stream without an order.
+    pub(crate) grant_all: bool,
 }
 
 /// A secondary.
@@ -84,6 +93,24 @@ pub(crate) struct Server {
 pub(crate) struct Secondary {
     /// PASERK of the primary's public key.
     pub(crate) trusts: String,
+    /// How many servers the process is; each says where it listens.
+    pub(crate) servers: usize,
+}
+
+/// A secondary that sends pieces.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Contributor {
+    /// PASERK of the primary's public key.
+    pub(crate) trusts: String,
+    pub(crate) pieces: Pieces,
+}
+
+/// A bare server that sends on its own streams.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Sender {
+    pub(crate) certificate: Certificate,
+    pub(crate) streams: u64,
+    pub(crate) length: u64,
 }
 
 /// Where a server listens, as it says.
@@ -116,7 +143,9 @@ impl Role {
             Self::Attacher(_) => "primary",
             Self::Secondary(_) => "secondary",
             Self::Link(_) => "link",
-            Self::Client(_) => "client",
+            Self::Contributor(_) => "contributor",
+            Self::Client(_) | Self::Holder(_) => "client",
+            Self::Sender(_) => "bare sender",
         }
     }
 
@@ -124,8 +153,8 @@ impl Role {
         match self {
             Self::Server(server) | Self::Attacher(server) => server.threads,
             Self::Link(_) => Threads::Single,
-            Self::Secondary(_) => Threads::Default,
             Self::Client(client) => client.threads,
+            _ => Threads::Default,
         }
     }
 }
@@ -143,12 +172,15 @@ impl Server {
     /// A server by itself, which allows its clients 100 streams.
     pub(crate) fn new(stack: Stack, threads: Threads, certificate: &Certificate) -> Self {
         let certificate = certificate.clone();
-        Self { stack, threads, certificate, streams: 100, identity: None, secondaries: Vec::new() }
-    }
-
-    /// The QUIC limits of both libraries.
-    pub(crate) fn limits(streams: u32) -> EndpointLimits {
-        EndpointLimits { bidirectional_streams: streams, ..EndpointLimits::default() }
+        Self {
+            stack,
+            threads,
+            certificate,
+            streams: 100,
+            identity: None,
+            secondaries: Vec::new(),
+            grant_all: false,
+        }
     }
 }
 
@@ -180,14 +212,28 @@ pub(crate) fn run(role: &str) -> ExitCode {
 async fn play(role: &Role, mut orders: Orders) -> anyhow::Result<()> {
     match role {
         Role::Server(server) if server.stack == Stack::Native => {
-            let address = native::serve(&server.certificate, Server::limits(server.streams))?;
+            let address = native::serve(&server.certificate, server.streams)?;
             say(&Listening { address, pin: String::new() });
+        }
+        Role::Server(server) if server.grant_all => {
+            say(&kwik::serve(server, kwik::attend_granting)?);
         }
         Role::Server(server) => say(&kwik::serve(server, kwik::attend)?),
         Role::Attacher(server) => say(&kwik::serve(server, attach::attend)?),
         Role::Link(_) => anyhow::bail!("a link has no runtime"),
-        Role::Secondary(secondary) => say(&kwik::contribute(secondary)?),
+        Role::Secondary(secondary) => {
+            for _ in 0..secondary.servers {
+                say(&kwik::contribute(&secondary.trusts)?);
+            }
+        }
         Role::Client(client) => client::run(client, &mut orders).await?,
+        Role::Holder(holder) => hold::run(holder, &mut orders).await?,
+        Role::Contributor(Contributor { trusts, pieces }) => {
+            hold::contribute(trusts, *pieces, &mut orders).await?;
+        }
+        Role::Sender(Sender { certificate, streams, length }) => {
+            hold::send(certificate, *streams, *length, &mut orders).await?;
+        }
     }
     // The process ends with its orders.
     loop {

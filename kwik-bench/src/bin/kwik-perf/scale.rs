@@ -1,8 +1,146 @@
 //! `kwik-perf scale`: cost per byte and stream as streams, sessions and paths grow.
 
-use crate::cli::Options;
-use crate::report::Report;
+use serde_json::json;
 
-pub(crate) fn run(_options: &Options) -> anyhow::Result<Report> {
-    anyhow::bail!("not built yet")
+use crate::cast::Cast;
+use crate::child::Child;
+use crate::cli::Options;
+use crate::client::{Transfer, Work};
+use crate::report::{Report, Target, rounded};
+use crate::role::{Listening, Role, Server, start};
+use crate::statistics::median;
+
+/// What grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Series {
+    /// Streams of one session that are open at a time, each a short question and answer: cost per stream.
+    Streams,
+    /// Streams of one session that share out a fixed number of bytes: cost per byte.
+    StreamBytes,
+    /// Sessions of two paths that share out a fixed number of bytes, sent by the secondary: cost per byte.
+    Sessions,
+    /// Secondary paths of one session, likewise.
+    Paths,
+}
+
+impl Series {
+    const ALL: [Self; 4] = [Self::Streams, Self::StreamBytes, Self::Sessions, Self::Paths];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Streams => "streams",
+            Self::StreamBytes => "stream_bytes",
+            Self::Sessions => "sessions",
+            Self::Paths => "paths",
+        }
+    }
+
+    fn unit(self) -> &'static str {
+        match self {
+            Self::Streams => "cpu_us_per_stream",
+            _ => "cpu_ns_per_byte",
+        }
+    }
+
+    fn points(self, options: &Options) -> &'static [u64] {
+        match (self, options.is_full()) {
+            (Self::Streams, true) => &[1, 10, 100, 1_000, 10_000],
+            (Self::StreamBytes, true) => &[1, 100, 10_000],
+            (Self::Sessions, true) => &[1, 10, 100, 1_000],
+            (Self::Paths, true) => &[1, 2, 4, 8, 16],
+            (_, false) => &[1, 2],
+        }
+    }
+}
+
+/// Costs are CPU seconds of all processes. A point takes seconds, and they vary less than speeds do: a quarter of the
+/// runs will do.
+pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
+    let runs = options.runs.div_ceil(4);
+    let cast = Cast::new()?;
+    let mut report = Report::new("scale");
+    let (mut points, mut worst) = (Vec::new(), 0f64);
+    for series in Series::ALL {
+        let sizes = series.points(options);
+        let mut costs = vec![Vec::new(); sizes.len()];
+        for run in 0..runs {
+            for index in 0..sizes.len() {
+                let index = if run % 2 == 0 { index } else { sizes.len() - 1 - index };
+                costs[index].push(cost(&cast, series, sizes[index], options)?);
+            }
+        }
+        let costs: Vec<f64> = costs.iter().map(|samples| median(samples)).collect();
+        for (size, cost) in sizes.iter().zip(&costs) {
+            let (name, unit) = (series.name(), series.unit());
+            points.push(json!({ "series": name, "n": size, unit: rounded(*cost) }));
+        }
+        // How much dearer anything is than with one.
+        let growth = costs.iter().map(|cost| cost / costs[0]).fold(0.0, f64::max);
+        report.value(&format!("flatness_{}", series.name()), rounded(growth));
+        worst = worst.max(growth);
+    }
+    report.aim_value("flatness", worst, Target::AtMost(1.5));
+    report.value("points", points);
+    Ok(report)
+}
+
+/// What one point costs, in the unit of its series.
+fn cost(cast: &Cast, series: Series, size: u64, options: &Options) -> anyhow::Result<f64> {
+    let streams = options.amount(10_000, 20);
+    let bytes = options.amount(512 << 20, 4 << 20);
+    let limit = u32::try_from(size.max(100))?;
+    let alone = Server { streams: limit, ..cast.primary(Vec::new()) };
+    Ok(match series {
+        Series::Streams => {
+            let work = Work::Streams { at_once: size, total: streams.max(size), length: 1 << 10 };
+            measure(cast, &alone, work, 0)?.cpu_seconds / streams.max(size) as f64 * 1e6
+        }
+        Series::StreamBytes => {
+            let length = bytes * 2 / size;
+            let work = Work::Streams { at_once: size, total: size, length };
+            measure(cast, &alone, work, 0)?.cpu_seconds / (length * size) as f64 * 1e9
+        }
+        Series::Sessions => {
+            let length = bytes / size;
+            let work = Work::Sessions { count: size, length };
+            measure(cast, &alone, work, 1)?.cpu_seconds / (length * size) as f64 * 1e9
+        }
+        Series::Paths => {
+            let work = Work::Sessions { count: 1, length: bytes };
+            let paths = usize::try_from(size)?;
+            measure(cast, &alone, work, paths)?.cpu_seconds / bytes as f64 * 1e9
+        }
+    })
+}
+
+/// What the client found, with the CPU seconds of all processes. All secondaries are one process.
+fn measure(
+    cast: &Cast,
+    primary: &Server,
+    work: Work,
+    secondaries: usize,
+) -> anyhow::Result<Transfer> {
+    let mut others = Vec::new();
+    let mut primary = primary.clone();
+    if secondaries > 0 {
+        let mut process = Child::start(&cast.secondary(secondaries))?;
+        for _ in 0..secondaries {
+            primary.secondaries.push(process.hear::<Listening>()?);
+        }
+        others.push(process);
+    }
+    let (server, listening) = start(&Role::Server(primary.clone()))?;
+    others.push(server);
+    let mut client = Child::start(&cast.client(&primary, &listening, work))?;
+    client.ready()?;
+    let mut cpu = 0.0;
+    for other in &mut others {
+        cpu -= other.usage()?.cpu_seconds;
+    }
+    client.go()?;
+    let transfer: Transfer = client.hear()?;
+    for other in &mut others {
+        cpu += other.usage()?.cpu_seconds;
+    }
+    Ok(Transfer { cpu_seconds: transfer.cpu_seconds + cpu, ..transfer })
 }

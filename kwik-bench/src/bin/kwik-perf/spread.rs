@@ -123,7 +123,7 @@ impl Network {
         let (mut links, mut servers, mut listenings) = (Vec::new(), Vec::new(), Vec::new());
         for shape in others {
             let trusts = identity.public.clone();
-            let (server, listening) = start(&Role::Secondary(Secondary { trusts }))?;
+            let (server, listening) = start(&Role::Secondary(Secondary { trusts, servers: 1 }))?;
             let link = Link::start(listening.address, *shape)?;
             listenings.push(Listening { address: link.address(), ..listening });
             servers.push(server);
@@ -160,7 +160,7 @@ impl Network {
     ) -> anyhow::Result<Child> {
         let (server, chain) = (self.primary.address, self.certificate.chain.clone());
         let threads = Threads::Default;
-        let client = Client { stack, threads, server, secondaries, chain, work };
+        let client = Client { stack, threads, server, secondaries, streams: 100, chain, work };
         let mut child = Child::start(&Role::Client(client))?;
         child.ready()?;
         Ok(child)

@@ -109,6 +109,7 @@ pub(crate) fn transfer(
         threads,
         server: listening.address,
         secondaries: 0,
+        streams: 100,
         chain: certificate.chain.clone(),
         work: Work::Download { length, chunk },
     }))?;

@@ -84,6 +84,8 @@ pub(crate) enum Request {
     Delegated { length: u64, rate: u64 },
     /// So many bytes, sent by the secondaries and, as it says, the server itself.
     Spread { length: u64, own: Own },
+    /// Nothing: the stream stays open.
+    Nothing,
 }
 
 impl Request {
@@ -97,6 +99,7 @@ impl Request {
             Self::Delegated { length, rate } => (3, length, rate),
             Self::Spread { length, own: Own::Fallback } => (4, length, 0),
             Self::Spread { length, own: Own::Share } => (4, length, 1),
+            Self::Nothing => (5, 0, 0),
         };
         let mut bytes = BytesMut::with_capacity(Self::LENGTH);
         bytes.put_u8(kind);
@@ -113,6 +116,7 @@ impl Request {
             2 => Self::Echo { size: a },
             3 => Self::Delegated { length: a, rate: b },
             4 => Self::Spread { length: a, own: if b == 0 { Own::Fallback } else { Own::Share } },
+            5 => Self::Nothing,
             other => bail!("no request has the number {other}"),
         })
     }
@@ -155,6 +159,7 @@ pub(crate) async fn answer(
         Request::Delegated { .. } | Request::Spread { .. } => {
             bail!("this server has no secondaries")
         }
+        Request::Nothing => std::future::pending().await,
     }
 }
 

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Usage {
     /// User and system time of all threads, in seconds.
     pub(crate) cpu_seconds: f64,
-    /// Memory now, in bytes: resident, without what is only mapped from files.
+    /// Resident memory now, in bytes.
     pub(crate) rss: u64,
-    /// The most that it ever was, in bytes, mapped files included.
+    /// The most that it ever was, in bytes.
     pub(crate) peak_rss: u64,
 }
 
@@ -23,7 +23,7 @@ impl Usage {
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         Self {
             cpu_seconds: cpu_time().as_secs_f64(),
-            rss: kibibytes(&status, "RssAnon:"),
+            rss: kibibytes(&status, "VmRSS:"),
             peak_rss: kibibytes(&status, "VmHWM:"),
         }
     }

@@ -1,0 +1,79 @@
+//! What a client does with many streams, or many sessions.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::ensure;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::child::Orders;
+use crate::client::{Client, Transfer};
+use crate::kwik;
+use crate::traffic::{Request, Session, ask, drain};
+use crate::usage::cpu_time;
+
+/// Reads `total` streams of `length` bytes, so many at once.
+pub(crate) async fn streams(
+    session: &mut impl Session,
+    at_once: u64,
+    total: u64,
+    length: u64,
+) -> anyhow::Result<Transfer> {
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let room = Arc::new(Semaphore::new(usize::try_from(at_once)?));
+    let mut reading = JoinSet::new();
+    let mut bytes = 0;
+    for _ in 0..total {
+        let permit = room.clone().acquire_owned().await?;
+        let mut stream = ask(session, Request::Bulk { length, chunk: 64 << 10 }).await?;
+        reading.spawn(async move {
+            let read = drain(&mut stream, |_| {}).await;
+            drop(permit);
+            read
+        });
+        while let Some(read) = reading.try_join_next() {
+            bytes += read??;
+        }
+    }
+    while let Some(read) = reading.join_next().await {
+        bytes += read??;
+    }
+    ensure!(bytes == total * length, "{bytes} bytes came of {}", total * length);
+    Ok(found(start, cpu, bytes))
+}
+
+/// Opens sessions, waits for the order to go, then reads a stream of each, all at once, that the secondaries send.
+pub(crate) async fn sessions(
+    client: &Client,
+    count: u64,
+    length: u64,
+    orders: &mut Orders,
+) -> anyhow::Result<Transfer> {
+    let endpoint = kwik::client(&client.chain, client.threads)?;
+    let mut sessions = Vec::new();
+    for _ in 0..count {
+        sessions.push(kwik::connect(&endpoint, client.server, client.secondaries).await?);
+    }
+    orders.ready().await;
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let mut reading = JoinSet::new();
+    for mut session in sessions {
+        reading.spawn(async move {
+            let request = Request::Delegated { length, rate: 0 };
+            let mut stream = ask(&mut session, request).await?;
+            drain(&mut stream, |_| {}).await
+        });
+    }
+    let mut bytes = 0;
+    while let Some(read) = reading.join_next().await {
+        bytes += read??;
+    }
+    ensure!(bytes == count * length, "{bytes} bytes came of {}", count * length);
+    Ok(found(start, cpu, bytes))
+}
+
+fn found(start: Instant, cpu: std::time::Duration, bytes: u64) -> Transfer {
+    let cpu_seconds = (cpu_time() - cpu).as_secs_f64();
+    Transfer { bytes, seconds: start.elapsed().as_secs_f64(), cpu_seconds }
+}
