@@ -78,7 +78,18 @@ impl Builder {
         Ok(self)
     }
 
-    /// Threads for connections and sessions. Default: one per core, at least two.
+    /// Threads for connections and sessions. Default: one per core, at least two. With [`Placement::Current`] they run
+    /// on the runtime that [`start`](Self::start) is called in, as s2n-quic's do: less switching between threads, but
+    /// an application that blocks stops its sessions.
+    ///
+    /// ```
+    /// use kwik_client::{Client, Placement};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let client = Client::builder().with_workers(Placement::Current).start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })
+    /// ```
     #[must_use]
     pub fn with_workers(mut self, placement: Placement) -> Self {
         self.placement = placement;

@@ -24,6 +24,8 @@ pub struct PathMetrics {
     pub role: PathRole,
     /// Bytes of streams that this path was the first to deliver.
     pub bytes: u64,
+    /// Bytes that came on its QUIC streams for the session's streams, KWIK's headers and what came twice included.
+    pub received_bytes: u64,
     /// `dialing`, `proving`, `live`, `suspect`, `draining` or `gone`.
     pub state: &'static str,
     /// Smoothed round-trip time.

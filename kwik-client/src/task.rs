@@ -77,6 +77,8 @@ struct Task {
     pumps: JoinSet<()>,
     services: ServiceList,
     peak_buffer: u64,
+    /// What came on carriers that are over, by path.
+    received: BTreeMap<PathId, u64>,
     repairs: u64,
     faults: BTreeMap<(PathId, ErrorCode), u64>,
 }
@@ -128,6 +130,7 @@ pub(crate) async fn start(
         pumps: JoinSet::new(),
         services,
         peak_buffer: 0,
+        received: BTreeMap::new(),
         repairs: 0,
         faults: BTreeMap::new(),
         shared,

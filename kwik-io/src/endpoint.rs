@@ -4,8 +4,10 @@ mod client;
 mod dial;
 mod limits;
 mod server;
+mod sockets;
 
 pub use client::ClientEndpoints;
 pub use dial::{DialError, Dialled};
 pub use limits::{EndpointLimits, Role};
 pub use server::{Accepted, BindError, ServerEndpoint};
+pub use sockets::sockets;

@@ -49,6 +49,7 @@ pub struct Builder {
     pub(crate) trusted: TrustedKeys,
     pub(crate) names: Vec<String>,
     pub(crate) placement: Placement,
+    pub(crate) shards: usize,
     pub(crate) limits: Limits,
     pub(crate) env: Option<Env>,
 }
@@ -104,10 +105,36 @@ impl Builder {
         self
     }
 
-    /// Threads for connections and sessions. Default: one per core, at least two.
+    /// Threads for connections and sessions. Default: one per core, at least two. With [`Placement::Current`] they run
+    /// on the runtime that [`start`](Self::start) is called in, as s2n-quic's do: less switching between threads, but
+    /// an application that blocks stops its sessions.
     #[must_use]
     pub fn with_workers(mut self, placement: Placement) -> Self {
         self.placement = placement;
+        self
+    }
+
+    /// Sockets that share the port (`SO_REUSEPORT`), each with an endpoint on a worker of its own, so that the
+    /// cryptography of many clients uses several cores. Default 1; at most as many as there are
+    /// [workers](Self::with_workers) makes sense.
+    ///
+    /// The system picks the socket by the client's address and port: with more than one, a client whose address changes
+    /// on the way (a NAT that forgets) loses its connection, and a server program of the same user that is started by
+    /// mistake on the same port takes a part of the clients instead of failing.
+    ///
+    /// ```
+    /// use kwik_server::{Server, ServerCertificate};
+    ///
+    /// let server = Server::builder()
+    ///     .with_tls(ServerCertificate::self_signed(["localhost"])?)?
+    ///     .with_io("127.0.0.1:0")?
+    ///     .with_shards(2)
+    ///     .start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_shards(mut self, shards: usize) -> Self {
+        self.shards = shards;
         self
     }
 

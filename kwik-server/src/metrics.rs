@@ -42,12 +42,12 @@ impl Counters {
         *refused.entry(code).or_default() += 1;
     }
 
-    pub(crate) fn snapshot(&self, rejected: &Arc<AtomicU64>) -> ServerMetrics {
+    pub(crate) fn snapshot(&self, rejected: &[Arc<AtomicU64>]) -> ServerMetrics {
         ServerMetrics {
             primary_sessions: self.primary_sessions.load(Ordering::Relaxed),
             secondary_sessions: self.secondary_sessions.load(Ordering::Relaxed),
             refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            rejected_handshakes: rejected.load(Ordering::Relaxed),
+            rejected_handshakes: rejected.iter().map(|shard| shard.load(Ordering::Relaxed)).sum(),
         }
     }
 }

@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 
 use kwik_core::admission::ReplayCache;
 use kwik_io::api::names::Stream;
-use kwik_io::endpoint::{Accepted, ServerEndpoint};
+use kwik_io::endpoint::{Accepted, BindError, ServerEndpoint};
 use kwik_io::env::Env;
 use kwik_io::session::SessionInfo;
+use kwik_io::tls::ServerCertificate;
 use kwik_io::worker::{Worker, Workers};
 use s2n_quic::Connection;
 use tokio::sync::mpsc;
@@ -62,13 +63,14 @@ macro_rules! accepted {
     };
 }
 
-/// Ends the accepting task with the last of those that accept.
+/// Ends the accepting tasks with the last of those that accept.
 #[derive(Debug)]
 struct Running {
     local: SocketAddr,
-    task: AbortHandle,
+    /// One for each shard, as with `rejected`.
+    tasks: Vec<AbortHandle>,
     shared: Arc<Shared>,
-    rejected: Arc<AtomicU64>,
+    rejected: Vec<Arc<AtomicU64>>,
     /// Threads stay while the server accepts.
     _workers: Workers,
 }
@@ -81,7 +83,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -95,13 +97,8 @@ impl Server {
         let certificate = builder.certificate.clone().ok_or(StartError::NoCertificate)?;
         let env = builder.env.clone().unwrap_or_else(Env::system);
         let workers = Workers::start(env.placement().unwrap_or(builder.placement))?;
-        let worker = workers.next();
-        let address = builder.address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-        let endpoint = {
-            let limits = builder.limits.endpoint();
-            ServerEndpoint::bind(&env, &worker, address, &certificate, limits)?
-        };
-        let local = endpoint.local_addr();
+        let (homes, endpoints) = bind(&builder, &env, &workers, &certificate)?;
+        let local = endpoints[0].local_addr();
         let shared = Arc::new(Shared {
             env,
             expectation: builder.expectation(&certificate),
@@ -113,18 +110,20 @@ impl Server {
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);
         let (secondaries, secondary_sessions) = mpsc::channel(BACKLOG);
-        let rejected = endpoint.rejections();
-        let sessions = AtomicU64::new(0);
-        let worker = worker.clone();
-        let front = Front {
-            shared: shared.clone(),
-            worker: worker.clone(),
-            primaries,
-            secondaries,
-            sessions,
+        let rejected = endpoints.iter().map(ServerEndpoint::rejections).collect();
+        let sessions = Arc::<AtomicU64>::default();
+        let run = |(worker, endpoint): (Worker, ServerEndpoint)| {
+            let front = Front {
+                shared: shared.clone(),
+                worker: worker.clone(),
+                primaries: primaries.clone(),
+                secondaries: secondaries.clone(),
+                sessions: sessions.clone(),
+            };
+            worker.spawn(front.run(endpoint)).abort_handle()
         };
-        let task = worker.spawn(front.run(endpoint)).abort_handle();
-        let running = Arc::new(Running { local, task, shared, rejected, _workers: workers });
+        let tasks = homes.into_iter().zip(endpoints).map(run).collect();
+        let running = Arc::new(Running { local, tasks, shared, rejected, _workers: workers });
         Ok(Self {
             primaries: PrimaryAcceptor { sessions: primary_sessions, running: running.clone() },
             secondaries: SecondaryAcceptor { sessions: secondary_sessions, running },
@@ -211,14 +210,33 @@ accepted!(Server, PrimarySession);
 accepted!(PrimaryAcceptor, PrimarySession);
 accepted!(SecondaryAcceptor, SecondarySession);
 
+/// Binds the port as often as it has shards; at least once. Each endpoint with its worker.
+fn bind(
+    builder: &Builder,
+    env: &Env,
+    workers: &Workers,
+    certificate: &ServerCertificate,
+) -> Result<(Vec<Worker>, Vec<ServerEndpoint>), BindError> {
+    let address = builder.address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
+    let limits = builder.limits.endpoint();
+    // A simulated host is one runtime.
+    let shards = if env.placement().is_some() { 1 } else { builder.shards.max(1) };
+    let homes: Vec<Worker> = (0..shards).map(|_| workers.next()).collect();
+    let endpoints = match &homes[..] {
+        [worker] => vec![ServerEndpoint::bind(env, worker, address, certificate, limits)?],
+        homes => ServerEndpoint::bind_shards(env, homes, address, certificate, limits)?,
+    };
+    Ok((homes, endpoints))
+}
+
 /// Takes connections, and gives them to those that accept.
 struct Front {
     shared: Arc<Shared>,
     worker: Worker,
     primaries: mpsc::Sender<PrimarySession>,
     secondaries: mpsc::Sender<SecondarySession>,
-    /// Connections so far.
-    sessions: AtomicU64,
+    /// Connections so far, of all shards.
+    sessions: Arc<AtomicU64>,
 }
 
 impl Front {

@@ -175,7 +175,13 @@ impl Task {
             _ => Ended::Lost,
         };
         self.end_carrier(carrier, end);
-        self.controls.remove(&(carrier.path, carrier.id.0));
+        self.forget(carrier.path, carrier.id.0);
+    }
+
+    pub(super) fn forget(&mut self, path: PathId, carrier: u64) {
+        if let Some((control, _)) = self.controls.remove(&(path, carrier)) {
+            *self.received.entry(path).or_default() += control.received();
+        }
     }
 
     fn end_carrier(&mut self, carrier: &Carrier, end: Ended) {

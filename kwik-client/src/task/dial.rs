@@ -68,7 +68,9 @@ impl Task {
         {
             link.close(application::Error::of_kwik(code));
         }
-        self.controls.retain(|(of, _), _| *of != path);
+        let over: Vec<u64> =
+            self.controls.range((path, 0)..=(path, u64::MAX)).map(|((_, id), _)| *id).collect();
+        over.into_iter().for_each(|carrier| self.forget(path, carrier));
     }
 }
 

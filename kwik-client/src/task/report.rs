@@ -27,6 +27,7 @@ impl Task {
             address: self.remote,
             role: PathRole::Primary,
             bytes: of(PathId::PRIMARY),
+            received_bytes: self.received_on(PathId::PRIMARY),
             state: self.primary_state(),
             rtt: self.primary.as_ref().and_then(|link| link.stats().smoothed_rtt()),
             contributions: 0,
@@ -36,6 +37,7 @@ impl Task {
                 address: path.address?,
                 role: PathRole::Other,
                 bytes: of(path.path),
+                received_bytes: self.received_on(path.path),
                 state: state_name(path.state),
                 rtt: path.smoothed_rtt,
                 contributions: path.contributions,
@@ -52,6 +54,13 @@ impl Task {
             peak_buffer_bytes: self.peak_buffer,
             promised_bytes: self.core.promised_bytes(),
         }
+    }
+
+    /// Bytes that came on a path's carriers, open or over.
+    fn received_on(&self, path: PathId) -> u64 {
+        let open = self.controls.range((path, 0)..=(path, u64::MAX));
+        let over = self.received.get(&path).copied().unwrap_or_default();
+        over + open.map(|(_, (control, _))| control.received()).sum::<u64>()
     }
 
     /// The primary is Gone only when QUIC says so. A live one that sends nothing is heard at every keep-alive: silent for

@@ -14,13 +14,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::dial::{Dial, DialError, Dialled};
 use super::limits::{EndpointLimits, Role};
+use super::sockets::sockets;
 use crate::connection::Observer;
 use crate::env::Env;
 use crate::tls::{Trust, client_config};
 use crate::worker::Worker;
 
-/// Receive ring of an endpoint for secondaries. s2n-quic's default is 8 MiB, times 16 paths a lot for nothing.
-const SECONDARY_RING: usize = 1 << 20;
 /// How long an endpoint that nobody holds may take to say goodbye to its peers.
 const CLOSING: Duration = Duration::from_secs(15);
 /// How often a closing endpoint is woken to see whether it is done.
@@ -214,10 +213,7 @@ impl Shared {
         let io = quic_io::Builder::default()
             .with_handle(worker.runtime().clone())
             .with_receive_address(local)?;
-        match self.role {
-            Role::Secondary => io.with_internal_recv_buffer_size(SECONDARY_RING)?.build(),
-            Role::Primary | Role::Server => io.build(),
-        }
+        sockets(io, self.role)?.build()
     }
 }
 

@@ -9,8 +9,10 @@ use s2n_quic::provider::StartError;
 use s2n_quic::provider::io::tokio;
 use s2n_quic::provider::tls::rustls;
 use s2n_quic::{Connection, Server};
+use socket2::{Domain, Socket, Type};
 
 use super::limits::{EndpointLimits, Role};
+use super::sockets::sockets;
 use crate::connection::{ConnectionStats, Observed, Observer};
 use crate::env::Env;
 use crate::tls::{ServerCertificate, TrustError, server_config};
@@ -51,6 +53,15 @@ pub struct Accepted {
     pub stats: Arc<ConnectionStats>,
     /// Its TLS exporter, for the admission proof.
     pub exporter: [u8; 32],
+}
+
+/// Whose a port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Port {
+    /// This socket's alone.
+    Own,
+    /// That of several sockets.
+    Shared,
 }
 
 /// Why a server endpoint could not start.
@@ -102,6 +113,41 @@ impl ServerEndpoint {
         certificate: &ServerCertificate,
         limits: EndpointLimits,
     ) -> Result<Self, BindError> {
+        Self::bind_as(Port::Own, env, worker, address, certificate, limits)
+    }
+
+    /// Binds `address` once for each of `workers` (port 0: one that all share). The system gives a datagram to one of
+    /// the sockets by its sender's address and port (`SO_REUSEPORT`), so a client whose address changes ends up at
+    /// another endpoint, which does not know it.
+    ///
+    /// Not simulated: a simulated host has one runtime, and [`bind`](Self::bind).
+    ///
+    /// # Errors
+    /// [`BindError`]. Another program of the same user that shares its port likewise is no error.
+    pub fn bind_shards<'a>(
+        env: &Env,
+        workers: impl IntoIterator<Item = &'a Worker>,
+        mut address: SocketAddr,
+        certificate: &ServerCertificate,
+        limits: EndpointLimits,
+    ) -> Result<Vec<Self>, BindError> {
+        let mut shards = Vec::new();
+        for worker in workers {
+            let shard = Self::bind_as(Port::Shared, env, worker, address, certificate, limits)?;
+            address = shard.local;
+            shards.push(shard);
+        }
+        Ok(shards)
+    }
+
+    fn bind_as(
+        port: Port,
+        env: &Env,
+        worker: &Worker,
+        address: SocketAddr,
+        certificate: &ServerCertificate,
+        limits: EndpointLimits,
+    ) -> Result<Self, BindError> {
         let config = server_config(env, certificate)?;
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
         let rejected = Arc::<AtomicU64>::default();
@@ -126,7 +172,8 @@ impl ServerEndpoint {
                 .map_err(start_error)?;
             return Ok(Self { server: Some(server), env: env.clone(), local, rejected });
         }
-        let (io, local) = socket(worker, address).map_err(|error| bind_error(address, error))?;
+        let (io, local) =
+            socket(worker, address, port).map_err(|error| bind_error(address, error))?;
         let server = builder
             .with_io(io)
             .unwrap_or_else(|never| match never {})
@@ -180,14 +227,25 @@ fn accepted(mut connection: Connection) -> Option<Accepted> {
 }
 
 /// Bound here and not in s2n-quic, whose errors are texts only.
-fn socket(worker: &Worker, address: SocketAddr) -> io::Result<(tokio::Provider, SocketAddr)> {
-    let socket = UdpSocket::bind(address)?;
+fn socket(
+    worker: &Worker,
+    address: SocketAddr,
+    port: Port,
+) -> io::Result<(tokio::Provider, SocketAddr)> {
+    let socket = match port {
+        Port::Own => UdpSocket::bind(address)?,
+        Port::Shared => {
+            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, None)?;
+            socket.set_reuse_port(true)?;
+            socket.bind(&address.into())?;
+            socket.into()
+        }
+    };
     socket.set_nonblocking(true)?;
     let local = socket.local_addr()?;
-    let io = tokio::Builder::default()
-        .with_handle(worker.runtime().clone())
-        .with_rx_socket(socket)?
-        .build()?;
+    let io =
+        tokio::Builder::default().with_handle(worker.runtime().clone()).with_rx_socket(socket)?;
+    let io = sockets(io, Role::Server)?.build()?;
     Ok((io, local))
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,14 @@ const PIECES_PER_DELIVERY: usize = 1024;
 
 /// Most faults that are kept before they are reported; the peer that causes more waits for the session's task.
 const FAULTS_PER_DELIVERY: usize = 16;
+
+/// A carrier's last chunk is copied out of a buffer this many times as large, which it would keep alive: a contribution of
+/// 256 KiB ends, for its headers, with a hundred bytes in a buffer of 32 KiB.
+const TAIL: usize = 8;
+
+/// Turns of the worker that a reader may be left asleep. One has the socket read, one its packets processed; each costs a
+/// few microseconds.
+const TURNS: usize = 3;
 
 /// How long a carrier's header may take from the carrier's first sign of life. Shorter cuts off peers on lossy links,
 /// longer lets a peer hold streams open that mean nothing.
@@ -130,7 +139,8 @@ impl ReceivePump {
             // The carrier may be over already: then there is nobody to stop.
             let _ = self.quic.stop_sending(code.to_quic());
         }
-        let (carrier, back) = (self.carrier, self.back);
+        self.release();
+        let (carrier, back) = (self.carrier, self.back.take());
         // Fails only if the session is gone, and then nobody wants to know.
         let _ = self.events.send(CarrierEvent::Ended { carrier, end, back }).await;
     }
@@ -197,13 +207,17 @@ impl ReceivePump {
 
     /// Waits for the next batch from QUIC, or for an order of the session.
     async fn receive_or_obey(&mut self) -> Result<(), CarrierEnd> {
-        let Self { quic, chunks, control, .. } = self;
-        let received = tokio::select! {
-            biased;
-            () = control.ordered() => None,
-            received = poll_fn(|cx| quic.poll_receive_vectored(chunks, cx)) => Some(received),
+        let received = match self.receive_at_once().await {
+            Some(received) => received,
+            None => {
+                let Self { quic, chunks, control, .. } = self;
+                tokio::select! {
+                    biased;
+                    () = control.ordered() => return self.obey(),
+                    received = poll_fn(|cx| quic.poll_receive_vectored(chunks, cx)) => received,
+                }
+            }
         };
-        let Some(received) = received else { return self.obey() };
         let (count, is_open) = received.map_err(end_of)?;
         self.fed = 0;
         self.filled = count;
@@ -211,6 +225,26 @@ impl ReceivePump {
         let bytes = self.chunks[..count].iter().map(|chunk| chunk.len() as u64).sum();
         self.control.add_received(bytes);
         Ok(())
+    }
+
+    /// While a reader was left asleep in the middle of many bytes: what comes within a few turns of the worker. If nothing
+    /// does the reader is woken.
+    async fn receive_at_once(&mut self) -> Option<Result<(usize, bool), QuicError>> {
+        let Self { quic, chunks, destination: Some((receive, _)), .. } = self else { return None };
+        let mut turns = 0;
+        while receive.holds() {
+            let polled = poll_fn(|cx| Poll::Ready(quic.poll_receive_vectored(chunks, cx))).await;
+            if let Poll::Ready(received) = polled {
+                return Some(received);
+            }
+            if turns == TURNS {
+                receive.release();
+            } else {
+                turns += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+        None
     }
 
     fn obey(&mut self) -> Result<(), CarrierEnd> {
@@ -226,10 +260,15 @@ impl ReceivePump {
         if self.fed == self.filled {
             return false;
         }
-        let chunk = std::mem::take(&mut self.chunks[self.fed]);
+        let mut chunk = std::mem::take(&mut self.chunks[self.fed]);
         self.fed += 1;
         self.allocation = allocation_behind(self.position);
         self.position += chunk.len() as u64;
+        if self.at_fin && self.fed == self.filled && chunk.len() * TAIL <= self.allocation {
+            // The end of a carrier, in a buffer that nothing else will fill.
+            chunk = Bytes::copy_from_slice(&chunk);
+            self.allocation = chunk.len();
+        }
         self.decoder.push(chunk);
         true
     }
@@ -276,11 +315,21 @@ impl ReceivePump {
         };
         self.arrivals.clear();
         let carrier = self.carrier;
+        if !self.faults.is_empty() {
+            self.release();
+        }
         for fault in self.faults.drain(..) {
             // Fails only if the session is gone; QUIC then ends the carrier.
             let _ = self.events.send(CarrierEvent::Fault { carrier, fault }).await;
         }
         refused.map_or(Ok(()), Err)
+    }
+
+    /// Wakes the reader, if it was left asleep: this pump looks after it no more.
+    fn release(&self) {
+        if let Some((receive, _)) = &self.destination {
+            receive.release();
+        }
     }
 
     fn end_at_fin(&self) -> CarrierEnd {
@@ -290,6 +339,13 @@ impl ReceivePump {
             Ok(()) if public && !self.saw_fin => CarrierEnd::NoFinalSize,
             Ok(()) => CarrierEnd::Finished,
         }
+    }
+}
+
+impl Drop for ReceivePump {
+    /// A pump may go with its path at any time.
+    fn drop(&mut self) {
+        self.release();
     }
 }
 

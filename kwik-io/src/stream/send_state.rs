@@ -34,6 +34,9 @@ pub(super) struct State {
     pub(super) begun: bool,
     pub(super) writer: Waiting,
     pub(super) pump: Waiting,
+    /// Whether the pump, when it waits, waits for frames. Otherwise QUIC is full, and it wakes the pump itself: a write
+    /// that did as well would cost a wake-up across threads for each chunk.
+    pub(super) pump_hungry: bool,
 }
 
 /// What the pump is to do.
@@ -92,7 +95,13 @@ impl State {
             begun: false,
             writer: Waiting::default(),
             pump: Waiting::default(),
+            pump_hungry: false,
         }
+    }
+
+    /// The pump, if there being frames is news to it.
+    pub(super) fn take_hungry_pump(&mut self) -> Waiting {
+        if self.pump_hungry { self.pump.take() } else { Waiting::default() }
     }
 
     /// Everything arrived: by the receiver's word, or by QUIC's where nobody else sends.

@@ -50,7 +50,17 @@ struct State {
     ending: Ending,
     stop: Stop,
     watch: Watch,
+    /// There is something to read, and the reader was not woken yet: the pump has promised to [`release`] it.
+    ///
+    /// [`release`]: SharedReceive::release
+    held: bool,
 }
+
+/// Bytes of one batch from which on more is likely to follow at once. A reader that gets less is woken at once.
+const BULK: u64 = 32 << 10;
+/// Unread bytes at which a reader is woken in any case. More would leave the processor's cache (1 MiB here) before it is
+/// read; less costs wake-ups across threads.
+const HOLD: u64 = 256 << 10;
 
 /// Whether the application still reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +133,7 @@ impl SharedReceive {
             ending: Ending::default(),
             stop: Stop::No,
             watch: Watch::default(),
+            held: false,
         };
         let bell = services.bell(StreamHalf::Receive(id));
         Self(Arc::new(Shared { id, state: Mutex::new(state), bell, env }))
@@ -186,6 +197,9 @@ impl SharedReceive {
     }
 
     /// Puts a batch in, in one go. Returns the differences that were found.
+    ///
+    /// In the middle of many bytes a reader that waits is not woken for each batch: then [`holds`](Self::holds) is true,
+    /// and whoever called has to call [`release`](Self::release) when nothing more comes at once.
     pub(crate) fn insert(
         &self,
         source: SourceKey,
@@ -193,6 +207,7 @@ impl SharedReceive {
     ) -> Result<Vec<Conflict>, ReceiveError> {
         let now = self.0.env.now();
         let mut outcome = Outcome::default();
+        let bytes: u64 = arrivals.pieces.iter().map(|piece| piece.payload.len() as u64).sum();
         let mut state = self.lock();
         let inserted = state.insert(source, arrivals, now, &mut outcome);
         let ring = inserted.is_err()
@@ -201,13 +216,29 @@ impl SharedReceive {
             || state.watch == Watch::Progress
             || state.half.wants_window()
             || state.half.is_complete();
-        let reader = if outcome.readable { state.reader.take() } else { Waiting::default() };
+        state.held |= outcome.readable;
+        let more_follows = bytes >= BULK && inserted.is_ok() && !state.half.is_complete();
+        let reader = match more_follows && state.unread() < HOLD {
+            true => Waiting::default(),
+            false => state.release(),
+        };
         drop(state);
         reader.wake();
         if ring {
             self.0.bell.ring();
         }
         inserted.map(|()| outcome.conflicts)
+    }
+
+    /// Whether a reader waits that has something to read.
+    pub(crate) fn holds(&self) -> bool {
+        self.lock().held
+    }
+
+    /// Wakes a reader that was left asleep.
+    pub(crate) fn release(&self) {
+        let reader = self.lock().release();
+        reader.wake();
     }
 
     /// The next chunk; `None` at the end.
@@ -285,6 +316,7 @@ impl SharedReceive {
             _ if count > 0 => Poll::Ready(Ok((count, is_open))),
             None | Some(Read::Data(_)) => Poll::Ready(Ok((count, is_open))),
             Some(Read::Blocked) => {
+                state.held = false;
                 state.reader.set(cx);
                 Poll::Pending
             }
@@ -335,9 +367,22 @@ impl State {
     fn reader_to_wake(&mut self) -> Waiting {
         let half = &self.half;
         match half.is_finished() || half.contiguous_end() > half.read_offset() {
-            true => self.reader.take(),
+            true => {
+                self.held = false;
+                self.reader.take()
+            }
             false => Waiting::default(),
         }
+    }
+
+    /// The reader, if it was left asleep.
+    fn release(&mut self) -> Waiting {
+        if std::mem::take(&mut self.held) { self.reader.take() } else { Waiting::default() }
+    }
+
+    /// Bytes that could be read now.
+    fn unread(&self) -> u64 {
+        self.half.contiguous_end().since(self.half.read_offset())
     }
 
     fn insert(

@@ -91,7 +91,7 @@ impl SharedSend {
     pub fn extend_window(&self, max_offset: Offset) {
         let mut state = self.lock();
         if state.half.extend_window(max_offset) {
-            let pump = state.pump.take();
+            let pump = state.take_hungry_pump();
             drop(state);
             pump.wake();
         }
@@ -320,6 +320,7 @@ impl SharedSend {
     ) -> Poll<SendStep> {
         let mut state = self.lock();
         state.pump.set(cx);
+        state.pump_hungry = true;
         if let Some(step) = state.abrupt_end() {
             return Poll::Ready(step);
         }
@@ -349,6 +350,7 @@ impl SharedSend {
     pub(crate) fn poll_abrupt_end(&self, cx: &mut Context<'_>) -> Poll<SendStep> {
         let mut state = self.lock();
         state.pump.set(cx);
+        state.pump_hungry = false;
         state.abrupt_end().map_or(Poll::Pending, Poll::Ready)
     }
 
@@ -369,7 +371,7 @@ impl SharedSend {
 
     /// Bytes were queued: the pump goes on.
     fn written(&self, mut state: MutexGuard<'_, State>) {
-        let pump = state.pump.take();
+        let pump = state.take_hungry_pump();
         drop(state);
         pump.wake();
     }

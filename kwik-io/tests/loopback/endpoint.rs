@@ -225,3 +225,36 @@ async fn a_primary_path_has_room_for_control_and_public_streams_both_ways() {
         sending.push(accepted.connection.open_send_stream().await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn shards_share_a_port_and_each_gets_clients() {
+    let workers = Workers::start(Placement::Threads(2)).unwrap();
+    let certificate = certificate();
+    let limits = EndpointLimits::default();
+    let shards = ServerEndpoint::bind_shards(
+        &Env::system(),
+        workers.iter(),
+        any_port(),
+        &certificate,
+        limits,
+    );
+    let [mut one, mut two] = <[_; 2]>::try_from(shards.unwrap()).unwrap();
+    assert_eq!(one.local_addr(), two.local_addr());
+    let (target, trust) = (one.local_addr(), Trust::Pin(certificate.pin()));
+    let (mut in_one, mut in_two, mut held) = (0, 0, Vec::new());
+    // Every client has a port of its own. That 64 of them all hash to one socket happens once in 2^63 times.
+    while in_one == 0 || in_two == 0 {
+        assert!(held.len() < 64, "{in_one} clients of one shard, {in_two} of the other");
+        let client = endpoints(Role::Primary);
+        let worker = workers.next();
+        let dial = client.connect(&worker, target, &trust, None, LONG);
+        let accept = async {
+            tokio::select! {
+                accepted = one.accept() => { in_one += 1; accepted }
+                accepted = two.accept() => { in_two += 1; accepted }
+            }
+        };
+        let (dialled, accepted) = tokio::join!(dial, accept);
+        held.push((dialled.unwrap(), accepted.unwrap()));
+    }
+}

@@ -65,6 +65,8 @@ pub(crate) struct Transfer {
     pub(crate) seconds: f64,
     /// The client's own.
     pub(crate) cpu_seconds: f64,
+    /// What came beside them on KWIK's carriers: headers of streams and frames.
+    pub(crate) header_bytes: u64,
 }
 
 /// How long round trips took, in microseconds.
@@ -131,7 +133,8 @@ async fn download(session: &mut impl Session, length: u64, chunk: u64) -> anyhow
     let bytes = drain(&mut stream, |_| {}).await?;
     let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
     ensure!(bytes == length, "{bytes} bytes came of {length}");
-    Ok(Transfer { bytes, seconds, cpu_seconds: cpu.as_secs_f64() })
+    let header_bytes = session.carried().await?.saturating_sub(bytes);
+    Ok(Transfer { bytes, seconds, cpu_seconds: cpu.as_secs_f64(), header_bytes })
 }
 
 async fn ping_pong(

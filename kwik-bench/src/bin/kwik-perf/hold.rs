@@ -74,6 +74,7 @@ pub(crate) async fn run(holder: &Holder, orders: &mut Orders) -> anyhow::Result<
                 held.push(ask(&mut session, Request::Nothing).await?);
             }
             orders.ready().await;
+            orders.next().await;
         }
         What::Unread { streams, bytes } => {
             let client = native::roomy_client(chain, streams, bytes)?;
@@ -91,6 +92,7 @@ pub(crate) async fn run(holder: &Holder, orders: &mut Orders) -> anyhow::Result<
                 held.push(native::connect(&client, *server).await?);
             }
             orders.ready().await;
+            orders.next().await;
         }
         What::Sessions { stack: Stack::Kwik, count } => {
             let client = kwik::client(chain, Threads::Default)?;
@@ -99,6 +101,7 @@ pub(crate) async fn run(holder: &Holder, orders: &mut Orders) -> anyhow::Result<
                 held.push(kwik::connect(&client, *server, 0).await?);
             }
             orders.ready().await;
+            orders.next().await;
         }
     }
     Ok(())

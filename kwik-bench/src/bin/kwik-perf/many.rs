@@ -75,5 +75,6 @@ pub(crate) async fn sessions(
 
 fn found(start: Instant, cpu: std::time::Duration, bytes: u64) -> Transfer {
     let cpu_seconds = (cpu_time() - cpu).as_secs_f64();
-    Transfer { bytes, seconds: start.elapsed().as_secs_f64(), cpu_seconds }
+    let seconds = start.elapsed().as_secs_f64();
+    Transfer { bytes, seconds, cpu_seconds, header_bytes: 0 }
 }

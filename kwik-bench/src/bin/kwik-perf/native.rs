@@ -1,10 +1,11 @@
-//! The rival: bare s2n-quic, with KWIK's own limits, windows, send buffer and certificate.
+//! The rival: bare s2n-quic, with KWIK's own limits, windows, buffers, sockets and certificate.
 
 use std::net::SocketAddr;
 
 use anyhow::anyhow;
-use kwik_io::endpoint::{EndpointLimits, Role};
+use kwik_io::endpoint::{EndpointLimits, Role, sockets};
 use s2n_quic::client::Connect;
+use s2n_quic::provider::io;
 use s2n_quic::provider::limits::Limits;
 use s2n_quic::{Client, Connection, Server};
 
@@ -22,7 +23,7 @@ pub(crate) fn server(certificate: &Certificate, limits: EndpointLimits) -> anyho
     Server::builder()
         .with_tls((certificate.chain.as_str(), certificate.key.as_str()))?
         .with_limits(limits)?
-        .with_io("127.0.0.1:0")?
+        .with_io(io("127.0.0.1:0", Role::Server)?)?
         .start()
         .map_err(|error| anyhow!("{error}"))
 }
@@ -65,7 +66,7 @@ fn endpoint(chain: &str, limits: Limits) -> anyhow::Result<Client> {
     Client::builder()
         .with_tls(chain)?
         .with_limits(limits)?
-        .with_io("0.0.0.0:0")?
+        .with_io(io("0.0.0.0:0", Role::Primary)?)?
         .start()
         .map_err(|error| anyhow!("{error}"))
 }
@@ -76,4 +77,10 @@ pub(crate) async fn connect(client: &Client, address: SocketAddr) -> anyhow::Res
         client.connect(Connect::new(address).with_server_name(SERVER_NAME)).await?;
     connection.keep_alive(true)?;
     Ok(connection)
+}
+
+/// KWIK's sockets: the same buffers.
+fn io(address: &str, role: Role) -> anyhow::Result<io::tokio::Provider> {
+    let builder = io::tokio::Builder::default().with_receive_address(address.parse()?)?;
+    Ok(sockets(builder, role)?.build()?)
 }

@@ -17,12 +17,15 @@ struct Samples {
     gbps: Vec<f64>,
     /// CPU seconds of both processes, per GiB.
     cpu: Vec<f64>,
+    /// Bytes of headers per byte.
+    header: Vec<f64>,
 }
 
 impl Samples {
     fn add(&mut self, (transfer, cpu_seconds): (Transfer, f64)) {
         self.gbps.push(transfer.bytes as f64 * 8.0 / transfer.seconds / 1e9);
         self.cpu.push(cpu_seconds * GIB / transfer.bytes as f64);
+        self.header.push(transfer.header_bytes as f64 / transfer.bytes as f64);
     }
 }
 
@@ -92,6 +95,7 @@ fn report(
     report.measure("kwik_single_cpu_s_per_gib", &kwik_single.cpu);
     report.aim("cpu_ratio", &ratio(&kwik.cpu, &cheaper.cpu), Target::AtMost(1.1));
     report.measure("cpu_ratio_single", &ratio(&kwik_single.cpu, &cheaper.cpu));
+    report.aim("header_ratio", &kwik.header, Target::AtMost(0.005));
     report
 }
 

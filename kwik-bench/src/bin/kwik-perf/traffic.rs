@@ -53,6 +53,9 @@ pub(crate) trait Session: Send {
     type Stream: Stream;
 
     fn open(&mut self) -> impl Future<Output = anyhow::Result<Self::Stream>> + Send;
+
+    /// Bytes that came on QUIC streams for streams, headers included; 0 where there are no headers.
+    fn carried(&mut self) -> impl Future<Output = anyhow::Result<u64>> + Send;
 }
 
 impl Session for s2n_quic::Connection {
@@ -61,6 +64,10 @@ impl Session for s2n_quic::Connection {
     async fn open(&mut self) -> anyhow::Result<Self::Stream> {
         Ok(self.open_bidirectional_stream().await?)
     }
+
+    async fn carried(&mut self) -> anyhow::Result<u64> {
+        Ok(0)
+    }
 }
 
 impl Session for kwik_client::Session {
@@ -68,6 +75,11 @@ impl Session for kwik_client::Session {
 
     async fn open(&mut self) -> anyhow::Result<Self::Stream> {
         Ok(self.open_bidirectional_stream().await?)
+    }
+
+    async fn carried(&mut self) -> anyhow::Result<u64> {
+        let metrics = self.handle().metrics().await?;
+        Ok(metrics.paths.iter().map(|path| path.received_bytes).sum())
     }
 }
 

@@ -1,0 +1,48 @@
+//! The buffers between QUIC and the kernel.
+
+use std::io;
+
+use s2n_quic::provider::io::tokio::Builder;
+
+use super::limits::Role;
+
+/// What s2n-quic reads datagrams into, in slots of 64 KiB that it goes round. Its default of 8 MiB leaves the
+/// processor's cache before it is decrypted: with it 1 GiB over loopback costs a tenth more CPU, and each of 16
+/// paths would hold as much. A server's has room for the datagrams of more peers at a time.
+const RECEIVE_RING: usize = 1 << 20;
+const SERVER_RECEIVE_RING: usize = 2 << 20;
+
+/// What it writes datagrams into. Its default of 128 KiB is two slots: the endpoint wakes up for each 128 KiB. For ends
+/// that send in bulk; a client's end of a secondary path only acknowledges.
+const SEND_RING: usize = 512 << 10;
+
+/// The kernel's receive buffer. Its usual default of 208 KiB holds less than a burst of one congestion window: what does
+/// not fit is lost, and the sender slows down. The system's own limit (`net.core.rmem_max`) holds, silently.
+const SOCKET_RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Sets the buffers of an endpoint's sockets. Public so that a bare connection can be compared with the same.
+///
+/// ```
+/// use kwik_io::endpoint::{Role, sockets};
+/// use s2n_quic::provider::io::tokio::Builder;
+///
+/// let io = Builder::default().with_receive_address("127.0.0.1:0".parse().unwrap())?;
+/// let provider = sockets(io, Role::Server)?.build()?;
+/// # drop(provider);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// None at present: a buffer that the system does not give stays as it is.
+pub fn sockets(io: Builder, role: Role) -> io::Result<Builder> {
+    let io = io.with_recv_buffer_size(SOCKET_RECEIVE_BUFFER)?;
+    match role {
+        Role::Secondary => io.with_internal_recv_buffer_size(RECEIVE_RING),
+        Role::Primary => io
+            .with_internal_recv_buffer_size(RECEIVE_RING)?
+            .with_internal_send_buffer_size(SEND_RING),
+        Role::Server => io
+            .with_internal_recv_buffer_size(SERVER_RECEIVE_RING)?
+            .with_internal_send_buffer_size(SEND_RING),
+    }
+}
