@@ -45,8 +45,9 @@ pub(crate) enum Work {
     Attach,
     /// Reads so many streams of that length, so many at once. Says a [`Transfer`].
     Streams { at_once: u64, total: u64, length: u64 },
-    /// Opens sessions; reads a stream of each, all at once, that the secondaries send. Says a [`Transfer`].
-    Sessions { count: u64, length: u64 },
+    /// Opens sessions; reads so many streams of each, one after the other, that the secondaries send; all sessions at
+    /// once. Says a [`Transfer`].
+    Sessions { count: u64, streams: u64, length: u64 },
 }
 
 /// What is read on another stream meanwhile.
@@ -83,8 +84,8 @@ const ENDLESS: u64 = 1 << 40;
 
 /// Plays the client.
 pub(crate) async fn run(client: &Client, orders: &mut Orders) -> anyhow::Result<()> {
-    if let Work::Sessions { count, length } = client.work {
-        say(&many::sessions(client, count, length, orders).await?);
+    if let Work::Sessions { count, streams, length } = client.work {
+        say(&many::sessions(client, count, streams, length, orders).await?);
         return Ok(());
     }
     match client.stack {

@@ -43,10 +43,12 @@ pub(crate) async fn streams(
     Ok(found(start, cpu, bytes))
 }
 
-/// Opens sessions, waits for the order to go, then reads a stream of each, all at once, that the secondaries send.
+/// Opens sessions, waits for the order to go, then reads streams of each, one after the other, that the secondaries send;
+/// all sessions at once.
 pub(crate) async fn sessions(
     client: &Client,
     count: u64,
+    streams: u64,
     length: u64,
     orders: &mut Orders,
 ) -> anyhow::Result<Transfer> {
@@ -60,16 +62,21 @@ pub(crate) async fn sessions(
     let mut reading = JoinSet::new();
     for mut session in sessions {
         reading.spawn(async move {
-            let request = Request::Delegated { length, rate: 0 };
-            let mut stream = ask(&mut session, request).await?;
-            drain(&mut stream, |_| {}).await
+            let mut bytes = 0;
+            for _ in 0..streams {
+                let request = Request::Delegated { length, rate: 0 };
+                let mut stream = ask(&mut session, request).await?;
+                bytes += drain(&mut stream, |_| {}).await?;
+            }
+            anyhow::Ok(bytes)
         });
     }
     let mut bytes = 0;
     while let Some(read) = reading.join_next().await {
         bytes += read??;
     }
-    ensure!(bytes == count * length, "{bytes} bytes came of {}", count * length);
+    let due = count * streams * length;
+    ensure!(bytes == due, "{bytes} bytes came of {due}");
     Ok(found(start, cpu, bytes))
 }
 

@@ -15,11 +15,11 @@ use crate::statistics::median;
 enum Series {
     /// Streams of one session that are open at a time, each a short question and answer: cost per stream.
     Streams,
-    /// Streams of one session that share out a fixed number of bytes: cost per byte.
+    /// The same, each of 64 KiB: cost per byte.
     StreamBytes,
-    /// Sessions of two paths that share out a fixed number of bytes, sent by the secondary: cost per byte.
+    /// Sessions of two paths at a time, whose streams of 512 KiB the secondary sends: cost per byte.
     Sessions,
-    /// Secondary paths of one session, likewise.
+    /// Secondary paths of one session that share out one stream: cost per byte.
     Paths,
 }
 
@@ -84,32 +84,30 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// What one point costs, in the unit of its series.
+/// What one point costs, in the unit of its series. Along a series only the number at a time changes: the sizes of streams
+/// and their number in all are the same at each point.
 fn cost(cast: &Cast, series: Series, size: u64, options: &Options) -> anyhow::Result<f64> {
     let streams = options.amount(10_000, 20);
-    let bytes = options.amount(512 << 20, 4 << 20);
     let limit = u32::try_from(size.max(100))?;
-    let alone = Server { streams: limit, ..cast.primary(Vec::new()) };
-    Ok(match series {
-        Series::Streams => {
-            let work = Work::Streams { at_once: size, total: streams.max(size), length: 1 << 10 };
-            measure(cast, &alone, work, 0)?.cpu_seconds / streams.max(size) as f64 * 1e6
-        }
+    let primary = Server { streams: limit, ..cast.primary(Vec::new()) };
+    let (work, secondaries) = match series {
+        Series::Streams => (Work::Streams { at_once: size, total: streams, length: 1 << 10 }, 0),
         Series::StreamBytes => {
-            let length = bytes * 2 / size;
-            let work = Work::Streams { at_once: size, total: size, length };
-            measure(cast, &alone, work, 0)?.cpu_seconds / (length * size) as f64 * 1e9
+            (Work::Streams { at_once: size, total: streams, length: 64 << 10 }, 0)
         }
         Series::Sessions => {
-            let length = bytes / size;
-            let work = Work::Sessions { count: size, length };
-            measure(cast, &alone, work, 1)?.cpu_seconds / (length * size) as f64 * 1e9
+            let each = options.amount(1_000, 2) / size;
+            (Work::Sessions { count: size, streams: each, length: 512 << 10 }, 1)
         }
         Series::Paths => {
-            let work = Work::Sessions { count: 1, length: bytes };
-            let paths = usize::try_from(size)?;
-            measure(cast, &alone, work, paths)?.cpu_seconds / bytes as f64 * 1e9
+            let length = options.amount(512 << 20, 4 << 20);
+            (Work::Sessions { count: 1, streams: 1, length }, usize::try_from(size)?)
         }
+    };
+    let found = measure(cast, &primary, work, secondaries)?;
+    Ok(match series {
+        Series::Streams => found.cpu_seconds / streams as f64 * 1e6,
+        _ => found.cpu_seconds / found.bytes as f64 * 1e9,
     })
 }
 
