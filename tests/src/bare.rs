@@ -134,6 +134,20 @@ pub async fn connect(server: SocketAddr, pin: Pin) -> BareConnection {
     BareConnection { handle, acceptor, reader, sender, exporter, orders: Vec::new() }
 }
 
+/// The code of KWIK's with which the peer closed the connection. QUIC's close may overtake the control frame that says
+/// why, for QUIC throws away what was not read; it has the same code.
+pub fn closing_code(error: s2n_quic::stream::Error) -> ErrorCode {
+    use s2n_quic::{connection, stream};
+    let code = match error {
+        stream::Error::ConnectionError {
+            error: connection::Error::Application { error, .. },
+            ..
+        } => application::Error::new(error.into()).expect("QUIC's codes are varints").kwik_code(),
+        other => panic!("expected a close, not {other}"),
+    };
+    code.expect("the code is one of KWIK's")
+}
+
 /// The Hello of a client.
 pub fn hello() -> Hello {
     Hello {
@@ -150,6 +164,15 @@ impl BareConnection {
     pub async fn next(&mut self) -> ControlFrame {
         let frame = self.reader.recv().await.expect("the control stream lasts");
         frame.expect("the control stream is not finished")
+    }
+
+    /// The code with which the peer refuses this end.
+    pub async fn refusal(&mut self) -> ErrorCode {
+        match self.reader.recv().await {
+            Ok(Some(ControlFrame::Refuse(refuse))) => refuse.code,
+            Err(control::ControlError::Stream(error)) => closing_code(error),
+            other => panic!("expected a refusal, not {other:?}"),
+        }
     }
 
     /// Sends a frame.

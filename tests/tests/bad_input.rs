@@ -339,19 +339,12 @@ async fn works(rig: &mut Rig) {
     assert_eq!(read_whole(&mut theirs, CONTENT).await, 1000);
 }
 
-async fn refusal(connection: &mut BareConnection) -> ErrorCode {
-    match connection.next().await {
-        ControlFrame::Refuse(refuse) => refuse.code,
-        other => panic!("expected a refusal, not {other:?}"),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_another_version_is_refused_and_counted() {
     let mut rig = Rig::new().await;
     let mut stranger = bare::connect(rig.server.local_addr(), rig.server.pin()).await;
     stranger.send(ControlFrame::Hello(Hello { versions: vec![99], ..bare::hello() }));
-    assert_eq!(refusal(&mut stranger).await, ErrorCode::VersionNegotiation);
+    assert_eq!(stranger.refusal().await, ErrorCode::VersionNegotiation);
     let refused = rig.server.metrics().refused;
     assert_eq!(refused.get(&ErrorCode::VersionNegotiation), Some(&1));
     works(&mut rig).await;
@@ -362,7 +355,7 @@ async fn a_client_that_does_not_begin_with_hello_is_refused_and_counted() {
     let mut rig = Rig::new().await;
     let mut stranger = bare::connect(rig.server.local_addr(), rig.server.pin()).await;
     stranger.send(ControlFrame::Ping(Ping { nonce: 1 }));
-    assert_eq!(refusal(&mut stranger).await, ErrorCode::ProtocolViolation);
+    assert_eq!(stranger.refusal().await, ErrorCode::ProtocolViolation);
     let refused = rig.server.metrics().refused;
     assert_eq!(refused.get(&ErrorCode::ProtocolViolation), Some(&1));
     works(&mut rig).await;
@@ -421,7 +414,7 @@ async fn tokens_that_are_not_the_clients_own_admit_nobody() {
         let proof = prover.prove(&token, &client.exporter);
         let admission = Some(Admission { token, proof });
         client.send(ControlFrame::Hello(Hello { admission, ..bare::hello() }));
-        assert_eq!(refusal(&mut client).await, code, "{what}");
+        assert_eq!(client.refusal().await, code, "{what}");
         *expected.entry(code).or_default() += 1;
     }
     // No token at all: a Hello whose admission has another field instead.
@@ -434,10 +427,12 @@ async fn tokens_that_are_not_the_clients_own_admit_nobody() {
     encoded[token] = 15 << 3 | 2;
     control.send(encoded.freeze()).await.unwrap();
     let (mut reader, _sender, _writer) = kwik_io::control::split(control);
-    match reader.recv().await.unwrap().unwrap() {
-        ControlFrame::Refuse(refuse) => assert_eq!(refuse.code, ErrorCode::TokenMissing),
+    let code = match reader.recv().await {
+        Ok(Some(ControlFrame::Refuse(refuse))) => refuse.code,
+        Err(kwik_io::control::ControlError::Stream(error)) => bare::closing_code(error),
         other => panic!("expected a refusal, not {other:?}"),
-    }
+    };
+    assert_eq!(code, ErrorCode::TokenMissing);
     expected.insert(ErrorCode::TokenMissing, 1);
     assert_eq!(edge.acceptor.metrics().refused, expected);
     assert_eq!(edge.acceptor.metrics().secondary_sessions, 0);
@@ -448,7 +443,7 @@ async fn tokens_that_are_not_the_clients_own_admit_nobody() {
         let admission = Some(Admission { token: good_token.clone(), proof });
         client.send(ControlFrame::Hello(Hello { admission, ..bare::hello() }));
         match code {
-            Some(code) => assert_eq!(refusal(&mut client).await, code, "{what}"),
+            Some(code) => assert_eq!(client.refusal().await, code, "{what}"),
             None => {
                 assert!(matches!(client.next().await, ControlFrame::Welcome(_)), "{what}");
                 edge.acceptor.accept().await.unwrap();
@@ -532,6 +527,20 @@ impl Raw {
             self.decoder.push(self.control.receive().await.unwrap().unwrap());
         }
     }
+
+    /// The code with which the server closes.
+    async fn closed(&mut self) -> ErrorCode {
+        loop {
+            if let Some(frame) = self.decoder.poll().unwrap() {
+                let ControlFrame::SessionClose(close) = frame else { continue };
+                return close.code;
+            }
+            match self.control.receive().await {
+                Ok(chunk) => self.decoder.push(chunk.unwrap()),
+                Err(error) => return bare::closing_code(error),
+            }
+        }
+    }
 }
 
 /// A Hello of a client that speaks versions 3, 2 and 1 and features 7 and 300, in which every message has a field that
@@ -565,6 +574,27 @@ async fn a_newer_client_gets_what_both_speak() {
     let mut stream = session.accept_receive_stream().await.unwrap().unwrap();
     assert_eq!(stream.receive().await.unwrap().as_deref(), Some(&b"ok"[..]));
     assert_eq!(stream.receive().await.unwrap(), None);
+    works(&mut rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_newer_client_insists_on_is_refused() {
+    let mut rig = Rig::new().await;
+    let mut newer = Raw::connect(&rig).await;
+    newer.send(&NEWER_HELLO).await;
+    newer.send(&[&[0x08, 1, 0x82, 0x0d, 3, 1, 2, 3]]).await;
+    assert_eq!(newer.closed().await, ErrorCode::UnknownCriticalFrame);
+    works(&mut rig).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_ends_its_control_stream_loses_its_session() {
+    let mut rig = Rig::new().await;
+    let mut rude = Raw::connect(&rig).await;
+    rude.send(&NEWER_HELLO).await;
+    assert!(matches!(rude.next().await, ControlFrame::Welcome(_)));
+    rude.control.finish().unwrap();
+    assert_eq!(rude.closed().await, ErrorCode::ProtocolViolation);
     works(&mut rig).await;
 }
 
