@@ -32,6 +32,7 @@ trap tidy EXIT
 trap 'exit 130' INT TERM
 
 in_host() { local host=$1; shift; ip netns exec "$prefix-$host" "$@"; }
+exec_in_host() { local host=$1; shift; exec ip netns exec "$prefix-$host" "$@"; }
 
 ip netns add "$prefix-client"
 in_host client ip link set lo up
@@ -54,7 +55,8 @@ head -c "${size_mib}M" /dev/urandom >"$work/root/file"
 # serve HOST ADDRESS [ARGS...]; prints the pin.
 serve() {
   local host=$1 address=$2; shift 2
-  in_host "$host" "$kwik" serve --listen "$address:4433" --root "$work/root" --state "$work/$host" --json "$@" \
+  # In place of the shell, so that its number is the server's.
+  exec_in_host "$host" "$kwik" serve --listen "$address:4433" --root "$work/root" --state "$work/$host" --json "$@" \
     >"$work/$host.out" 2>"$work/$host.log" &
   pids+=($!)
   for _ in $(seq 500); do [ -s "$work/$host.out" ] && break; sleep 0.02; done
@@ -67,10 +69,10 @@ serve edge1 10.213.2.2 --trust "$work/keys/primary.pub"
 serve primary 10.213.0.2 --identity "$work/keys/primary.key" \
   --secondary "10.213.1.2:4433#$(pin edge0)" --secondary "10.213.2.2:4433#$(pin edge1)"
 
-get() { in_host client "$kwik" get kwik://10.213.0.2:4433/file --pin "$(pin primary)" --json -o "$1"; }
+get() { "$1" client "$kwik" get kwik://10.213.0.2:4433/file --pin "$(pin primary)" --json -o "$2"; }
 
-get /dev/null >/dev/null # so that all have hashed their copies
-get "$work/copy" >"$work/report" &
+get in_host /dev/null >/dev/null # so that all have hashed their copies
+get exec_in_host "$work/copy" >"$work/report" &
 download=$!
 pids+=("$download")
 for _ in $(seq 3000); do
