@@ -158,6 +158,13 @@ impl ClientSession {
         half.final_size().map_or(known, |end| end.max(known))
     }
 
+    /// Whether nobody else was ever asked for that byte: then the primary sends it, or has still to ask.
+    fn is_the_primarys(&self, id: StreamId, at: Offset) -> bool {
+        let byte = ByteRange::with_length(at, 1).unwrap_or_default();
+        let paths = self.grants.paths_for(id);
+        !paths.into_iter().any(|path| self.grants.allows(path, id, byte))
+    }
+
     fn note_stall(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
         while let Some(wait) = half.next_ended_wait() {
             self.stalls.ended(id, wait);
@@ -167,6 +174,7 @@ impl ClientSession {
         }
         let at = half.read_offset();
         let owner = self.promises.owner_of(id, at).map(|(path, _)| path);
+        let owner = owner.or_else(|| self.is_the_primarys(id, at).then_some(PathId::PRIMARY));
         let end = self.known_end(id, half).max(at);
         let missing = ByteRange::new(at, end).and_then(|open| half.missing_in(open).next());
         if let Some(range) = missing {

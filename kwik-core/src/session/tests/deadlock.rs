@@ -208,3 +208,22 @@ fn rule_5_a_reader_of_bytes_that_nobody_has_gets_an_error_in_the_end() {
     let failed = |output: &Output| matches!(output, Output::Stream(StreamAction::Fail(..)));
     assert!(bench.asked.iter().any(failed));
 }
+
+/// Who is to blame for the pause of a reader that waits at the head until the session ends.
+fn blamed(ordered: ByteRange) -> Option<PathId> {
+    let mut bench = Bench::attached(EDGE);
+    bench.read(stream(0));
+    bench.order(EDGE, 1, 1, vec![delegation(1, stream(0), ordered)]);
+    bench.wait(ms(80));
+    let reset = StreamReset { stream: stream(0), error_code: 1, final_size: offset(20_000) };
+    bench.primary(ControlFrame::StreamReset(reset));
+    let [stall] = bench.client.stalls() else { panic!("{:?}", bench.client.stalls()) };
+    assert_eq!((stall.duration, stall.ended_by), (ms(80), None));
+    stall.path
+}
+
+#[test]
+fn a_pause_is_blamed_on_who_was_asked_and_else_on_the_primary() {
+    assert_eq!(blamed(range(0, 10_000)), Some(EDGE));
+    assert_eq!(blamed(range(5000, 10_000)), Some(PathId::PRIMARY));
+}
