@@ -35,6 +35,8 @@ pub enum Verdict {
     Undecided,
     /// The path disagrees with the primary, or with itself.
     Wrong(PathId),
+    /// The path sent all of a range that does not have the hash that the primary named.
+    Forged(PathId),
 }
 
 /// Two sources sent different bytes for one range.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{Context, SHA256, SHA256_OUTPUT_LEN};
+use kwik_core::delegation::Switches;
 use kwik_core::time::{Instant, WallTime};
 
 use crate::worker::Placement;
@@ -36,6 +37,8 @@ struct World {
     /// What a simulated host sends through; `None` for the system's sockets.
     #[cfg(feature = "sim")]
     network: Option<Arc<dyn crate::sim::Network>>,
+    /// What a laboratory lets primaries do. All, in the real world.
+    switches: Switches,
 }
 
 /// Where wall time and entropy come from. The one place that knows whether the world is simulated.
@@ -58,10 +61,15 @@ impl Env {
 
     /// As [`Env::seeded`], on a simulated network. To be made inside the runtime of the simulated host.
     #[cfg(feature = "sim")]
-    pub fn simulated(seed: u64, epoch: WallTime, network: Arc<dyn crate::sim::Network>) -> Self {
+    pub fn simulated(
+        seed: u64,
+        epoch: WallTime,
+        network: Arc<dyn crate::sim::Network>,
+        switches: Switches,
+    ) -> Self {
         let source = Source::Seeded { epoch, stream: Mutex::new(Keystream::new(seed)) };
         let start = tokio::time::Instant::now();
-        Self(Arc::new(World { start, source, network: Some(network) }))
+        Self(Arc::new(World { start, source, network: Some(network), switches }))
     }
 
     /// The simulated network; `None` in the real world.
@@ -76,7 +84,13 @@ impl Env {
             source,
             #[cfg(feature = "sim")]
             network: None,
+            switches: Switches::default(),
         }))
+    }
+
+    /// Which of the scheduler's mechanisms run in this world.
+    pub fn switches(&self) -> Switches {
+        self.0.switches
     }
 
     /// Where workers run in this world, if it can't be chosen: a simulated host is one runtime.

@@ -50,6 +50,7 @@ pub struct Delegate {
     pub(crate) paths: Paths,
     pub(crate) local: Option<Arc<dyn RangeSource>>,
     pub(crate) supply: LocalSupply,
+    pub(crate) proven: bool,
 }
 
 impl Delegate {
@@ -62,7 +63,14 @@ impl Delegate {
     /// let order = Delegate::new(0..1 << 30, "dataset-7".into()).with_paths(Paths::All);
     /// ```
     pub fn new(range: Range<u64>, resource: Bytes) -> Self {
-        Self { range, resource, paths: Paths::All, local: None, supply: LocalSupply::Fallback }
+        Self {
+            range,
+            resource,
+            paths: Paths::All,
+            local: None,
+            supply: LocalSupply::Fallback,
+            proven: false,
+        }
     }
 
     /// Asks only these.
@@ -77,6 +85,18 @@ impl Delegate {
     pub fn with_local(mut self, source: Arc<dyn RangeSource>, supply: LocalSupply) -> Self {
         self.local = Some(source);
         self.supply = supply;
+        self
+    }
+
+    /// Names the BLAKE3 of every range that is ordered, read off the primary's own copy
+    /// ([`with_local`](Self::with_local); without one this does nothing): the client gives its reader no byte of a
+    /// secondary before the range's hash holds, so that a secondary that lies is found out and its bytes are asked of others.
+    ///
+    /// Default: off; then who has a grant is believed. It costs the primary a read of its copy for each order, and the
+    /// reader the time until a range is whole.
+    #[must_use]
+    pub fn with_proof(mut self) -> Self {
+        self.proven = true;
         self
     }
 

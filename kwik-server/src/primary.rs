@@ -1,6 +1,7 @@
 //! Sessions in which this server is primary.
 
 mod carriers;
+mod prove;
 mod supply;
 mod task;
 

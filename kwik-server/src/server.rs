@@ -99,10 +99,12 @@ impl Server {
         let workers = Workers::start(env.placement().unwrap_or(builder.placement))?;
         let (homes, endpoints) = bind(&builder, &env, &workers, &certificate)?;
         let local = endpoints[0].local_addr();
+        let mut config = builder.limits.session();
+        config.delegation.switches = env.switches();
         let shared = Arc::new(Shared {
             env,
             expectation: builder.expectation(&certificate),
-            config: builder.limits.session(),
+            config,
             identity: builder.identity,
             trusted: builder.trusted,
             replays: Mutex::new(ReplayCache::default()),

@@ -138,6 +138,13 @@ impl Referee {
         self.disputed.insert(range);
     }
 
+    /// The primary's copy is here, and nobody is to be judged by it.
+    pub(crate) fn settle(&mut self, range: ByteRange) {
+        if self.claims.is_empty() {
+            self.disputed.remove(range);
+        }
+    }
+
     /// The primary's copy is here: whoever differs from it is wrong.
     pub(crate) fn decide(&mut self, offset: Offset, payload: &[u8]) -> Vec<Conflict> {
         let mut verdicts = Vec::new();

@@ -92,7 +92,11 @@ impl Scheduler {
             return;
         }
         if len > self.bucket.balance(self.stats.delivered_bytes) {
-            self.give_back(id, GapReason::Late, Tell::Path);
+            if self.is_sooner_elsewhere(&entry, len, now) {
+                self.give_back(id, GapReason::Late, Tell::Path);
+            } else {
+                self.ledger.set_wants_copy(id, true);
+            }
             return;
         }
         self.ledger.set_wants_copy(id, false);
@@ -102,6 +106,17 @@ impl Scheduler {
         for piece in rest {
             self.copy_piece(&entry, piece, now);
         }
+    }
+
+    /// Whether the last `len` bytes of a late delegation would come sooner from somebody else, who starts anew, than from
+    /// the owner, whose bytes on the way would be thrown away. Where all lose packets nobody is better, and bytes that are
+    /// moved from one to the other never come.
+    fn is_sooner_elsewhere(&self, entry: &Entry, len: u64, now: Instant) -> bool {
+        let owner = self.sources.get(&entry.path).and_then(|source| source.share().rate);
+        let Some(rate) = owner else { return true };
+        let others = self.second_sources(entry, entry.range, now);
+        let best = pick::soonest(&others, len);
+        best.is_some_and(|best| best.finish(len) < len as f64 / rate.max(1) as f64)
     }
 
     /// Who could copy `range` of a late delegation: nobody who owes bytes of it.
@@ -148,7 +163,7 @@ impl Scheduler {
     }
 
     /// A path that was late and has delivered nothing since is taken to hang: all that it owes goes to others, and it
-    /// is left alone for a while.
+    /// is left alone for a while. Where there is nobody else it stays: asking it again would only throw away what it sent.
     pub(super) fn take_from_silent(&mut self, now: Instant) {
         let silent: Vec<PathId> = self
             .sources
@@ -159,13 +174,36 @@ impl Scheduler {
             .map(|source| source.path)
             .collect();
         for path in silent {
+            if !self.is_replaceable(path, now) {
+                if let Some(source) = self.sources.get_mut(&path) {
+                    source.silent_still(now);
+                }
+                continue;
+            }
             if let Some(source) = self.sources.get_mut(&path) {
                 source.fell_silent(&self.config, now);
-                source.pause(&self.config, now);
+                source.pause_once(&self.config, now);
             }
             for id in self.ledger.of_path(path) {
                 self.give_back(id, GapReason::Late, Tell::Path);
             }
         }
+    }
+
+    /// Whether somebody else could be asked now for anything that the path owes, if it owes anything.
+    fn is_replaceable(&self, path: PathId, now: Instant) -> bool {
+        let owed = self.ledger.of_path(path);
+        owed.is_empty()
+            || owed.into_iter().any(|id| {
+                let entry = self.ledger.entry(id);
+                let half = entry.and_then(|entry| self.halves.get(&entry.stream));
+                let plan =
+                    half.zip(entry).and_then(|(half, entry)| half.plan_of(entry.range.start()));
+                plan.is_some_and(|plan| {
+                    self.sources.values().any(|other| {
+                        other.path != path && other.able(now) && plan.may_ask_now(other.path)
+                    })
+                })
+            })
     }
 }

@@ -178,7 +178,9 @@ impl Scheduler {
                 self.pause(path, now);
                 let half = self.halves.get_mut(&stream);
                 let plan = half.and_then(|half| half.plan_at(range.start()));
-                if plan.is_some_and(|plan| plan.broke_off(path, reason)) {
+                // The primary's own copy is the last resort: it is asked again, however often it failed.
+                let once_too_often = plan.is_some_and(|plan| plan.broke_off(path, reason));
+                if once_too_often && !path.is_primary() {
                     self.bar(stream, range, path, reason);
                 }
             }

@@ -28,6 +28,9 @@ const RATE_HORIZON: Duration = Duration::from_millis(60);
 /// burst of loss costs a path all its ranges; longer: the reader meets each range of a hung disk one by one.
 const SILENCE: Duration = Duration::from_millis(250);
 
+/// Two of the longest frames of a contribution, in bytes.
+const FRAMES: u64 = 128 << 10;
+
 /// How long a source that failed is left alone where there are no bytes to risk on it. Shorter: a reader of short streams
 /// meets a broken server more often; longer: one that works again stays idle.
 const LEFT_ALONE: Duration = Duration::from_secs(10);
@@ -178,6 +181,13 @@ impl Source {
         self.on_trial = Some(now);
     }
 
+    /// Asks it for nothing for a while. Not longer each time: a silence may be the network's, and then all are silent.
+    pub(super) fn pause_once(&mut self, config: &DelegationConfig, now: Instant) {
+        self.pause = config.pause_first;
+        self.paused_until = Some(now + self.pause);
+        self.on_trial = Some(now);
+    }
+
     fn rtt(&self, unknown: Duration) -> Duration {
         self.srtt.unwrap_or(unknown)
     }
@@ -306,6 +316,11 @@ impl Source {
         }
     }
 
+    /// It is silent, and nobody could take its place: looked at again after as long a silence.
+    pub(super) fn silent_still(&mut self, now: Instant) {
+        self.late = Some((now, self.received));
+    }
+
     /// When its lateness becomes silence, unless a byte arrives before.
     pub(super) fn silence_due(
         &self,
@@ -313,7 +328,11 @@ impl Source {
         config: &DelegationConfig,
     ) -> Option<Instant> {
         let (since, received) = self.late?;
-        let patience = SILENCE.max(self.turn(primary_rtt, config) * 3);
+        // Bytes are seen in whole frames: a slow path is not silent between two.
+        let frames =
+            |rate: u64| Duration::from_secs_f64(FRAMES as f64 / rate.max(FRAMES / 4) as f64);
+        let frames = self.rate.estimate().map(frames).unwrap_or_default();
+        let patience = SILENCE.max(self.turn(primary_rtt, config) * 3).max(frames);
         (received == self.received).then(|| since + patience)
     }
 

@@ -15,6 +15,7 @@ use super::rate::{Allowance, PathRate};
 use super::*;
 use crate::time::Instant;
 
+mod alone;
 mod arbitrary;
 mod dial;
 mod dispute;

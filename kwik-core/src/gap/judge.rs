@@ -52,6 +52,9 @@ impl Judge<'_> {
     pub(super) fn late_head(&self, wait: &mut Wait) -> Option<Gap> {
         let head = self.head()?;
         let since = wait.head_since.max(wait.rearmed);
+        let lates = wait.head_lates;
+        // Nothing that is ordered now has an effect before that: a lost packet is sent again sooner.
+        let order = self.paths.get(&PathId::PRIMARY).map(Work::srtt).unwrap_or_default();
         let mut timer = None;
         let late = wait.promises.values_mut().find_map(|promise| {
             let work = self.paths.get(&promise.path).filter(|work| !work.suspect)?;
@@ -59,8 +62,9 @@ impl Judge<'_> {
                 return None;
             }
             let range = missing_span(self.view, promise.range)?;
-            let due = promise.late_at_head(work, since);
-            if due > self.now && !self.slower_than_a_copy(promise, work, range.len(), since) {
+            let due = promise.late_at_head(work, since, order, lates);
+            let slow = lates == 0 && self.slower_than_a_copy(promise, work, range.len(), since);
+            if due > self.now && !slow {
                 timer = Some(timer.map_or(due, |timer: Instant| timer.min(due)));
                 return None;
             }
@@ -70,7 +74,9 @@ impl Judge<'_> {
         if let Some(due) = timer {
             wait.arm(due);
         }
-        late.map(|(path, id, range)| late_gap(wait.stream, range, path, id))
+        let (path, id, range) = late?;
+        wait.head_lates += 1;
+        Some(late_gap(wait.stream, range, path, id))
     }
 
     fn slower_than_a_copy(

@@ -6,11 +6,14 @@ use kwik_proto::frame::DelegationState;
 use kwik_proto::{ByteRange, DelegationId, PathId};
 
 use super::Arrival;
-use super::work::Work;
+use super::work::{LONGEST_PATIENCE, Work};
 use crate::time::Instant;
 
 /// Least time after which a range without a single byte is late wherever it lies.
 const RANGE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The patience with a head doubles each time that somebody was late with it, so often at most.
+const MOST_DOUBLINGS: u32 = 4;
 
 /// Whether a promise counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,9 +113,20 @@ impl Promise {
         self.range.len().saturating_sub(self.arrived)
     }
 
-    /// The head clock: when the promise is late, if the reader waits for it since `head_since`.
-    pub(super) fn late_at_head(&self, work: &Work, head_since: Instant) -> Instant {
-        self.last_byte.unwrap_or(self.due).max(head_since) + work.patience()
+    /// The head clock: when the promise is late, if the reader waits for it since `head_since`, an order travels for
+    /// `order`, and others were `lates` times late with the same byte.
+    pub(super) fn late_at_head(
+        &self,
+        work: &Work,
+        head_since: Instant,
+        order: Duration,
+        lates: u32,
+    ) -> Instant {
+        let patience = work.patience().max(order.min(LONGEST_PATIENCE));
+        // Where several were late it is the network, and who is told to stop has what it sent thrown away: without this a
+        // head that takes longer than the patience never comes.
+        let patience = patience * (1 << lates.min(MOST_DOUBLINGS));
+        self.last_byte.unwrap_or(self.due).max(head_since) + patience
     }
 
     /// The range clock: when the promise is late without a single byte; `None`: it has begun.

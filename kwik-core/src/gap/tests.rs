@@ -117,6 +117,38 @@ fn bytes_that_were_there_before_keep_no_promise_alive() {
 }
 
 #[test]
+fn a_head_that_several_are_late_with_is_waited_for_longer() {
+    let mut bench = Bench::new();
+    let mut now = 0;
+    // Due after 20 ms, and then 25 ms of patience, 50, 100, 200, 400 and never more.
+    for (id, patience) in [(10, 25), (11, 50), (12, 100), (13, 200), (14, 400), (15, 400)] {
+        bench.record(P, DelegationId(id), range(0, 5000), now);
+        assert_eq!(bench.poll(now + 20 + patience - 1), None, "{id}");
+        let late = gap(range(0, 5000), GapReason::Late, P, DelegationId(id));
+        assert_eq!(bench.poll(now + 20 + patience), late, "{id}");
+        now += 20 + patience;
+        bench.promises.revoke(P, DelegationId(id), at(now));
+    }
+    // One byte, and all is forgiven.
+    bench.record(P, D, range(0, 5000), now);
+    bench.bytes(P, D, 1, now + 1);
+    assert_eq!(bench.poll(now + 25), None);
+    assert!(bench.poll(now + 26).is_some());
+}
+
+#[test]
+fn nobody_is_late_before_an_order_could_arrive() {
+    let mut bench = Bench::new();
+    let far = PathTiming { srtt: Some(ms(150)), rttvar: ms(0) };
+    bench.promises.set_path(PathId::PRIMARY, far, at(0));
+    bench.record(P, D, range(0, 5000), 0);
+    // Due after one round trip.
+    assert_eq!(bench.poll(0), None);
+    assert_eq!(bench.poll(169), None);
+    assert_eq!(bench.poll(170), gap(range(0, 5000), GapReason::Late, P, D));
+}
+
+#[test]
 fn patience_grows_with_the_variation_up_to_half_a_second() {
     let table = [(20, 0, 25), (1, 0, 20), (20, 10, 75), (300, 50, 500), (2000, 0, 500)];
     for (srtt, rttvar, patience) in table {

@@ -28,6 +28,8 @@ pub(super) struct Wait {
     head: Offset,
     /// Since when the head has been where it is, or since the process woke up.
     pub(super) head_since: Instant,
+    /// How often whoever promised the head was called late since it last moved.
+    pub(super) head_lates: u32,
     /// Since when the reader has waited with nobody to wait for.
     pub(super) hopeless_since: Option<Instant>,
     /// How long it had waited so before somebody promised the head and let it down. Only progress forgives it: else one
@@ -51,6 +53,7 @@ impl Wait {
             orphaned: RangeSet::new(),
             head: Offset::ZERO,
             head_since: now,
+            head_lates: 0,
             hopeless_since: None,
             hopeless_before: Duration::ZERO,
             unassigned_since: None,
@@ -84,6 +87,7 @@ impl Wait {
         if view.contiguous_end != self.head || !view.waiting {
             self.head = view.contiguous_end;
             self.head_since = now;
+            self.head_lates = 0;
             self.hopeless_since = None;
             self.hopeless_before = Duration::ZERO;
             self.unassigned_since = None;

@@ -14,7 +14,8 @@ const HORIZON: Duration = Duration::from_millis(60);
 
 /// Bounds of the patience with a promise at the head. Below 20 ms the timers and acknowledgements of an idle machine
 /// look like loss; above 500 ms a reader notices.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(20), LONGEST_PATIENCE);
+pub(super) const LONGEST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One path, as the client's promises see it.
 #[derive(Clone, Debug)]

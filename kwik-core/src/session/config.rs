@@ -6,6 +6,7 @@ use kwik_proto::control::limits::MIN_INITIAL_WINDOW;
 use kwik_proto::frame::Limits;
 
 use crate::conflict::ConflictPolicy;
+use crate::delegation::DelegationConfig;
 use crate::path::policy::PathPolicy;
 
 /// Window that every stream half starts with, set aside for every stream that the limits allow, in bytes.
@@ -31,6 +32,8 @@ pub struct SessionConfig {
     pub path_policy: PathPolicy,
     /// How long an owner-less sender keeps a stream without progress. Default 30 s.
     pub linger: Duration,
+    /// How a primary decides who sends what.
+    pub delegation: DelegationConfig,
 }
 
 impl Default for SessionConfig {
@@ -44,6 +47,7 @@ impl Default for SessionConfig {
             gap_timeout: Duration::from_secs(10),
             path_policy: PathPolicy::default(),
             linger: Duration::from_secs(30),
+            delegation: DelegationConfig::default(),
         }
     }
 }

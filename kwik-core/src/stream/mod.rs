@@ -11,6 +11,6 @@ mod tests;
 
 pub use error::{DelegateError, FinishError, WriteError};
 pub use outcome::{Counters, EndedWait, Failure, Inserted, Read, ReceiveError};
-pub use receive::{ReceiveConfig, ReceiveHalf};
+pub use receive::{RangeHash, ReceiveConfig, ReceiveHalf};
 pub use send::{OutFrame, SendConfig, SendHalf};
 pub use source::{SourceKey, SourceStats};

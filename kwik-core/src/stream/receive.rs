@@ -3,12 +3,17 @@
 mod end;
 mod flow;
 mod judge;
+mod proof;
 mod view;
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kwik_proto::{ByteRange, Offset, PathId};
+
+use proof::Proofs;
+
+pub use proof::RangeHash;
 
 use super::source::Sources;
 use super::{Counters, EndedWait, Failure, Inserted, Read, ReceiveError, SourceKey};
@@ -93,6 +98,7 @@ pub struct ReceiveHalf {
     window: ReceiveWindow,
     sources: Sources,
     referee: Referee,
+    proofs: Proofs,
     final_size: Option<Offset>,
     /// End of the last byte that the primary itself sent.
     primary_end: Offset,
@@ -119,6 +125,7 @@ impl ReceiveHalf {
             window: ReceiveWindow::new(config.initial_window),
             sources: Sources::default(),
             referee: Referee::default(),
+            proofs: Proofs::default(),
             final_size: None,
             primary_end: Offset::ZERO,
             settled_end: Offset::ZERO,
@@ -176,7 +183,11 @@ impl ReceiveHalf {
             return Ok(Inserted { duplicate_bytes, readable, conflict, ..Inserted::default() });
         }
         self.keep_pieces_few(source.path(), offset)?;
+        if source.path().is_primary() {
+            self.make_way_for_primary(range);
+        }
         let new_bytes = self.place(source, range, payload, allocation);
+        let conflict = if new_bytes > 0 { self.prove(range).or(conflict) } else { conflict };
         let duplicate_bytes = range.len() - new_bytes;
         self.counters.new_bytes += new_bytes;
         self.counters.duplicate_bytes += duplicate_bytes;
@@ -275,8 +286,10 @@ impl ReceiveHalf {
             return Read::Reset { error_code };
         }
         let offset = self.reassembler.read_offset();
-        if self.reassembler.contiguous_end() > offset {
-            return Read::Data(self.take(max, offset));
+        let end = self.readable_end();
+        if end > offset {
+            let most = usize::try_from(end.since(offset)).unwrap_or(usize::MAX);
+            return Read::Data(self.take(max.min(most), offset));
         }
         if let State::Failed(failure) = self.state {
             return Read::Failed(failure);
@@ -289,11 +302,12 @@ impl ReceiveHalf {
     }
 
     fn take(&mut self, max: usize, offset: Offset) -> Bytes {
-        self.settled_end = self.settled_end.max(self.reassembler.contiguous_end());
+        self.settled_end = self.settled_end.max(self.readable_end());
         self.waiting = None;
         let path = self.reassembler.next_path();
         let bytes = self.reassembler.read(max).unwrap_or_default();
         self.window.consumed(bytes.len() as u64);
+        self.note_read(offset, &bytes);
         if let (ConflictPolicy::Reject, Some(path)) = (self.policy, path) {
             let reach = Referee::reach(self.window.size());
             let start = self.settled_end.value().saturating_sub(reach);
@@ -306,9 +320,7 @@ impl ReceiveHalf {
     /// Whether the reader finds anything but [`Read::Blocked`].
     fn is_readable(&self) -> bool {
         let offset = self.reassembler.read_offset();
-        self.state != State::Open
-            || self.reassembler.contiguous_end() > offset
-            || self.final_size == Some(offset)
+        self.state != State::Open || self.readable_end() > offset || self.final_size == Some(offset)
     }
 
     /// Bytes of `path` are what the reader waits for, if it does.

@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used)]
 
+mod proof;
 mod receive;
 mod send;

@@ -279,7 +279,7 @@ impl SharedReceive {
         let (mut count, mut left) = (0, max);
         let read = loop {
             // A read that finds nothing says that the reader waits: not when it has something already.
-            let exhausted = state.half.contiguous_end() <= state.half.read_offset();
+            let exhausted = state.half.readable_end() <= state.half.read_offset();
             if count == chunks.len() || left == 0 || (count > 0 && exhausted) {
                 break None;
             }
@@ -366,7 +366,7 @@ impl State {
     /// The reader, if it waits and would now find bytes or an end.
     fn reader_to_wake(&mut self) -> Waiting {
         let half = &self.half;
-        match half.is_finished() || half.contiguous_end() > half.read_offset() {
+        match half.is_finished() || half.readable_end() > half.read_offset() {
             true => {
                 self.held = false;
                 self.reader.take()

@@ -32,7 +32,12 @@ pub(super) struct Supplied {
 }
 
 /// Whose bytes a range is supplied from.
-type Source = (ByteRange, Arc<dyn RangeSource>);
+struct Source {
+    range: ByteRange,
+    copy: Arc<dyn RangeSource>,
+    /// Whether orders for it name the hash of the copy.
+    proves: bool,
+}
 
 /// A supply that is being sent.
 struct Running {
@@ -56,13 +61,29 @@ impl Providers {
         (Self { sources: BTreeMap::new(), running: BTreeMap::new(), ended }, out)
     }
 
-    pub(super) fn add(&mut self, id: StreamId, range: ByteRange, source: Arc<dyn RangeSource>) {
-        self.sources.entry(id).or_default().insert(range.start(), (range, source));
+    pub(super) fn add(
+        &mut self,
+        id: StreamId,
+        range: ByteRange,
+        copy: Arc<dyn RangeSource>,
+        proves: bool,
+    ) {
+        let source = Source { range, copy, proves };
+        self.sources.entry(id).or_default().insert(range.start(), source);
+    }
+
+    fn source(&self, id: StreamId, range: ByteRange) -> Option<&Source> {
+        let (_, source) = self.sources.get(&id)?.range(..=range.start()).next_back()?;
+        source.range.covers(range).then_some(source)
     }
 
     fn find(&self, id: StreamId, range: ByteRange) -> Option<Arc<dyn RangeSource>> {
-        let (_, (whole, source)) = self.sources.get(&id)?.range(..=range.start()).next_back()?;
-        whole.covers(range).then(|| source.clone())
+        Some(self.source(id, range)?.copy.clone())
+    }
+
+    /// What the hash of the range is to be taken of, if orders for it name one.
+    pub(super) fn proof(&self, id: StreamId, range: ByteRange) -> Option<Arc<dyn RangeSource>> {
+        self.source(id, range).filter(|source| source.proves).map(|source| source.copy.clone())
     }
 
     pub(super) fn forget(&mut self, id: StreamId) {

@@ -24,6 +24,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use super::prove::{Proven, Proving};
 use super::supply::{Providers, Supplied};
 use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
@@ -54,6 +55,7 @@ pub(super) struct Task {
     pub(super) inbox: Inbox,
     pub(super) pumps: JoinSet<()>,
     pub(super) providers: Providers,
+    pub(super) proving: Proving,
     told: Told,
     requests: Requests<PrimaryRequest>,
     services: ServiceList,
@@ -77,6 +79,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
     let (events, events_out) = mpsc::channel(EVENTS);
     let (messages, messages_out) = mpsc::channel(EVENTS);
     let (providers, supplied) = Providers::new();
+    let (proving, proven) = Proving::new();
     let task = Task {
         core,
         table,
@@ -84,6 +87,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         inbox,
         pumps: JoinSet::new(),
         providers,
+        proving,
         told: Told::default(),
         requests,
         services,
@@ -91,7 +95,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         messages,
         shared,
     };
-    tokio::spawn(task.run(link_events, carrier_events, supplied).instrument(span));
+    tokio::spawn(task.run(link_events, carrier_events, supplied, proven).instrument(span));
     let inboxes = Inboxes { events: events_out.into(), messages: messages_out.into() };
     PrimarySession::new(crate::Handle::new(SessionHandle::new(asker, info), inboxes), incomings)
 }
@@ -102,6 +106,7 @@ impl Task {
         mut links: mpsc::Receiver<FromLink>,
         mut carriers: mpsc::Receiver<CarrierEvent>,
         mut supplied: mpsc::Receiver<Supplied>,
+        mut proven: mpsc::Receiver<Proven>,
     ) {
         let mut due = Vec::new();
         let mut measure = tokio::time::interval(MEASURE);
@@ -115,6 +120,7 @@ impl Task {
                 Some(event) = links.recv() => self.handle_link(event),
                 Some(event) = carriers.recv() => self.handle_carrier(event),
                 Some(end) = supplied.recv() => self.handle_supplied(end),
+                Some(orders) = proven.recv() => self.handle_proven(orders),
                 () = services.wait(&mut due) => self.service(&mut due),
                 request = self.requests.wishes.next(), if attended => match request {
                     Some(request) => self.handle_request(request),
@@ -241,7 +247,7 @@ impl Task {
         self.core.check_delegate(stream, range, &order.resource, &candidates, local)?;
         send.delegate(range)?;
         if let Some(source) = &order.local {
-            self.providers.add(stream, range, source.clone());
+            self.providers.add(stream, range, source.clone(), order.proven);
         }
         self.core.delegate(stream, range, order.resource.clone(), candidates, local, now)?;
         Ok(self.told.handle(stream, range))
@@ -307,7 +313,7 @@ impl Task {
     fn carry_out_one(&mut self, output: Output) {
         match output {
             Output::Send(frame) => self.send(&frame),
-            Output::Sign(orders) => self.sign(&orders),
+            Output::Sign(orders) => self.issue(orders),
             Output::Attach { path, epoch, addresses, identity, confirmation_key } => {
                 self.attach(path, epoch, addresses, identity, confirmation_key);
             }
@@ -371,7 +377,7 @@ impl Task {
         }
     }
 
-    fn sign(&mut self, orders: &Orders) {
+    pub(super) fn sign(&mut self, orders: &Orders) {
         if let Some(key) = &self.shared.identity {
             let signed = sign::sign_orders(key, orders.encode());
             self.send(&ControlFrame::Orders(signed));

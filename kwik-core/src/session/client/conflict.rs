@@ -34,6 +34,8 @@ impl ClientSession {
                     self.isolate(id, path, half, now);
                 }
             }
+            // A hash is proof under any policy.
+            Verdict::Forged(path) => self.isolate(id, path, half, now),
             Verdict::Wrong(_) => {}
         }
     }

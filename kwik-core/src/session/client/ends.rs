@@ -25,6 +25,7 @@ impl ClientSession {
         self.watches.remove(&id);
         self.stalls.abandoned(id, now);
         self.isolated.remove(&id);
+        self.hashes.remove(&id);
         self.stale.remove(&id);
         for path in self.promises.forget_stream(id, now) {
             self.note_debt(path, now);

@@ -19,7 +19,7 @@ use kwik_proto::frame::{
     ControlFrame, ErrorCode, Hello, PathState, PathStatus, Ping, Pong, SessionClose, SignedOrders,
     Welcome,
 };
-use kwik_proto::{Epoch, Initiator, PathId, SessionId, StreamId, StreamKind};
+use kwik_proto::{ByteRange, Epoch, Initiator, PathId, SessionId, StreamId, StreamKind};
 
 use super::config::SessionConfig;
 use super::handshake::{FEATURES, VERSIONS, check};
@@ -31,7 +31,7 @@ use crate::path::account::Account;
 use crate::path::table::{PathLimits, PathTable};
 use crate::relay::{CreditToll, Toll};
 use crate::stall::{Stall, Stalls};
-use crate::stream::{Failure, SourceKey};
+use crate::stream::{Failure, RangeHash, SourceKey};
 use crate::time::Instant;
 use carriers::Carrier;
 use orphan::Orphans;
@@ -76,6 +76,8 @@ pub struct ClientSession {
     watches: BTreeMap<StreamId, StreamWatch>,
     /// What this end sends, by the QUIC streams that it opened or answers on.
     sending: Mapping,
+    /// Hashes that the streams' halves have yet to be told: taken at the next look at each.
+    hashes: BTreeMap<StreamId, Vec<(ByteRange, RangeHash)>>,
     /// Paths that lied about a stream.
     isolated: BTreeMap<StreamId, BTreeSet<PathId>>,
     /// Sources of carriers whose path is gone, until their half is at hand.
@@ -138,6 +140,7 @@ impl ClientSession {
             carriers: BTreeMap::new(),
             watches: BTreeMap::new(),
             sending: Mapping::default(),
+            hashes: BTreeMap::new(),
             isolated: BTreeMap::new(),
             stale: BTreeMap::new(),
             told_closed: BTreeSet::new(),

@@ -211,6 +211,10 @@ impl ClientSession {
         } else {
             (!current).then_some(GapReason::PathGone)
         };
+        if let Some(hash) = delegation.blake3 {
+            // Told to the half before the order goes on: `Service` comes first.
+            self.hashes.entry(stream).or_default().push((range, hash));
+        }
         self.watch(stream);
         self.promises.record(path, delegation.id, stream, range, now);
         if let Some(reason) = refused {

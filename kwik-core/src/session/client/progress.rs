@@ -64,6 +64,11 @@ impl ClientSession {
     /// Looks at a receiving half after it changed or when [`Output::Service`](super::Output::Service) asks for it:
     /// window, progress, gaps, end.
     pub fn service_stream(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
+        for (range, hash) in self.hashes.remove(&id).unwrap_or_default() {
+            if !half.expect_hash(range, hash) {
+                self.close(ErrorCode::LimitExceeded, None, "too many hashes of ranges");
+            }
+        }
         while let Some(conflict) = half.next_conflict() {
             self.handle_conflict(id, conflict, half, now);
         }

@@ -19,9 +19,7 @@ use kwik_proto::{
 use super::config::SessionConfig;
 use super::handshake::negotiate;
 use super::streams::{Effect, PublicStreams, StreamAction};
-use crate::delegation::{
-    DelegationConfig, Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats,
-};
+use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats};
 use crate::grant::Grants;
 use crate::mapping::Mapping;
 use crate::orders::OrderIssuer;
@@ -127,7 +125,7 @@ impl PrimarySession {
         let agreed = negotiate(hello)?;
         let mut streams = PublicStreams::new(Initiator::Server, config);
         streams.set_peer_limits(hello.limits);
-        let mut scheduler = Scheduler::new(DelegationConfig::default(), seed);
+        let mut scheduler = Scheduler::new(config.delegation.clone(), seed);
         let live = PathView { state: PathState::Live, srtt: None, rttvar: Duration::ZERO };
         scheduler.set_path(PathId::PRIMARY, live, now);
         let welcome = Welcome {

@@ -99,7 +99,7 @@ impl ReceiveHalf {
         self.state = State::Failed(failure);
         self.waiting = None;
         self.referee.clear();
-        let end = if is_conflict { self.settled_end } else { self.reassembler.contiguous_end() };
+        let end = if is_conflict { self.settled_end } else { self.readable_end() };
         let rest = rest_of_stream(end);
         self.counters.discarded_bytes += self.reassembler.discard(rest);
     }
@@ -140,9 +140,9 @@ impl ReceiveHalf {
         self.final_size
     }
 
-    /// Whether every byte up to the final size arrived.
+    /// Whether every byte up to the final size arrived, and was proven where a hash is named.
     pub fn is_complete(&self) -> bool {
-        self.final_size.is_some_and(|final_size| final_size <= self.reassembler.contiguous_end())
+        self.final_size.is_some_and(|final_size| final_size <= self.readable_end())
     }
 
     /// Whether nothing is left to do: every byte was read, or the half was reset, stopped or failed.
