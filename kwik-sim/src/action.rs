@@ -27,6 +27,9 @@ pub enum Action {
     Link(String, LinkConfig),
     /// The server's disk changes; see [`Host::disk`](crate::Host::disk).
     Disk(String, DiskState),
+    /// The server is no longer wanted: software that waits for it in [`Host::revoked`](crate::Host::revoked) takes it out
+    /// of its sessions.
+    Revoke(String),
     /// The host's software is told something; see [`Host::told`](crate::Host::told).
     Tell(String, String),
 }
@@ -42,6 +45,7 @@ impl Action {
             | Self::Heal(host)
             | Self::Link(host, _)
             | Self::Disk(host, _)
+            | Self::Revoke(host)
             | Self::Tell(host, _) => host,
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kwik_core::time::WallTime;
 use kwik_io::env::Env;
 use kwik_server::{IdentityKey, PathSpec, Pin, PublicKey, ServerCertificate, ServerIdentity};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use crate::action::Action;
 use crate::disk::Disk;
@@ -32,6 +32,8 @@ pub(crate) struct Identity {
     public_key: PublicKey,
     inbox: Arc<Mutex<mpsc::UnboundedReceiver<String>>>,
     pub(crate) mouth: mpsc::UnboundedSender<String>,
+    /// How often the host was revoked.
+    pub(crate) revoked: watch::Sender<u64>,
 }
 
 impl Identity {
@@ -50,6 +52,7 @@ impl Identity {
             public_key: signing_key(seed).public().clone(),
             inbox: Arc::new(Mutex::new(inbox)),
             mouth,
+            revoked: watch::Sender::new(0),
         }
     }
 
@@ -91,7 +94,7 @@ impl Host {
     ) -> Self {
         let seed = directory[name].seed ^ (boots << 56);
         let epoch = WallTime(EPOCH + card.now().as_secs());
-        let env = Env::simulated(seed, epoch, card.clone());
+        let env = Env::simulated(seed, epoch, card.clone(), world.switches());
         Self { name: name.into(), directory, world, card, env }
     }
 
@@ -181,6 +184,26 @@ impl Host {
             Some(text) => text,
             None => std::future::pending().await,
         }
+    }
+
+    /// Waits for the next [`Action::Revoke`] of a server. For a primary's software, which then removes the path:
+    ///
+    /// ```
+    /// # use kwik_server::{AddPathError, PrimarySession};
+    /// # async fn example(host: kwik_sim::Host, session: PrimarySession) -> Result<(), AddPathError> {
+    /// let handle = session.handle();
+    /// let path = handle.add_path(host.path_to("edge")).await?;
+    /// tokio::spawn(async move {
+    ///     host.revoked("edge").await;
+    ///     handle.remove_path(path).await
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn revoked(&self, name: &str) {
+        let mut times = self.identity(name).revoked.subscribe();
+        // Its sender is in the directory, so there is no error to see.
+        let _ = times.changed().await;
     }
 
     /// Writes into the report of the run.

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kwik_core::delegation::Switches;
+
 use crate::action::Action;
 use crate::event::{Event, Report};
 use crate::failure::{Cause, Failure, SoftwareError};
@@ -78,6 +80,7 @@ pub struct Lab {
     servers: BTreeMap<String, Software>,
     links: Vec<(String, LinkConfig, LinkConfig)>,
     script: BTreeMap<Duration, Vec<Action>>,
+    switches: Switches,
 }
 
 impl Lab {
@@ -89,6 +92,7 @@ impl Lab {
             servers: BTreeMap::new(),
             links: Vec::new(),
             script: BTreeMap::new(),
+            switches: Switches::default(),
         }
     }
 
@@ -123,6 +127,18 @@ impl Lab {
     /// Has something done at a time after the start, rounded up to a millisecond.
     pub fn at(&mut self, time: Duration, action: Action) {
         self.script.entry(time).or_default().push(action);
+    }
+
+    /// Switches mechanisms of the primaries' schedulers off, to see what each is worth. Nothing outside a laboratory can.
+    ///
+    /// ```
+    /// use kwik_sim::{Lab, Switches};
+    ///
+    /// let mut lab = Lab::new(1);
+    /// lab.switch(Switches { hedging: false, ..Switches::default() });
+    /// ```
+    pub fn switch(&mut self, switches: Switches) {
+        self.switches = switches;
     }
 
     /// Starts the servers, and then the client with `client`, and runs until it is done.
@@ -181,7 +197,7 @@ impl Run {
             (name, Identity::new(lab.seed, index))
         };
         let directory: BTreeMap<_, _> = lab.names.into_iter().enumerate().map(host).collect();
-        let world = World::new();
+        let world = World::new(lab.switches);
         let client = directory[CLIENT].ip;
         for (name, down, up) in lab.links {
             let Identity { ip, seed, .. } = directory[&name];
@@ -265,6 +281,9 @@ impl Run {
             Action::Heal(_) => self.world.set_condition(ip, Condition::Up),
             Action::Link(_, config) => self.set_links(ip, *config),
             Action::Disk(name, state) => self.directory[name].disk.set(*state),
+            Action::Revoke(name) => {
+                self.directory[name].revoked.send_modify(|times| *times += 1);
+            }
             Action::Tell(name, text) => {
                 // The other end is in the directory as well.
                 let _ = self.directory[name].mouth.send(text.clone());

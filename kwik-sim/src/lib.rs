@@ -32,6 +32,8 @@ pub use failure::{Cause, Failure, SoftwareError};
 #[cfg(feature = "lab")]
 pub use host::Host;
 #[cfg(feature = "lab")]
+pub use kwik_core::delegation::Switches;
+#[cfg(feature = "lab")]
 pub use lab::{CLIENT, Lab};
 #[cfg(feature = "lab")]
 pub use seeds::for_each_seed;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use kwik_core::delegation::Switches;
 use kwik_io::sim::Port;
 
 use crate::action::Action;
@@ -19,7 +20,10 @@ const EPHEMERAL: u16 = 49_152;
 
 /// One world, shared by its hosts. All on one thread: the lock is never contended.
 #[derive(Clone, Debug)]
-pub(crate) struct World(Arc<Mutex<State>>);
+pub(crate) struct World {
+    state: Arc<Mutex<State>>,
+    switches: Switches,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -40,12 +44,17 @@ struct Flight {
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
+    pub(crate) fn new(switches: Switches) -> Self {
+        Self { state: Arc::default(), switches }
+    }
+
+    /// Which of the scheduler's mechanisms run.
+    pub(crate) fn switches(&self) -> Switches {
+        self.switches
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn connect(&self, from: IpAddr, to: IpAddr, config: LinkConfig, seed: u64) {

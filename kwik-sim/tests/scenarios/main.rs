@@ -5,16 +5,28 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod aggregation;
 mod all_die;
+mod churn;
 mod client_stops;
+mod conflict;
 mod crash;
-mod far_primary;
+mod errors;
 mod hung_disk;
+mod last_owner_dies;
+mod liar;
 mod loss;
+mod mechanisms;
+mod nowhere;
 mod outage;
 mod owner_freezes;
 mod partition;
 mod refusal;
+mod removal;
+mod reset;
+mod reversed;
 mod slow_path;
+mod slow_reader;
 mod steady;
 mod two_of_three_die;
+mod unavailable;
