@@ -74,18 +74,3 @@ fn repair_completes_what_a_dead_secondary_owed() {
     let off = Switches { repair: false, ..ON };
     compare("repair", off, Duration::from_millis(500), make, |outcome| outcome.pause);
 }
-
-/// The slowest of three becomes ten times slower near the end.
-#[test]
-fn the_end_game_does_not_wait_for_the_slow() {
-    let size = 24 << 20;
-    let read = size * 80 / 100;
-    let make = || {
-        let mut download = Download::new(size, vec![link(40, 20), link(40, 20), link(10, 20)]);
-        download.when_read.push((read, Action::Link(edge(2), link(1, 20))));
-        download
-    };
-    let off = Switches { end_game: false, ..ON };
-    let least = ideal(read, 90) + ideal(size - read, 81);
-    compare("end game", off, percent_of(least, 120), make, |outcome| outcome.elapsed);
-}
