@@ -382,7 +382,7 @@ impl State {
 
     /// Bytes that could be read now.
     fn unread(&self) -> u64 {
-        self.half.contiguous_end().since(self.half.read_offset())
+        self.half.readable_end().since(self.half.read_offset())
     }
 
     fn insert(

@@ -74,3 +74,22 @@ fn repair_completes_what_a_dead_secondary_owed() {
     let off = Switches { repair: false, ..ON };
     compare("repair", off, Duration::from_millis(500), make, |outcome| outcome.pause);
 }
+
+/// One of three becomes forty times slower near the end, and the primary is far: a rest that is copied only when the reader
+/// waits for it comes a whole control loop later.
+#[test]
+fn the_end_game_does_not_wait_for_the_slow() {
+    let size = 16 << 20;
+    let read = size * 80 / 100;
+    let make = || {
+        let edges = vec![link(40, 5); 3];
+        let mut download = Download { primary: link(50, 300), ..Download::new(size, edges) };
+        download.when_read.push((read, Action::Link(edge(2), link(1, 5))));
+        download
+    };
+    let off = Switches { end_game: false, ..ON };
+    let least = ideal(read, 120) + ideal(size - read, 81);
+    // The request takes 300 ms, the first orders as long.
+    let bound = Duration::from_millis(600) + percent_of(least, 140);
+    compare("end game", off, bound, make, |outcome| outcome.elapsed);
+}
