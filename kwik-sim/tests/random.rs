@@ -232,7 +232,7 @@ async fn client(host: Host, sizes: Arc<[u64]>) -> Result<u64, SoftwareError> {
     let mut session = client.connect(Connect::new(host.address_of(PRIMARY))).await?;
     let promised = session.metrics().await?.promised_bytes;
     let mut reading = tokio::task::JoinSet::new();
-    for size in sizes.iter().copied() {
+    for &size in sizes.iter() {
         let mut stream = session.open_bidirectional_stream().await?;
         stream.finish()?;
         reading.spawn(async move {
