@@ -35,8 +35,8 @@ async fn up(session: &PrimarySession, path: PathId) -> Result<(), SoftwareError>
     Ok(())
 }
 
-/// Sends each range that is ordered in two halves.
-async fn send_in_halves(mut session: SecondarySession) {
+/// Sends each range that is ordered in two halves, with a pause between them.
+async fn send_in_halves(mut session: SecondarySession, pause: Duration) {
     while let Ok(Some(order)) = session.next_delegation().await {
         tokio::spawn(async move {
             let range = order.range();
@@ -44,6 +44,7 @@ async fn send_in_halves(mut session: SecondarySession) {
             let mut contribution = order.accept().await?;
             let (half, rest) = ((middle - range.start) as usize, (range.end - middle) as usize);
             contribution.write_at(range.start, Disk::content(range.start, half)).await?;
+            tokio::time::sleep(pause).await;
             contribution.write_at(middle, Disk::content(middle, rest)).await?;
             contribution.finish().await?;
             Ok::<(), SoftwareError>(())
@@ -66,11 +67,15 @@ async fn read(host: Host) -> Result<SessionMetrics, SoftwareError> {
 
 /// Each session of the edge, with the time.
 async fn obey(host: Host) -> Result<(), SoftwareError> {
+    obey_slowly(host, Duration::ZERO).await
+}
+
+async fn obey_slowly(host: Host, pause: Duration) -> Result<(), SoftwareError> {
     let server = host.server()?.with_trusted_primaries([host.public_key_of(PRIMARY)])?.start()?;
     let (_primaries, mut secondaries) = server.split();
     while let Some(session) = secondaries.accept().await {
         host.note(format!("admitted at {}", host.now().as_millis()));
-        tokio::spawn(send_in_halves(session));
+        tokio::spawn(send_in_halves(session, pause));
     }
     Ok(())
 }
@@ -106,6 +111,27 @@ fn a_path_that_was_lost_comes_back_with_a_new_token() {
     let states: Vec<_> = metrics.paths.iter().map(|path| (path.state, path.bytes)).collect();
     assert_eq!(states, [("live", 0), ("live", SIZE)]);
     assert!(metrics.faults.is_empty(), "{:?}", metrics.faults);
+}
+
+/// The edge is removed while it rests, for most of the time that it may drain, halfway through what it accepted.
+/// Nobody else has the content.
+#[test]
+fn a_path_that_is_removed_finishes_what_it_accepted() {
+    let mut lab = Lab::new(8);
+    lab.server(PRIMARY, link(), |host| async move {
+        let (session, path) = attached(&host).await?;
+        let mut stream = session.handle().open_send_stream().await?;
+        stream.delegate(Delegate::new(0..SIZE, "v1".into())).await?;
+        // Long enough for the first half, and too short for anybody to lose patience with the second.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(session.remove_path(path).await);
+        stream.close().await?;
+        std::future::pending().await
+    });
+    lab.server(EDGE, link(), |host| obey_slowly(host, Duration::from_secs(4)));
+    let (metrics, _) = lab.run(BOUND, read).unwrap_or_else(|failure| panic!("{failure}"));
+    let states: Vec<_> = metrics.paths.iter().map(|path| (path.state, path.bytes)).collect();
+    assert_eq!(states, [("live", 0), ("gone", SIZE)]);
 }
 
 /// A session that is idle for a minute is as good as ever, and says so.

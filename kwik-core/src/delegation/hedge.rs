@@ -5,7 +5,7 @@ use kwik_proto::{ByteRange, DelegationId, PathId};
 
 use super::assign::Choice;
 use super::config::DelegationConfig;
-use super::ledger::{Entry, Role};
+use super::ledger::{Entry, Role, Standing};
 use super::outcome::Event;
 use super::repair::Tell;
 use super::{Scheduler, pick};
@@ -50,7 +50,7 @@ impl Bucket {
 
 impl Scheduler {
     /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
-    /// byte of it came, it is taken away.
+    /// byte of it came, it is taken away, unless its owner was removed: that one could not be asked again.
     pub(super) fn late(&mut self, id: DelegationId, range: ByteRange, now: Instant) {
         let Some(entry) = self.ledger.entry(id).filter(|_| self.config.switches.hedging) else {
             return;
@@ -61,7 +61,7 @@ impl Scheduler {
         }
         let head =
             self.halves.get(&entry.stream).is_some_and(|half| range.start() <= half.contiguous);
-        if untouched && !head {
+        if untouched && !head && !self.is_draining(path) {
             self.give_back(id, GapReason::Late, Tell::Path);
             return;
         }
@@ -164,6 +164,7 @@ impl Scheduler {
 
     /// A path that was late and has delivered nothing since is taken to hang: all that it owes goes to others, and it
     /// is left alone for a while. Where there is nobody else it stays: asking it again would only throw away what it sent.
+    /// One that was removed can't be asked again: it keeps each range that nobody else can send.
     pub(super) fn take_from_silent(&mut self, now: Instant) {
         let silent: Vec<PathId> = self
             .sources
@@ -185,7 +186,7 @@ impl Scheduler {
                 source.pause_once(&self.config, now);
             }
             for id in self.ledger.of_path(path) {
-                self.give_back(id, GapReason::Late, Tell::Path);
+                self.take_or_copy(id, now);
             }
         }
     }
@@ -205,5 +206,18 @@ impl Scheduler {
                     })
                 })
             })
+    }
+
+    fn take_or_copy(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.ledger.entry(id) else { return };
+        if entry.standing == Standing::Owed && self.is_draining(entry.path) {
+            self.copy(id, now);
+        } else {
+            self.give_back(id, GapReason::Late, Tell::Path);
+        }
+    }
+
+    fn is_draining(&self, path: PathId) -> bool {
+        self.sources.get(&path).is_some_and(|source| source.state == PathState::Draining)
     }
 }

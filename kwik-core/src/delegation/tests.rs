@@ -19,6 +19,7 @@ mod alone;
 mod arbitrary;
 mod dial;
 mod dispute;
+mod draining;
 mod limits;
 mod trial;
 
