@@ -324,6 +324,7 @@ impl Task {
                     control.stop(code);
                 }
             }
+            Output::Fault { path, code } => self.count_fault(path, code),
             Output::Established => {}
             Output::Orphaned => {
                 if let Some(error) = self.requests.ending.error() {

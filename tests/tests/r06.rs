@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwik_client::{ConflictPolicy, stream};
+use kwik_client::{ConflictPolicy, ErrorCode, stream};
 use kwik_tests::{Attached, Content, Rig, contribute, eventually, read_until, stays_pending};
 
 const CONTENT: Content = Content(60);
@@ -101,6 +101,14 @@ async fn r06_3_the_primarys_copy_decides_between_copies_that_are_compared() {
     put(&rig, &attached[0], id, 150, OTHER.bytes(150, 100), 100).await;
     stream.write_at(100, CONTENT.bytes(100, 150)).await.unwrap();
     read_until(&mut public, CONTENT, 100, 250).await;
+    eventually("the fault is counted", || async {
+        let metrics = rig.session.metrics().await.unwrap();
+        let wrong = metrics.paths[usize::from(attached[0].path.value())].address;
+        let faults: Vec<_> =
+            metrics.faults.iter().map(|it| (it.address, it.code, it.count)).collect();
+        faults == [(wrong, ErrorCode::DataConflict, 1)]
+    })
+    .await;
     // The other is as good as ever.
     put(&rig, &attached[1], id, 250, CONTENT.bytes(250, 100), 100).await;
     read_until(&mut public, CONTENT, 250, 350).await;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kwik_core::session::client::{CarrierEnd as Ended, Route as CoreRoute};
+use kwik_core::stream::ReceiveError;
 use kwik_io::pump::{
     Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, ReceivePump, Route, RouteRequest,
     SendPump,
@@ -166,6 +167,8 @@ impl Task {
 
     fn handle_ended(&mut self, carrier: &Carrier, end: &CarrierEnd) {
         let end = match (end, end.fault()) {
+            // Isolation counts it, with what shows only in others' bytes.
+            (CarrierEnd::Insert(ReceiveError::Conflict { .. }), Some(code)) => Ended::Faulty(code),
             (_, Some(code)) => {
                 self.count_fault(carrier.path, code);
                 Ended::Faulty(code)

@@ -360,6 +360,15 @@ impl Bench {
         })
     }
 
+    /// What was counted against servers.
+    fn faults(&self) -> Vec<(PathId, ErrorCode)> {
+        let fault = |output: &Output| match output {
+            Output::Fault { path, code } => Some((*path, *code)),
+            _ => None,
+        };
+        self.asked.iter().filter_map(fault).collect()
+    }
+
     fn closed_with(&self) -> Option<ErrorCode> {
         self.asked.iter().find_map(|output| match output {
             Output::Close { code, .. } => Some(*code),

@@ -43,7 +43,9 @@ impl ClientSession {
     /// Nothing of that path counts for the stream any more: its unread bytes and all that it still promises are gaps.
     fn isolate(&mut self, id: StreamId, path: PathId, half: &mut ReceiveHalf, now: Instant) {
         self.note_arrivals(id, half, now);
-        self.isolated.entry(id).or_default().insert(path);
+        if self.isolated.entry(id).or_default().insert(path) {
+            self.outputs.push_back(Output::Fault { path, code: ErrorCode::DataConflict });
+        }
         let mut lost = half.isolate(path);
         self.stop_carriers(id, path, half);
         for (delegation, range) in self.promises.of(id, path) {

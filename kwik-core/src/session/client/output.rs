@@ -59,6 +59,14 @@ pub enum Output {
         /// Why.
         code: ErrorCode,
     },
+    /// A server was found to be wrong by what another sent, or by bytes of its own that had ended: count it. (What a
+    /// carrier's own end says comes from the driver.)
+    Fault {
+        /// The server's path.
+        path: PathId,
+        /// What it did.
+        code: ErrorCode,
+    },
     /// The primary accepted the session.
     Established,
     /// The primary is gone. Nothing can be opened, accepted or sent any more; a stream that

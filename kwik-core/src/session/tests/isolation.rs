@@ -68,6 +68,21 @@ fn an_isolated_paths_carriers_of_the_stream_are_stopped_and_none_is_taken_again(
 }
 
 #[test]
+fn a_lie_counts_against_its_server_though_the_contribution_ended_before() {
+    let mut bench = reject();
+    bench.order(EDGE, 1, 1, vec![delegation(1, stream(0), range(500, 1500))]);
+    bench.header(EDGE, 3, contribution(stream(0), 1, range(500, 1500))).unwrap().unwrap();
+    assert!(bench.content(EDGE, 3, 500, vec![6; 1000]));
+    bench.end(EDGE, 3, CarrierEnd::Finished);
+    bench.header(PathId::PRIMARY, 4, public(stream(0))).unwrap().unwrap();
+    bench.forget();
+    for part in [600, 700] {
+        assert!(bench.content(PathId::PRIMARY, 4, part, vec![7; 100]));
+    }
+    assert_eq!(bench.faults(), [(EDGE, ErrorCode::DataConflict)], "once for the stream");
+}
+
+#[test]
 fn isolation_is_of_one_stream() {
     let mut bench = convicted();
     bench.client.open_stream(StreamKind::Bidirectional).unwrap();
@@ -94,6 +109,7 @@ fn who_contradicts_bytes_of_the_primary_is_isolated() {
     let told: Vec<_> = bench.gaps().iter().map(|gap| (gap.range, gap.reason)).collect();
     let reason = GapReason::Conflict;
     assert_eq!(told, [(range(1000, 2000), reason), (range(5000, 6000), reason)]);
+    assert_eq!(bench.faults(), [(EDGE, ErrorCode::DataConflict)]);
     assert_eq!(bench.stopped(EDGE, 3), Some(ErrorCode::DataConflict), "its other carrier too");
     let again = bench.header(EDGE, 11, contribution(stream(0), 1, range(0, 2000)));
     assert_eq!(again, Err(ErrorCode::DataConflict));
