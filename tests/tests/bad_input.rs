@@ -13,16 +13,17 @@ use kwik_io::sign::ConfirmationKey;
 use kwik_io::tls::{Trust, client_config};
 use kwik_io::token;
 use kwik_proto::frame::{
-    AddPath, AddPathResult, Admission, ControlFrame, Hello, Ping, ServerIdentity,
+    AddPath, AddPathResult, Admission, ControlFrame, Hello, Ping, Pong, ServerIdentity,
+    StreamWindow,
 };
-use kwik_proto::{Epoch, PathId, SessionId};
+use kwik_proto::{Epoch, Offset, PathId, SessionId, StreamId};
 use kwik_server::{Event, PathSpec};
 use kwik_tests::bare::{
     self, BareConnection, BareServer, Carrier, contribution_frame, public_frame, public_header,
 };
 use kwik_tests::{
-    Content, Rig, SecondaryServer, certificate, contribute, eventually, identity, read_until,
-    read_whole, stays_pending,
+    Content, Rig, SecondaryServer, contribute, eventually, identity, read_until, read_whole,
+    stays_pending,
 };
 
 const CONTENT: Content = Content(66);
@@ -563,7 +564,7 @@ async fn a_newer_client_gets_what_both_speak() {
     newer.send(&[&[0xba, 1, 2, 0x08, 7]]).await;
     let ControlFrame::Welcome(welcome) = newer.next().await else { panic!("no Welcome") };
     assert_eq!((welcome.version, &welcome.features[..]), (1, &[][..]));
-    let pong = ControlFrame::Pong(kwik_proto::frame::Pong { nonce: 7 });
+    let pong = ControlFrame::Pong(Pong { nonce: 7 });
     assert_eq!(newer.next().await, pong);
     // Header and frame with fields of a later version; what they say in this one counts.
     let mut carrier = newer.connection.open_send_stream().await.unwrap();
@@ -637,11 +638,17 @@ async fn a_clients_broken_upload_fails_alone() {
     works(&mut rig).await;
 }
 
-/// The primary never reads a hundred uploads of this client, whose windows are full; the answer that it asks for, and
-/// Pong, come all the same.
+/// Bytes of a large answer: 64 MiB, or as many MiB as `KWIK_ANSWER_MIB` says.
+fn answer() -> u64 {
+    let mib = std::env::var("KWIK_ANSWER_MIB").ok().and_then(|text| text.parse().ok());
+    mib.unwrap_or(64) << 20
+}
+
+/// The primary never reads a hundred uploads of this client, whose windows are full; the answer that it asks for comes
+/// all the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_unread_uploads_hold_back_neither_answers_nor_pong() {
-    const ANSWER: u64 = 1 << 30;
+async fn a_hundred_unread_uploads_hold_back_no_answer() {
+    let answer = answer();
     let (chunk, mut at) = (bytes::Bytes::from(vec![7; 1 << 20]), 0);
     let mut rig = Rig::new().await;
     let mut handle = rig.session.handle();
@@ -655,7 +662,7 @@ async fn a_hundred_unread_uploads_hold_back_neither_answers_nor_pong() {
         }));
     }
     let mut stream = rig.session.open_bidirectional_stream().await.unwrap();
-    stream.send("a GiB, please".into()).await.unwrap();
+    stream.send("much, please".into()).await.unwrap();
     stream.finish().unwrap();
     let mut unread = Vec::new();
     for _ in 0..100 {
@@ -663,7 +670,7 @@ async fn a_hundred_unread_uploads_hold_back_neither_answers_nor_pong() {
     }
     let mut theirs = rig.primary.accept_bidirectional_stream().await.unwrap().unwrap();
     let answering = tokio::spawn(async move {
-        for _ in 0..ANSWER >> 20 {
+        for _ in 0..answer >> 20 {
             theirs.send(chunk.clone()).await.unwrap();
         }
         theirs.close().await.unwrap();
@@ -671,41 +678,66 @@ async fn a_hundred_unread_uploads_hold_back_neither_answers_nor_pong() {
     while let Some(chunk) = stream.receive().await.unwrap() {
         at += chunk.len() as u64;
     }
-    assert_eq!(at, ANSWER);
+    assert_eq!(at, answer);
     answering.await.unwrap();
     rig.session.handle().ping().unwrap();
     assert_eq!(rig.session.metrics().await.unwrap().paths[0].state, "live");
     assert!(uploads.iter().all(|upload| !upload.is_finished()), "an upload has failed");
 
-    // A client that counts the pongs: its uploads are unread as well.
-    let mut other = bare::connect(rig.server.local_addr(), rig.server.pin()).await;
-    other.send(ControlFrame::Hello(bare::hello()));
-    assert!(matches!(other.next().await, ControlFrame::Welcome(_)));
-    let unread_too = rig.server.accept().await.unwrap();
-    let full = vec![1; 60_000];
-    let mut open = Vec::new();
+    drop((unread, uploads));
+}
+
+/// The same over one connection that is written frame by frame: a Pong for every MiB of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn pong_flows_beside_unread_uploads_and_an_answer() {
+    let answer = answer();
+    let mut rig = Rig::new().await;
+    let mut client = bare::connect(rig.server.local_addr(), rig.server.pin()).await;
+    client.send(ControlFrame::Hello(bare::hello()));
+    assert!(matches!(client.next().await, ControlFrame::Welcome(_)));
+    let mut session = rig.server.accept().await.unwrap();
+    let mut uploads = Vec::new();
     for turn in 0..100 {
-        let mut carrier = other.open().await;
-        let id = 2 + 4 * turn;
-        carrier.write(public_header(id)).await;
-        carrier.write(public_frame(id, 0, &full, false)).await;
-        open.push(carrier);
-        other.send(ControlFrame::Ping(Ping { nonce: turn }));
-        loop {
-            if let ControlFrame::Pong(pong) = other.next().await {
-                assert_eq!(pong.nonce, turn);
-                break;
-            }
+        let (id, full) = (2 + 4 * turn, vec![1; 60_000]);
+        let mut upload = client.open().await;
+        upload.write(public_header(id)).await;
+        upload.write(public_frame(id, 0, &full, false)).await;
+        uploads.push(upload);
+    }
+    let request = client.handle.open_bidirectional_stream().await.unwrap();
+    let (mut reply, request) = request.split();
+    let mut request = Carrier(request);
+    request.write(public_header(0)).await;
+    request.write(public_frame(0, 0, b"much, please", true)).await;
+    let (stream, max_offset) = (StreamId::from_wire(0).unwrap(), Offset::new(1 << 40).unwrap());
+    client.send(ControlFrame::StreamWindow(StreamWindow { stream, max_offset }));
+    let mut theirs = session.accept_bidirectional_stream().await.unwrap().unwrap();
+    let answering = tokio::spawn(async move {
+        let chunk = bytes::Bytes::from(vec![7; 1 << 20]);
+        for _ in 0..answer >> 20 {
+            theirs.send(chunk.clone()).await.unwrap();
+        }
+        theirs.close().await.unwrap();
+    });
+    let (mut read, mut asked) = (0, 0);
+    while let Some(chunk) = reply.receive().await.unwrap() {
+        read += chunk.len() as u64;
+        if read >> 20 > asked {
+            asked += 1;
+            client.send(ControlFrame::Ping(Ping { nonce: asked }));
+            while client.next().await != ControlFrame::Pong(Pong { nonce: asked }) {}
         }
     }
-    assert_eq!(unread_too.handle().metrics().await.unwrap().paths, []);
-    drop((unread, uploads, certificate()));
+    // What came is the answer and its framing.
+    assert!(read > answer && asked >= answer >> 20, "{read} bytes, {asked} pongs");
+    answering.await.unwrap();
+    drop((session, uploads, request));
 }
 
 /// The same the other way round: a client whose application leaves a hundred streams of the primary unread.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_unread_streams_of_the_primary_hold_back_no_answer() {
-    const ANSWER: u64 = 64 << 20;
+    let answer = answer();
     let mut rig = Rig::new().await;
     let mut pushing = Vec::new();
     for _ in 0..100 {
@@ -725,12 +757,12 @@ async fn a_hundred_unread_streams_of_the_primary_hold_back_no_answer() {
     stream.finish().unwrap();
     let mut theirs = rig.primary.accept_bidirectional_stream().await.unwrap().unwrap();
     let answering = tokio::spawn(async move {
-        for turn in 0..ANSWER >> 20 {
+        for turn in 0..answer >> 20 {
             theirs.send(CONTENT.bytes(turn << 20, 1 << 20)).await.unwrap();
         }
         theirs.close().await.unwrap();
     });
-    assert_eq!(read_whole(&mut stream, CONTENT).await, ANSWER);
+    assert_eq!(read_whole(&mut stream, CONTENT).await, answer);
     answering.await.unwrap();
     let metrics = rig.session.metrics().await.unwrap();
     assert_eq!(metrics.paths[0].state, "live");
