@@ -14,8 +14,9 @@ use kwik_io::tls::{Trust, client_config};
 use kwik_io::token;
 use kwik_proto::frame::{
     AddPath, AddPathResult, Admission, ControlFrame, Hello, Ping, Pong, ServerIdentity,
+    StreamWindow,
 };
-use kwik_proto::{Epoch, PathId, SessionId};
+use kwik_proto::{Epoch, Offset, PathId, SessionId, StreamId};
 use kwik_server::{Event, PathSpec};
 use kwik_tests::bare::{
     self, BareConnection, BareServer, Carrier, contribution_frame, public_frame, public_header,
@@ -684,6 +685,64 @@ async fn a_hundred_unread_uploads_hold_back_no_answer() {
     assert!(uploads.iter().all(|upload| !upload.is_finished()), "an upload has failed");
 
     drop((unread, uploads));
+}
+
+/// The same over one connection that is written frame by frame: a Pong for every MiB of the answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn pong_flows_beside_unread_uploads_and_an_answer() {
+    let answer = answer();
+    let mut rig = Rig::new().await;
+    let mut client = bare::connect(rig.server.local_addr(), rig.server.pin()).await;
+    client.send(ControlFrame::Hello(bare::hello()));
+    assert!(matches!(client.next().await, ControlFrame::Welcome(_)));
+    let mut session = rig.server.accept().await.unwrap();
+    let mut uploads = Vec::new();
+    for turn in 0..100 {
+        let (id, full) = (2 + 4 * turn, vec![1; 60_000]);
+        let mut upload = client.open().await;
+        upload.write(public_header(id)).await;
+        upload.write(public_frame(id, 0, &full, false)).await;
+        uploads.push(upload);
+    }
+    let request = client.handle.open_bidirectional_stream().await.unwrap();
+    let (mut reply, request) = request.split();
+    let mut request = Carrier(request);
+    request.write(public_header(0)).await;
+    request.write(public_frame(0, 0, b"much, please", true)).await;
+    let (stream, max_offset) = (StreamId::from_wire(0).unwrap(), Offset::new(1 << 40).unwrap());
+    client.send(ControlFrame::StreamWindow(StreamWindow { stream, max_offset }));
+    let mut theirs = session.accept_bidirectional_stream().await.unwrap().unwrap();
+    let answering = tokio::spawn(async move {
+        let chunk = bytes::Bytes::from(vec![7; 1 << 20]);
+        for _ in 0..answer >> 20 {
+            theirs.send(chunk.clone()).await.unwrap();
+        }
+        theirs.close().await.unwrap();
+    });
+    // Drained all the time, as every end must: otherwise QUIC's window, which Pong needs too, would be full.
+    let (each_mib, mut mibs) = tokio::sync::mpsc::unbounded_channel();
+    let reading = tokio::spawn(async move {
+        let (mut read, mut told) = (0, 0);
+        while let Some(chunk) = reply.receive().await.unwrap() {
+            read += chunk.len() as u64;
+            while told < read >> 20 {
+                told += 1;
+                each_mib.send(told).unwrap();
+            }
+        }
+        read
+    });
+    let mut pongs = 0;
+    while let Some(nonce) = mibs.recv().await {
+        client.send(ControlFrame::Ping(Ping { nonce }));
+        while client.next().await != ControlFrame::Pong(Pong { nonce }) {}
+        pongs += 1;
+    }
+    // What came is the answer and its framing.
+    let read = reading.await.unwrap();
+    assert!(read > answer && pongs >= answer >> 20, "{read} bytes, {pongs} pongs");
+    answering.await.unwrap();
+    drop((session, uploads, request));
 }
 
 /// The same the other way round: a client whose application leaves a hundred streams of the primary unread.
