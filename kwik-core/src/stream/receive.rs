@@ -342,8 +342,8 @@ impl ReceiveHalf {
         wakes
     }
 
-    /// Throws away the bytes of a path that are not settled and takes nothing more from it; returns what is missing again.
-    /// Does nothing to the primary.
+    /// Throws away the bytes of a path that are neither settled nor proven and takes nothing more from it; returns what is
+    /// missing again. Does nothing to the primary.
     pub fn isolate(&mut self, path: PathId) -> RangeSet {
         if path.is_primary() {
             return RangeSet::new();
@@ -352,7 +352,8 @@ impl ReceiveHalf {
         self.referee.withdraw(path);
         let open = rest_of_stream(self.settled_end);
         let sent = self.reassembler.sent_by(path).filter_map(|range| range.intersection(open));
-        let sent: RangeSet = sent.collect();
+        // What was proven is right, whoever sent it. Thrown away it would come back with nobody left to prove it.
+        let sent: RangeSet = sent.flat_map(|range| self.proofs.unproven_in(range)).collect();
         for range in sent.iter() {
             self.discard(path, range);
         }

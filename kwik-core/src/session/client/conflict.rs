@@ -31,22 +31,33 @@ impl ClientSession {
             }
             Verdict::Wrong(path) if self.config.conflict_policy == ConflictPolicy::Reject => {
                 if !path.is_primary() {
-                    self.isolate(id, path, half, now);
+                    self.isolate(id, path, conflict.range, half, now);
                 }
             }
             // A hash is proof under any policy.
-            Verdict::Forged(path) => self.isolate(id, path, half, now),
+            Verdict::Forged(path) => self.isolate(id, path, conflict.range, half, now),
             Verdict::Wrong(_) => {}
         }
     }
 
-    /// Nothing of that path counts for the stream any more: its unread bytes and all that it still promises are gaps.
-    fn isolate(&mut self, id: StreamId, path: PathId, half: &mut ReceiveHalf, now: Instant) {
+    /// Nothing of that path counts for the stream any more: its unread bytes and all that it still promises are gaps, and
+    /// what was thrown away of `wrong` already, though nobody promises it any more.
+    fn isolate(
+        &mut self,
+        id: StreamId,
+        path: PathId,
+        wrong: ByteRange,
+        half: &mut ReceiveHalf,
+        now: Instant,
+    ) {
         self.note_arrivals(id, half, now);
         if self.isolated.entry(id).or_default().insert(path) {
             self.outputs.push_back(Output::Fault { path, code: ErrorCode::DataConflict });
         }
         let mut lost = half.isolate(path);
+        for range in half.missing_in(wrong) {
+            lost.insert(range);
+        }
         self.stop_carriers(id, path, half);
         for (delegation, range) in self.promises.of(id, path) {
             let missing: Vec<ByteRange> = half.missing_in(range).collect();

@@ -94,6 +94,11 @@ impl Proofs {
         self.open.first().map(ByteRange::start)
     }
 
+    /// Parts of `range` whose bytes nothing vouches for.
+    pub(super) fn unproven_in(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> {
+        self.proven.missing_in(range)
+    }
+
     fn prove(&mut self, range: ByteRange) {
         self.open.remove(range);
         self.proven.insert(range);
@@ -170,10 +175,12 @@ impl ReceiveHalf {
             let rest = claim.rest();
             if !self.proofs.open.overlaps(rest) {
                 self.proofs.claims.remove(&key);
+            } else if self.reassembler.missing_in(rest).next().is_some() {
+                // Another claim has just had some of it thrown away: nothing is hashed in vain.
             } else if claim.holds(&self.reassembler) {
                 self.proofs.claims.remove(&key);
                 self.proofs.prove(rest);
-            } else if self.reassembler.missing_in(rest).next().is_none() {
+            } else {
                 let blame = claim.hash.is_some();
                 let rejected = self.reject(rest, blame);
                 first = first.or(rejected);

@@ -175,6 +175,20 @@ fn a_stream_is_complete_when_it_is_proven() {
 }
 
 #[test]
+fn what_was_proven_outlives_the_isolation_of_its_sender() {
+    let mut bench = Bench::new();
+    bench.expect(0..100);
+    bench.expect(100..200);
+    bench.honest(A, 100..200);
+    assert_eq!(bench.lie(A, 0..100).conflict.unwrap().verdict, Verdict::Forged(A));
+    assert!(bench.half.isolate(A).is_empty(), "the lie is gone already, the rest is right");
+    bench.expect(0..100);
+    bench.honest(B, 0..100);
+    bench.lie(B, 100..200);
+    assert_eq!(bench.read(), 200);
+}
+
+#[test]
 fn liars_never_reach_the_reader() {
     // A small generator: which ranges are ordered, who sends which pieces in which order.
     for seed in 0..3_000u64 {
