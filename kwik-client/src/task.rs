@@ -28,6 +28,7 @@ use kwik_proto::frame::{ControlFrame, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 use crate::client::ConnectError;
@@ -36,7 +37,7 @@ use crate::{Connect, Session};
 
 /// Control frames, and carriers' events, that wait for the task. A path waits while they do.
 const INBOX: usize = 256;
-/// How often the measured round trips are told to the core.
+/// How often the measured round trips are told to the core, while there is a stream or a secondary.
 const MEASURE: Duration = Duration::from_millis(50);
 
 /// What the sessions of a client share.
@@ -73,7 +74,7 @@ struct Task {
     controls: BTreeMap<(PathId, u64), (CarrierControl, Option<StreamId>)>,
     requests: Requests<ClientRequest>,
     inbox: Inbox,
-    dialled: mpsc::Sender<DialOutcome>,
+    dialled: mpsc::Sender<Box<DialOutcome>>,
     pumps: JoinSet<()>,
     services: ServiceList,
     peak_buffer: u64,
@@ -142,22 +143,25 @@ pub(crate) async fn start(
 impl Task {
     async fn run(
         mut self,
-        mut links: mpsc::Receiver<FromLink>,
-        mut carriers: mpsc::Receiver<CarrierEvent>,
-        mut dials: mpsc::Receiver<DialOutcome>,
+        mut links: mpsc::Receiver<Box<FromLink>>,
+        mut carriers: mpsc::Receiver<Box<CarrierEvent>>,
+        mut dials: mpsc::Receiver<Box<DialOutcome>>,
     ) {
         let mut due = Vec::new();
         let mut measure = tokio::time::interval(MEASURE);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut attended = true;
+        self.measure();
         self.carry_out();
         while self.primary.is_some() {
             let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
             let services = self.services.clone();
+            let idle = self.is_idle();
             tokio::select! {
                 biased;
-                Some(event) = links.recv() => self.handle_link(event),
-                Some(outcome) = dials.recv() => self.handle_dialled(outcome),
-                Some(event) = carriers.recv() => self.handle_carrier(event),
+                Some(event) = links.recv() => self.handle_link(*event),
+                Some(outcome) = dials.recv() => self.handle_dialled(*outcome),
+                Some(event) = carriers.recv() => self.handle_carrier(*event),
                 () = services.wait(&mut due) => self.service(&mut due),
                 request = self.requests.wishes.next(), if attended => match request {
                     Some(request) => self.handle_request(request),
@@ -169,7 +173,7 @@ impl Task {
                     }
                 },
                 Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
-                _ = measure.tick() => self.measure(),
+                _ = measure.tick(), if !idle => self.measure(),
                 () = sleep_until(timeout) => {
                     self.measure();
                     self.core.handle_timeout(self.shared.env.now());
@@ -185,6 +189,10 @@ impl Task {
     }
 
     fn handle_link(&mut self, from: FromLink) {
+        if self.is_idle() {
+            // What the frame begins is to go by what is known now.
+            self.measure();
+        }
         let FromLink { path, epoch, event } = from;
         let now = self.shared.env.now();
         match event {
@@ -278,6 +286,11 @@ impl Task {
         if let (Some(code), Some(size)) = (status.reset, status.final_size) {
             self.core.reset_stream(id, code.into(), size);
         }
+    }
+
+    /// Nothing is sent, received or dialled: no measured time matters.
+    fn is_idle(&self) -> bool {
+        self.table.is_empty() && self.secondaries.is_empty() && self.dials.is_empty()
     }
 
     /// Tells the core what QUIC measured.

@@ -46,12 +46,13 @@ pub struct FromLink {
 }
 
 /// Where a connection's events go: two bounded channels of the session's task. While one is full, the path waits.
+/// Boxed: tokio's channels hold room for 32 of what they carry, of which an idle session uses none.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     /// Control frames and ends.
-    pub links: mpsc::Sender<FromLink>,
+    pub links: mpsc::Sender<Box<FromLink>>,
     /// Carriers.
-    pub carriers: mpsc::Sender<CarrierEvent>,
+    pub carriers: mpsc::Sender<Box<CarrierEvent>>,
 }
 
 /// A connection of a session, as its task holds it. Dropping it ends its tasks and, with the last stream handle, the
@@ -167,7 +168,7 @@ async fn read(
     path: PathId,
     epoch: Epoch,
     mut reader: ControlReader,
-    links: mpsc::Sender<FromLink>,
+    links: mpsc::Sender<Box<FromLink>>,
 ) {
     loop {
         let event = match reader.recv().await {
@@ -182,7 +183,7 @@ async fn read(
             Err(error) => LinkEvent::BadFrame(error),
         };
         let last = matches!(event, LinkEvent::BadFrame(_));
-        if links.send(FromLink { path, epoch, event }).await.is_err() || last {
+        if links.send(Box::new(FromLink { path, epoch, event })).await.is_err() || last {
             return;
         }
     }
@@ -215,7 +216,7 @@ async fn accept(
     while pumps.join_next().await.is_some() {}
     let event = LinkEvent::Lost(error);
     // Fails only if the session is gone, and then nobody wants to know.
-    let _ = inbox.links.send(FromLink { path, epoch, event }).await;
+    let _ = inbox.links.send(Box::new(FromLink { path, epoch, event })).await;
 }
 
 /// The acceptor ends in the same way whether the peer closed or was not heard of any more; other calls tell them apart.
@@ -230,7 +231,7 @@ fn pump_of(
     path: PathId,
     epoch: Epoch,
     stream: PeerStream,
-    events: mpsc::Sender<CarrierEvent>,
+    events: mpsc::Sender<Box<CarrierEvent>>,
 ) -> ReceivePump {
     match stream {
         PeerStream::Receive(receive) => ReceivePump::new(path, epoch, receive, events),

@@ -55,8 +55,8 @@ impl Drop for Opened {
 /// open.
 #[derive(Debug)]
 pub struct Asker<X> {
-    requests: mpsc::Sender<Request<X>>,
-    tells: mpsc::UnboundedSender<X>,
+    requests: mpsc::Sender<Box<Request<X>>>,
+    tells: mpsc::UnboundedSender<Box<X>>,
     close: watch::Sender<Option<application::Error>>,
     ending: Ending,
 }
@@ -87,8 +87,8 @@ pub struct Requests<X> {
 /// Requests in the order in which the task serves them.
 #[derive(Debug)]
 pub struct Wishes<X> {
-    asked: mpsc::Receiver<Request<X>>,
-    told: mpsc::UnboundedReceiver<X>,
+    asked: mpsc::Receiver<Box<Request<X>>>,
+    told: mpsc::UnboundedReceiver<Box<X>>,
 }
 
 impl<X> Wishes<X> {
@@ -97,11 +97,11 @@ impl<X> Wishes<X> {
     pub async fn next(&mut self) -> Option<Request<X>> {
         tokio::select! {
             biased;
-            Some(told) = self.told.recv() => Some(Request::Other(told)),
+            Some(told) = self.told.recv() => Some(Request::Other(*told)),
             request = self.asked.recv() => match request {
                 // The last asker may have told something as it went.
-                None => self.told.recv().await.map(Request::Other),
-                request => request,
+                None => self.told.recv().await.map(|told| Request::Other(*told)),
+                request => request.map(|request| *request),
             },
         }
     }
@@ -163,7 +163,7 @@ impl<X> Asker<X> {
         if let Some(error) = self.ending.error() {
             return Err(error);
         }
-        self.requests.send(request).await.map_err(|_| self.ending.or_closed())
+        self.requests.send(Box::new(request)).await.map_err(|_| self.ending.or_closed())
     }
 
     /// Leaves a request without an answer, from where nothing can be awaited; lost only if the session is over.
@@ -171,12 +171,12 @@ impl<X> Asker<X> {
     /// Only for what answers something that the session handed out (a message taken, a delegation refused): then as many
     /// wait as the session let the application have. Everything else is to be [asked](Self::ask).
     pub fn tell(&self, request: X) {
-        let _ = self.tells.send(request);
+        let _ = self.tells.send(Box::new(request));
     }
 
     /// What may as well not happen: lost if the session is over, or 256 requests wait.
     fn leave(&self, request: Request<X>) {
-        let _ = self.requests.try_send(request);
+        let _ = self.requests.try_send(Box::new(request));
     }
 
     /// Closes the session with the application's code. Every stream fails, on this end at once.

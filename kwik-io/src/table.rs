@@ -151,6 +151,11 @@ impl StreamTable {
         self.receive(carrier.header?.stream)
     }
 
+    /// No stream is open.
+    pub fn is_empty(&self) -> bool {
+        self.halves.is_empty()
+    }
+
     /// Every open stream.
     pub fn iter(&self) -> impl Iterator<Item = (StreamId, &Halves)> {
         self.halves.iter().map(|(id, halves)| (*id, halves))

@@ -36,11 +36,11 @@ pub struct Handle {
     inboxes: Arc<Inboxes>,
 }
 
-/// What waits for whichever of the session's handles asks first.
+/// What waits for whichever of the session's handles asks first. Boxed, as [`kwik_io::link::Inbox`] is.
 #[derive(Debug)]
 pub(crate) struct Inboxes {
-    pub(crate) events: Mutex<mpsc::Receiver<Event>>,
-    pub(crate) messages: Mutex<mpsc::Receiver<(PathId, Bytes)>>,
+    pub(crate) events: Mutex<mpsc::Receiver<Box<Event>>>,
+    pub(crate) messages: Mutex<mpsc::Receiver<Box<(PathId, Bytes)>>>,
 }
 
 impl Handle {
@@ -132,7 +132,7 @@ impl Handle {
     /// The next message of a secondary's application, unauthenticated; `None` when the session is over. Each goes to
     /// one of those that wait.
     pub async fn receive_message(&self) -> Option<(PathId, Bytes)> {
-        let (path, message) = self.inboxes.messages.lock().await.recv().await?;
+        let (path, message) = *self.inboxes.messages.lock().await.recv().await?;
         self.hold.asker().tell(PrimaryRequest::MessageTaken(path, message.len()));
         Some((path, message))
     }
@@ -140,7 +140,7 @@ impl Handle {
     /// The next thing that happened to a secondary or a delegated range; `None` when the session is over. Each goes to
     /// one of those that wait; events that find 1,024 waiting are lost.
     pub async fn next_event(&self) -> Option<Event> {
-        self.inboxes.events.lock().await.recv().await
+        self.inboxes.events.lock().await.recv().await.map(|event| *event)
     }
 
     /// Counters.

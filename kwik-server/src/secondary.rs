@@ -61,7 +61,7 @@ pub enum ContributionOpenError {
 #[derive(Debug)]
 pub struct SecondarySession {
     asker: Asker<SecondaryRequest>,
-    offers: mpsc::Receiver<frame::Delegation>,
+    offers: mpsc::Receiver<Box<frame::Delegation>>,
     messages: mpsc::Receiver<Bytes>,
     info: SessionInfo,
 }
@@ -74,7 +74,7 @@ impl SecondarySession {
     /// Why the session is over.
     pub async fn next_delegation(&mut self) -> Result<Option<Delegation>, connection::Error> {
         match self.offers.recv().await {
-            Some(order) => Ok(Some(Delegation::new(self.asker.clone(), order))),
+            Some(order) => Ok(Some(Delegation::new(self.asker.clone(), *order))),
             None => match self.asker.error() {
                 Some(error) if !is_orderly(&error) => Err(error),
                 _ => Ok(None),

@@ -270,7 +270,7 @@ impl Front {
         match admitted.session {
             Role::Primary(core) => {
                 let parts = primary::Parts { connection, control, stats, info };
-                let session = primary::start(shared, *core, parts);
+                let session = primary::start(shared, core, parts);
                 let _ = self.primaries.send(session).await;
             }
             Role::Secondary(core, signer) => {

@@ -27,7 +27,7 @@ impl Task {
         let span = tracing::debug_span!("stream", %id);
         let pump = async move {
             let Some(send) = pumped.send else { return };
-            let opened = |carrier: u64| CarrierEvent::Opened(own_carrier(carrier, id));
+            let opened = |carrier: u64| Box::new(CarrierEvent::Opened(own_carrier(carrier, id)));
             match kind {
                 StreamKind::Bidirectional => {
                     // Fails only with the connection, which its acceptor reports.

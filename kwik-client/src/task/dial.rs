@@ -36,7 +36,7 @@ impl Task {
         let dialling = async move {
             let result = attempt.run(&shared, &home).await;
             // Fails only if the session is gone; the link goes with the outcome.
-            let _ = dialled.send(DialOutcome { path, epoch, result }).await;
+            let _ = dialled.send(Box::new(DialOutcome { path, epoch, result })).await;
         };
         let task = worker.spawn(dialling.in_current_span());
         if let Some(earlier) = self.dials.insert(path, task.abort_handle()) {

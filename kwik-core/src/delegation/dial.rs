@@ -34,7 +34,7 @@ impl Scheduler {
     fn is_better_elsewhere(&self, id: DelegationId, now: Instant) -> bool {
         let Some(entry) = self.ledger.entry(id) else { return false };
         let others = self.second_sources(entry, entry.range, now);
-        if self.sources.get(&entry.path).is_some_and(super::source::Source::is_unreached) {
+        if self.sources.get(&entry.path).is_some_and(|source| source.is_unreached()) {
             return !others.is_empty();
         }
         // The last resort is not for a dial that takes a little longer.

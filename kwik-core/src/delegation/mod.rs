@@ -94,7 +94,8 @@ const BARRED: usize = 1024;
 pub struct Scheduler {
     config: DelegationConfig,
     seed: u64,
-    sources: BTreeMap<PathId, Source>,
+    /// Boxed: a map's node holds room for eleven, and most sessions have one.
+    sources: BTreeMap<PathId, Box<Source>>,
     halves: BTreeMap<StreamId, Half>,
     /// Those that have plans.
     busy: BTreeSet<StreamId>,
@@ -126,7 +127,7 @@ impl Scheduler {
     /// equals, so that not every session asks the same server first.
     pub fn new(config: DelegationConfig, seed: u64) -> Self {
         let view = PathView { state: PathState::Live, srtt: None, rttvar: Duration::ZERO };
-        let primary = Source::new(PathId::PRIMARY, view, &config);
+        let primary = Box::new(Source::new(PathId::PRIMARY, view, &config));
         Self {
             bucket: Bucket::new(&config),
             seed,
@@ -157,7 +158,8 @@ impl Scheduler {
         match self.sources.get_mut(&path) {
             Some(source) => source.set_view(view),
             None => {
-                self.sources.insert(path, Source::new(path, view, &self.config));
+                let source = Source::new(path, view, &self.config);
+                self.sources.insert(path, Box::new(source));
             }
         }
         self.follow_state(path, view.state);
@@ -449,7 +451,7 @@ impl Scheduler {
 
     /// Counters of one path; `None`: it was never added, or was removed.
     pub fn path_share(&self, path: PathId) -> Option<PathShare> {
-        self.sources.get(&path).map(Source::share)
+        self.sources.get(&path).map(|source| source.share())
     }
 
     /// The last StreamWindow of a stream; zero if none was told.

@@ -134,7 +134,12 @@ impl PublicStreams {
     }
 
     pub(super) fn poll(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let effect = self.effects.pop_front();
+        if effect.is_none() {
+            // An idle session keeps no room for effects.
+            self.effects = VecDeque::new();
+        }
+        effect
     }
 
     /// The peer's Hello or Welcome.

@@ -76,6 +76,10 @@ impl Queue {
                 self.places.remove(&slot);
             }
             self.waiting -= bytes.len();
+            if self.frames.is_empty() {
+                // An idle session keeps no room for frames.
+                self.frames = BTreeMap::new();
+            }
             return Some(bytes);
         }
         if !room.takes(self.relays.front()?.len()) {

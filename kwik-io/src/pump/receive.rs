@@ -50,7 +50,7 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// ```no_run
 /// # async fn example(carrier: s2n_quic::stream::ReceiveStream,
-/// #     events: tokio::sync::mpsc::Sender<kwik_io::pump::CarrierEvent>) {
+/// #     events: tokio::sync::mpsc::Sender<Box<kwik_io::pump::CarrierEvent>>) {
 /// use kwik_io::pump::ReceivePump;
 /// use kwik_proto::{Epoch, PathId};
 ///
@@ -62,7 +62,7 @@ pub struct ReceivePump {
     quic: ReceiveStream,
     back: Option<SendStream>,
     carrier: Carrier,
-    events: mpsc::Sender<CarrierEvent>,
+    events: mpsc::Sender<Box<CarrierEvent>>,
     header_timeout: Duration,
     control: CarrierControl,
     decoder: DataDecoder,
@@ -89,7 +89,7 @@ impl ReceivePump {
         path: PathId,
         epoch: Epoch,
         carrier: ReceiveStream,
-        events: mpsc::Sender<CarrierEvent>,
+        events: mpsc::Sender<Box<CarrierEvent>>,
     ) -> Self {
         let id = CarrierId(carrier.id());
         Self {
@@ -142,7 +142,7 @@ impl ReceivePump {
         self.release();
         let (carrier, back) = (self.carrier, self.back.take());
         // Fails only if the session is gone, and then nobody wants to know.
-        let _ = self.events.send(CarrierEvent::Ended { carrier, end, back }).await;
+        let _ = self.events.send(Box::new(CarrierEvent::Ended { carrier, end, back })).await;
     }
 
     async fn pump(&mut self) -> Result<Infallible, CarrierEnd> {
@@ -188,7 +188,8 @@ impl ReceivePump {
             reply,
         };
         let refused = CarrierEnd::Refused(ErrorCode::SessionClosed);
-        self.events.send(CarrierEvent::Route(request)).await.map_err(|_| refused.clone())?;
+        let request = Box::new(CarrierEvent::Route(request));
+        self.events.send(request).await.map_err(|_| refused.clone())?;
         self.follow(answer.await.map_err(|_| refused)?)
     }
 
@@ -320,7 +321,7 @@ impl ReceivePump {
         }
         for fault in self.faults.drain(..) {
             // Fails only if the session is gone; QUIC then ends the carrier.
-            let _ = self.events.send(CarrierEvent::Fault { carrier, fault }).await;
+            let _ = self.events.send(Box::new(CarrierEvent::Fault { carrier, fault })).await;
         }
         refused.map_or(Ok(()), Err)
     }

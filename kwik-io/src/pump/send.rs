@@ -24,7 +24,7 @@ const BYTES_PER_BATCH: usize = MAX_PUBLIC_PAYLOAD;
 ///
 /// ```no_run
 /// # async fn example(send: kwik_io::stream::SharedSend, carrier: s2n_quic::stream::SendStream,
-/// #     events: tokio::sync::mpsc::Sender<kwik_io::pump::CarrierEvent>) {
+/// #     events: tokio::sync::mpsc::Sender<Box<kwik_io::pump::CarrierEvent>>) {
 /// tokio::spawn(kwik_io::pump::SendPump::new(send, carrier, events).run());
 /// # }
 /// ```
@@ -33,7 +33,7 @@ pub struct SendPump {
     quic: SendStream,
     send: SharedSend,
     carrier: Carrier,
-    events: mpsc::Sender<CarrierEvent>,
+    events: mpsc::Sender<Box<CarrierEvent>>,
     outbox: Outbox,
     frames: Vec<OutFrame>,
     header: Header,
@@ -50,7 +50,11 @@ enum Header {
 
 impl SendPump {
     /// A pump from `send` to a carrier on the primary path.
-    pub fn new(send: SharedSend, carrier: SendStream, events: mpsc::Sender<CarrierEvent>) -> Self {
+    pub fn new(
+        send: SharedSend,
+        carrier: SendStream,
+        events: mpsc::Sender<Box<CarrierEvent>>,
+    ) -> Self {
         let header = header_of(send.id());
         let carrier_id = CarrierId(carrier.id());
         Self {
@@ -75,7 +79,7 @@ impl SendPump {
         let end = poll_fn(|cx| self.poll_run(cx)).await;
         let carrier = self.carrier;
         // Fails only if the session is gone, and then nobody wants to know.
-        let _ = self.events.send(CarrierEvent::SendEnded { carrier, end }).await;
+        let _ = self.events.send(Box::new(CarrierEvent::SendEnded { carrier, end })).await;
     }
 
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<SendEnd> {

@@ -36,7 +36,7 @@ pub(crate) struct End {
     pub(crate) handle: Handle,
     pub(crate) table: Table,
     pub(crate) seen: mpsc::UnboundedReceiver<Seen>,
-    pub(crate) events: mpsc::Sender<CarrierEvent>,
+    pub(crate) events: mpsc::Sender<Box<CarrierEvent>>,
     _endpoint: Endpoint,
 }
 
@@ -190,7 +190,11 @@ fn start(mut connection: Connection, table: Table, peer: Table, endpoint: Endpoi
     End { handle, table, seen, events, _endpoint: endpoint }
 }
 
-async fn accept(mut acceptor: StreamAcceptor, table: Table, events: mpsc::Sender<CarrierEvent>) {
+async fn accept(
+    mut acceptor: StreamAcceptor,
+    table: Table,
+    events: mpsc::Sender<Box<CarrierEvent>>,
+) {
     while let Ok(Some(stream)) = acceptor.accept().await {
         let (incoming, back, path) = match stream {
             PeerStream::Receive(incoming) => (incoming, None, PathId::new(1)),
@@ -213,18 +217,18 @@ async fn accept(mut acceptor: StreamAcceptor, table: Table, events: mpsc::Sender
 struct Task {
     table: Table,
     peer: Table,
-    events: mpsc::Sender<CarrierEvent>,
+    events: mpsc::Sender<Box<CarrierEvent>>,
     log: mpsc::UnboundedSender<Seen>,
 }
 
 impl Task {
-    async fn run(self, mut inbox: mpsc::Receiver<CarrierEvent>) {
+    async fn run(self, mut inbox: mpsc::Receiver<Box<CarrierEvent>>) {
         let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 100);
         let mut due = Vec::new();
         loop {
             tokio::select! {
                 event = inbox.recv() => match event {
-                    Some(event) => self.take(event),
+                    Some(event) => self.take(*event),
                     None => return,
                 },
                 () = self.table.1.wait(&mut due) => {

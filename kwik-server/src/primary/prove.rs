@@ -9,7 +9,7 @@ use kwik_proto::frame::{
     ControlFrame, Delegation, DelegationState, DelegationStatus, GapReason, Order, Orders, Revoke,
 };
 use kwik_proto::{ByteRange, Offset};
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::task::Task;
 use crate::delegate::RangeSource;
@@ -18,10 +18,12 @@ use crate::delegate::RangeSource;
 const READ: usize = 256 * 1024;
 
 /// Orders in the order of their numbers, while hashes are taken of the first. As many as the scheduler has delegations.
+#[derive(Default)]
 pub(super) struct Proving {
     waiting: VecDeque<Orders>,
     busy: bool,
-    proven: mpsc::Sender<Proven>,
+    /// What takes the hashes, at most one.
+    hashing: JoinSet<Proven>,
 }
 
 /// Orders whose hashes were taken.
@@ -31,9 +33,9 @@ pub(super) struct Proven {
 }
 
 impl Proving {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Proven>) {
-        let (proven, out) = mpsc::channel(1);
-        (Self { waiting: VecDeque::new(), busy: false, proven }, out)
+    /// The next orders whose hashes were taken; `None` while none are being taken. Cancel safe.
+    pub(super) async fn next_proven(&mut self) -> Option<Proven> {
+        self.hashing.join_next().await?.ok()
     }
 }
 
@@ -58,11 +60,8 @@ impl Task {
                 continue;
             }
             self.proving.busy = true;
-            let (env, proven) = (self.shared.env.clone(), self.proving.proven.clone());
-            self.pumps.spawn(async move {
-                // Nobody waits for it once the session is over.
-                let _ = proven.send(prove(&env, orders, copies).await).await;
-            });
+            let env = self.shared.env.clone();
+            self.proving.hashing.spawn(async move { prove(&env, orders, copies).await });
         }
     }
 

@@ -10,7 +10,7 @@ use kwik_io::pump::{
 };
 use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
-use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::Supply;
 use super::task::Task;
@@ -18,8 +18,6 @@ use crate::delegate::RangeSource;
 
 /// Bytes asked of a provider at a time.
 const READ: usize = 256 * 1024;
-/// Ended supplies that wait for the session's task.
-const ENDED: usize = 256;
 
 /// How a supply ended.
 #[derive(Debug)]
@@ -48,17 +46,24 @@ struct Running {
 }
 
 /// The local copies that delegated ranges may be supplied from, and what is being supplied.
+#[derive(Default)]
 pub(super) struct Providers {
     /// By stream, then by start of the range. As many as the stream's open plans.
     sources: BTreeMap<StreamId, BTreeMap<Offset, Source>>,
     running: BTreeMap<DelegationId, Running>,
-    ended: mpsc::Sender<Supplied>,
+    /// What reads the copies; each says how it ended.
+    copies: JoinSet<Supplied>,
 }
 
 impl Providers {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Supplied>) {
-        let (ended, out) = mpsc::channel(ENDED);
-        (Self { sources: BTreeMap::new(), running: BTreeMap::new(), ended }, out)
+    /// The next supply that ended; `None` if none is running. Cancel safe.
+    pub(super) async fn next_ended(&mut self) -> Option<Supplied> {
+        loop {
+            // What failed to tell is over with its runtime.
+            if let Ok(ended) = self.copies.join_next().await? {
+                return Some(ended);
+            }
+        }
     }
 
     pub(super) fn add(
@@ -142,12 +147,10 @@ impl Task {
             // Its writer learns of the end.
             let _ = pump.run().await;
         });
-        let ended = self.providers.ended.clone();
         let env = self.shared.env.clone();
-        self.pumps.spawn(async move {
+        self.providers.copies.spawn(async move {
             let failed = copy(&env, source, writer, range).await.is_err();
-            let supplied = Supplied { stream, range, delegation: id, carrier, failed };
-            let _ = ended.send(supplied).await;
+            Supplied { stream, range, delegation: id, carrier, failed }
         });
     }
 

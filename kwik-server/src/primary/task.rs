@@ -22,10 +22,11 @@ use kwik_proto::{Epoch, Offset, PathId, StreamId, StreamKind};
 use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
-use super::prove::{Proven, Proving};
-use super::supply::{Providers, Supplied};
+use super::prove::Proving;
+use super::supply::Providers;
 use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
 use crate::connection::Inboxes;
@@ -36,7 +37,7 @@ use crate::delegation::{DelegationHandle, Told};
 const INBOX: usize = 256;
 /// Events and messages that wait for the application. Further events are lost.
 const EVENTS: usize = 1024;
-/// How often the measured round trip is told to the core.
+/// How often the measured round trip is told to the core, while there is a stream.
 const MEASURE: Duration = Duration::from_millis(50);
 
 /// What a connection is made of, after its Hello.
@@ -49,7 +50,7 @@ pub(crate) struct Parts {
 
 pub(super) struct Task {
     pub(super) shared: Arc<Shared>,
-    pub(super) core: Core,
+    pub(super) core: Box<Core>,
     pub(super) table: StreamTable,
     pub(super) link: Option<Link>,
     pub(super) inbox: Inbox,
@@ -59,11 +60,11 @@ pub(super) struct Task {
     told: Told,
     requests: Requests<PrimaryRequest>,
     services: ServiceList,
-    events: mpsc::Sender<Event>,
-    messages: mpsc::Sender<(PathId, Bytes)>,
+    events: mpsc::Sender<Box<Event>>,
+    messages: mpsc::Sender<Box<(PathId, Bytes)>>,
 }
 
-pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySession {
+pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> PrimarySession {
     let Parts { connection, control, stats, info } = parts;
     let (links, link_events) = mpsc::channel(INBOX);
     let (carriers, carrier_events) = mpsc::channel(INBOX);
@@ -78,8 +79,8 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
     let (events, events_out) = mpsc::channel(EVENTS);
     let (messages, messages_out) = mpsc::channel(EVENTS);
-    let (providers, supplied) = Providers::new();
-    let (proving, proven) = Proving::new();
+    let providers = Providers::default();
+    let proving = Proving::default();
     let task = Task {
         core,
         table,
@@ -95,7 +96,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
         messages,
         shared,
     };
-    tokio::spawn(task.run(link_events, carrier_events, supplied, proven).instrument(span));
+    tokio::spawn(task.run(link_events, carrier_events).instrument(span));
     let inboxes = Inboxes { events: events_out.into(), messages: messages_out.into() };
     PrimarySession::new(crate::Handle::new(SessionHandle::new(asker, info), inboxes), incomings)
 }
@@ -103,24 +104,25 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> PrimarySes
 impl Task {
     async fn run(
         mut self,
-        mut links: mpsc::Receiver<FromLink>,
-        mut carriers: mpsc::Receiver<CarrierEvent>,
-        mut supplied: mpsc::Receiver<Supplied>,
-        mut proven: mpsc::Receiver<Proven>,
+        mut links: mpsc::Receiver<Box<FromLink>>,
+        mut carriers: mpsc::Receiver<Box<CarrierEvent>>,
     ) {
         let mut due = Vec::new();
         let mut measure = tokio::time::interval(MEASURE);
+        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut attended = true;
+        self.measure();
         self.carry_out();
         while self.link.is_some() {
             let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
             let services = self.services.clone();
+            let streams = !self.table.is_empty();
             tokio::select! {
                 biased;
-                Some(event) = links.recv() => self.handle_link(event),
-                Some(event) = carriers.recv() => self.handle_carrier(event),
-                Some(end) = supplied.recv() => self.handle_supplied(end),
-                Some(orders) = proven.recv() => self.handle_proven(orders),
+                Some(event) = links.recv() => self.handle_link(*event),
+                Some(event) = carriers.recv() => self.handle_carrier(*event),
+                Some(end) = self.providers.next_ended() => self.handle_supplied(end),
+                Some(orders) = self.proving.next_proven() => self.handle_proven(orders),
                 () = services.wait(&mut due) => self.service(&mut due),
                 request = self.requests.wishes.next(), if attended => match request {
                     Some(request) => self.handle_request(request),
@@ -132,7 +134,7 @@ impl Task {
                     }
                 },
                 Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
-                _ = measure.tick() => self.measure(),
+                _ = measure.tick(), if streams => self.measure(),
                 () = sleep_until(timeout) => {
                     self.core.handle_timeout(self.shared.env.now());
                 }
@@ -183,6 +185,7 @@ impl Task {
     }
 
     fn handle_command(&mut self, request: PrimaryRequest) {
+        self.measure();
         let now = self.shared.env.now();
         // An application that went away needs no answer.
         match request {
@@ -330,11 +333,11 @@ impl Task {
                     self.told.unavailable(stream, range);
                 }
                 tracing::debug!(?event, "event");
-                let _ = self.events.try_send(event);
+                let _ = self.events.try_send(Box::new(event));
             }
             Output::Message(path, message) => {
                 // As many as the core lets wait fit.
-                let _ = self.messages.try_send((path, message));
+                let _ = self.messages.try_send(Box::new((path, message)));
             }
             Output::Close(code, application_code, reason) => {
                 if let Some(code) =

@@ -54,7 +54,7 @@ struct Task {
     link: Option<Link>,
     signer: PublicKey,
     requests: Requests<SecondaryRequest>,
-    offers: Option<mpsc::Sender<frame::Delegation>>,
+    offers: Option<mpsc::Sender<Box<frame::Delegation>>>,
     messages: mpsc::Sender<Bytes>,
     open: BTreeMap<u64, Open>,
     pumps: JoinSet<(u64, Result<(), ContributionError>)>,
@@ -87,13 +87,13 @@ pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> Secondary
 }
 
 impl Task {
-    async fn run(mut self, mut links: mpsc::Receiver<FromLink>) {
+    async fn run(mut self, mut links: mpsc::Receiver<Box<FromLink>>) {
         let mut attended = true;
         self.carry_out();
         while self.link.is_some() {
             tokio::select! {
                 biased;
-                Some(FromLink { event, .. }) = links.recv() => self.handle_link(event),
+                Some(from) = links.recv() => self.handle_link(from.event),
                 Some(Ok((carrier, end))) = self.pumps.join_next(), if !self.pumps.is_empty() => {
                     self.open.remove(&carrier);
                     self.core.handle_carrier_end(carrier, end.is_ok());
@@ -222,8 +222,10 @@ impl Task {
 
     fn offer(&mut self, delegation: frame::Delegation) {
         let id = delegation.id;
-        let offered =
-            self.offers.as_ref().is_some_and(|offers| offers.try_send(delegation).is_ok());
+        let offered = self
+            .offers
+            .as_ref()
+            .is_some_and(|offers| offers.try_send(Box::new(delegation)).is_ok());
         if !offered {
             self.core.refuse(id, GapReason::Busy);
         }

@@ -159,7 +159,12 @@ impl PrimarySession {
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         self.collect(now);
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if output.is_none() {
+            // An idle session keeps no room for outputs.
+            self.outputs = VecDeque::new();
+        }
+        output
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
