@@ -85,10 +85,12 @@ impl Builder {
     /// ```
     /// use kwik_client::{Client, Placement};
     ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let client = Client::builder().with_workers(Placement::Current).start()?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # Ok(())
     /// # })
+    /// # }
     /// ```
     #[must_use]
     pub fn with_workers(mut self, placement: Placement) -> Self {
