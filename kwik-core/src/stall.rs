@@ -71,7 +71,7 @@ impl Wait {
 /// use kwik_core::stall::Stalls;
 /// use kwik_core::stream::EndedWait;
 /// use kwik_core::time::Instant;
-/// use kwik_proto::{ByteRange, PathId, StreamId};
+/// use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 ///
 /// let mut stalls = Stalls::default();
 /// let stream = StreamId::from_wire(0).unwrap();

@@ -55,8 +55,8 @@ type Software =
 ///     Ok(())
 /// });
 /// // A second without a network, while the echo is under way.
-/// lab.at(Duration::from_millis(50), Action::Partition("origin".into()));
-/// lab.at(Duration::from_millis(1_050), Action::Heal("origin".into()));
+/// lab.at(Duration::from_millis(25), Action::Partition("origin".into()));
+/// lab.at(Duration::from_millis(1_025), Action::Heal("origin".into()));
 ///
 /// let (echo, report) = lab.run(Duration::from_secs(10), |host| async move {
 ///     let client = host.client().with_tls(host.pin_of("origin"))?.start()?;
