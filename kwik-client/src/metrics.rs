@@ -32,6 +32,8 @@ pub struct PathMetrics {
     pub rtt: Option<Duration>,
     /// Internal streams open on it now.
     pub contributions: usize,
+    /// QUIC streams that are read on it now, for the session's streams and internally. One that ended lately may count.
+    pub carriers: usize,
 }
 
 /// A pause of a reader of more than 50 ms.

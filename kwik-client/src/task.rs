@@ -17,7 +17,7 @@ use kwik_io::control::PushError;
 use kwik_io::endpoint::{ClientEndpoints, Dialled};
 use kwik_io::env::Env;
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
-use kwik_io::pump::{CarrierControl, CarrierEvent};
+use kwik_io::pump::{CarrierControl, CarrierEvent, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::sign::ConfirmationKey;
 use kwik_io::stream::{ServiceList, StreamHalf, Watch, application, connection};
@@ -76,6 +76,7 @@ struct Task {
     inbox: Inbox,
     dialled: mpsc::Sender<Box<DialOutcome>>,
     pumps: JoinSet<()>,
+    waiting: Waiting,
     services: ServiceList,
     peak_buffer: u64,
     /// What came on carriers that are over, by path.
@@ -129,6 +130,7 @@ pub(crate) async fn start(
         inbox,
         dialled: dial_results,
         pumps: JoinSet::new(),
+        waiting: Waiting::default(),
         services,
         peak_buffer: 0,
         received: BTreeMap::new(),
@@ -181,6 +183,9 @@ impl Task {
                 Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => {}
             }
             self.carry_out();
+            while let Some(request) = self.waiting.next_admitted() {
+                self.route(request);
+            }
             if !attended && self.core.is_idle() {
                 self.core.close(ErrorCode::None, None, "");
                 self.carry_out();
@@ -365,6 +370,7 @@ impl Task {
                 }
             }
             Left::Available(kind) => self.retry_opens(kind),
+            Left::Admit(id) => self.waiting.admit(id),
         }
     }
 

@@ -105,8 +105,8 @@ pub enum MappingError {
         /// The stream.
         stream: StreamId,
     },
-    /// The path has as many carriers as it may.
-    #[error("path {path} has {} carriers already", Mapping::MAX_PER_PATH)]
+    /// The path has as many contributions as it may.
+    #[error("path {path} has {} contributions already", Mapping::MAX_CONTRIBUTIONS)]
     Full {
         /// The path.
         path: PathId,
@@ -180,13 +180,17 @@ pub struct Mapping {
     routes: BTreeMap<(PathId, u64), Route>,
     carriers: BTreeMap<StreamId, BTreeSet<(PathId, u64)>>,
     delegations: BTreeMap<(PathId, DelegationId), u64>,
-    counts: BTreeMap<PathId, usize>,
+    /// Open contributions by path.
+    contributions: BTreeMap<PathId, usize>,
 }
 
 impl Mapping {
-    /// Carriers open on one path at a time: 1,024 contributions, which is what QUIC allows a server, and as many
-    /// public streams and repairs. Beyond it the path pays: its carrier is stopped with LimitExceeded.
-    pub const MAX_PER_PATH: usize = 2048;
+    /// Contributions open on one path at a time: twice what QUIC allows a server, since one that has ended may still be
+    /// mapped when QUIC lets the next one in. Beyond it the path pays: its carrier is stopped with LimitExceeded.
+    ///
+    /// Carriers of public streams do not count: there is one for each stream, and
+    /// [`StreamNumbers`] bounds those by the limits that the session was configured with.
+    pub const MAX_CONTRIBUTIONS: usize = 2048;
     /// Mappings in one answer to a query: 1,024.
     pub const MAX_SNAPSHOT: usize = 1024;
 
@@ -204,11 +208,13 @@ impl Mapping {
     ) -> Result<Route, MappingError> {
         check_direction(path, carrier, header)?;
         self.check_unique(path, carrier, header)?;
-        let count = self.counts.entry(path).or_default();
-        if *count >= Self::MAX_PER_PATH {
-            return Err(MappingError::Full { path });
+        if header.kind == CarrierKind::Contribution {
+            let count = self.contributions.entry(path).or_default();
+            if *count >= Self::MAX_CONTRIBUTIONS {
+                return Err(MappingError::Full { path });
+            }
+            *count += 1;
         }
-        *count += 1;
         let route = Route::from(header);
         self.routes.insert((path, carrier), route);
         self.carriers.entry(route.stream).or_default().insert((path, carrier));
@@ -278,10 +284,12 @@ impl Mapping {
         if let Some(delegation) = route.delegation {
             self.delegations.remove(&(path, delegation));
         }
-        if let Some(count) = self.counts.get_mut(&path) {
+        if route.kind == CarrierKind::Contribution
+            && let Some(count) = self.contributions.get_mut(&path)
+        {
             *count -= 1;
             if *count == 0 {
-                self.counts.remove(&path);
+                self.contributions.remove(&path);
             }
         }
         Some(route)
@@ -332,9 +340,9 @@ impl Mapping {
         self.routes.is_empty()
     }
 
-    /// Open carriers of one path.
-    pub fn count_on(&self, path: PathId) -> usize {
-        self.counts.get(&path).copied().unwrap_or(0)
+    /// Open contributions of one path.
+    pub fn contributions_on(&self, path: PathId) -> usize {
+        self.contributions.get(&path).copied().unwrap_or(0)
     }
 
     /// Open carriers of one stream.

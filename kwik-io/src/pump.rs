@@ -11,6 +11,7 @@ mod event;
 mod outbox;
 mod receive;
 mod send;
+mod waiting;
 
 pub mod contribution;
 
@@ -24,3 +25,4 @@ pub use event::{
 };
 pub use receive::{HEADER_TIMEOUT, ReceivePump};
 pub use send::SendPump;
+pub use waiting::Waiting;

@@ -105,6 +105,8 @@ pub enum Left {
     Removed(StreamId, Halves),
     /// Opening may succeed again.
     Available(StreamKind),
+    /// Headers of that stream that wait are to be routed again.
+    Admit(StreamId),
 }
 
 impl StreamTable {
@@ -203,6 +205,7 @@ impl StreamTable {
                 self.halves.remove(&id).map_or(Left::Nothing, |halves| Left::Removed(id, halves))
             }
             StreamAction::Available(kind) => Left::Available(kind),
+            StreamAction::Admit(id) => Left::Admit(id),
             action => {
                 self.apply_to_sender(action);
                 Left::Nothing

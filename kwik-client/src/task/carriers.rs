@@ -1,8 +1,6 @@
 //! Carriers of a session: opened for the application, routed by the core.
 
-use std::time::Duration;
-
-use kwik_core::session::client::{CarrierEnd as Ended, Route as CoreRoute};
+use kwik_core::session::client::{CarrierEnd as Ended, Route as CoreRoute, Routed};
 use kwik_core::stream::ReceiveError;
 use kwik_io::pump::{
     Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, ReceivePump, Route, RouteRequest,
@@ -37,8 +35,6 @@ impl Task {
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    // The primary may take its time to answer.
-                    let back = back.with_header_timeout(Duration::MAX);
                     tokio::join!(back.run(), SendPump::new(send, carrier, events).run());
                 }
                 StreamKind::Unidirectional => {
@@ -67,45 +63,46 @@ impl Task {
         }
     }
 
-    fn route(&mut self, request: RouteRequest) {
-        let RouteRequest { carrier, header, back, control, reply } = request;
+    pub(super) fn route(&mut self, mut request: RouteRequest) {
+        let RouteRequest { carrier, header, .. } = request;
         let (path, id) = (carrier.path, carrier.id.0);
         if !self.is_current(path, carrier.epoch) {
-            let _ = reply.send(Route::Refused(ErrorCode::PathRemoved));
-            return;
+            return request.refuse(ErrorCode::PathRemoved);
         }
-        if back.is_some() && (header.kind == CarrierKind::Contribution || !path.is_primary()) {
+        let contribution = header.kind == CarrierKind::Contribution;
+        if request.back.is_some() && (contribution || !path.is_primary()) {
             // Only streams of the session go both ways: nobody else gets to read what this end sends.
-            let _ = reply.send(Route::Refused(ErrorCode::StreamState));
-            return;
+            return request.refuse(ErrorCode::StreamState);
         }
         let now = self.shared.env.now();
         let routed = self.core.handle_header(path, id, header, now);
         // Streams that the header opened are made here.
         self.carry_out();
-        let route = match routed {
-            Ok(Some(route)) => {
-                if let Some(back) = back
+        match routed {
+            Ok(Routed::To(route)) => {
+                if let Some(back) = request.back.take()
                     && let Some(send) = self.table.send(route.stream).cloned()
                 {
                     let events = self.inbox.carriers.clone();
                     let span = tracing::debug_span!("stream", id = %route.stream);
                     self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
                 }
+                let control = request.control.clone();
                 self.controls.insert((path, id), (control, Some(route.stream)));
-                self.receive_route(path, id, route, header.kind)
+                let route = self.receive_route(path, id, route, header.kind);
+                request.answer(route);
             }
-            Ok(None) => {
+            Ok(Routed::Drain) => {
                 self.count_fault(path, ErrorCode::Mapping);
-                self.controls.insert((path, id), (control, None));
-                Route::Drain
+                self.controls.insert((path, id), (request.control.clone(), None));
+                request.answer(Route::Drain);
             }
+            Ok(Routed::Wait) => self.waiting.wait(request),
             Err(code) => {
                 tracing::debug!(%path, carrier = id, ?code, ?header, "carrier refused");
-                Route::Refused(code)
+                request.refuse(code);
             }
-        };
-        let _ = reply.send(route);
+        }
     }
 
     fn receive_route(

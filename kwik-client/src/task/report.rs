@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kwik_io::pump::CarrierControl;
 use kwik_proto::frame::{AddPathResult, ControlFrame, ErrorCode, PathState};
 use kwik_proto::{PathId, StreamId};
 
@@ -31,6 +32,7 @@ impl Task {
             state: self.primary_state(),
             rtt: self.primary.as_ref().and_then(|link| link.stats().smoothed_rtt()),
             contributions: 0,
+            carriers: self.carriers_on(PathId::PRIMARY).count(),
         }];
         paths.extend(self.core.paths().filter_map(|path| {
             Some(PathMetrics {
@@ -41,6 +43,7 @@ impl Task {
                 state: state_name(path.state),
                 rtt: path.smoothed_rtt,
                 contributions: path.contributions,
+                carriers: self.carriers_on(path.path).count(),
             })
         }));
         SessionMetrics {
@@ -58,9 +61,12 @@ impl Task {
 
     /// Bytes that came on a path's carriers, open or over.
     fn received_on(&self, path: PathId) -> u64 {
-        let open = self.controls.range((path, 0)..=(path, u64::MAX));
         let over = self.received.get(&path).copied().unwrap_or_default();
-        over + open.map(|(_, (control, _))| control.received()).sum::<u64>()
+        over + self.carriers_on(path).map(CarrierControl::received).sum::<u64>()
+    }
+
+    fn carriers_on(&self, path: PathId) -> impl Iterator<Item = &CarrierControl> {
+        self.controls.range((path, 0)..=(path, u64::MAX)).map(|(_, (control, _))| control)
     }
 
     /// The primary is Gone only when QUIC says so. A live one that sends nothing is heard at every keep-alive: silent for

@@ -34,7 +34,10 @@ pub enum RemoteId {
     },
     /// One of our own numbers, which we never used: the peer broke the protocol.
     Unknown,
-    /// The peer has more streams open than it was allowed.
+    /// More than may be open now, and not more than the peer may have under way: a header waits until
+    /// [`StreamNumbers::take_admissible`] gives the id, for any other frame it is an error.
+    Wait,
+    /// The peer opened more streams than it was allowed.
     LimitExceeded,
 }
 
@@ -45,8 +48,11 @@ pub enum RemoteId {
 /// application does not see yet.
 ///
 /// The limits are on streams open *at a time* and never change, so there is no frame that raises them: both ends
-/// count. An end that opened a stream may count it as closed one flight before its peer does, so a peer may have
-/// twice as many open as it was allowed before that is an error; beyond it the peer pays, its frame is refused.
+/// count. The end that opened a stream may count it as closed before its peer does: the frame that says so goes on the
+/// control stream, which may be late, while the headers of the streams that come after go on carriers of their own. So
+/// twice the limit is taken at once, and a header beyond that [waits](RemoteId::Wait) in its carrier; the peer pays with
+/// its QUIC stream credit, of which it has one limit. Frames on the control stream are in order with those that close
+/// streams: for them more than twice the limit is an error.
 ///
 /// ```
 /// use kwik_core::mapping::{RemoteId, StreamNumbers};
@@ -83,6 +89,8 @@ struct Numbers {
     limit: u64,
     /// Indices of the streams that are open.
     open: BTreeSet<u64>,
+    /// Indices whose headers wait.
+    waiting: BTreeSet<u64>,
 }
 
 impl StreamNumbers {
@@ -139,8 +147,8 @@ impl StreamNumbers {
         if id.initiator() == local {
             return numbers.known(index);
         }
-        if index >= numbers.next && numbers.would_exceed(index) {
-            return RemoteId::LimitExceeded;
+        if index >= numbers.next && !numbers.has_room(index) {
+            return if numbers.is_far(index) { RemoteId::LimitExceeded } else { RemoteId::Wait };
         }
         let created = numbers.create_to(index);
         let accepted = if accept { numbers.show_to(index) } else { Vec::new() };
@@ -151,6 +159,26 @@ impl StreamNumbers {
             indices.iter().filter_map(|&n| StreamId::new(id.initiator(), id.kind(), n)).collect()
         };
         RemoteId::Opened { created: ids(created), accepted: ids(accepted) }
+    }
+
+    /// The header of a stream that has to wait came: [`StreamNumbers::take_admissible`] gives it later.
+    pub fn wait(&mut self, id: StreamId) {
+        self.kinds[slot_of(id)].waiting.insert(id.index());
+    }
+
+    /// The lowest id of those that wait for which there is room now, the lower ones of its kind included. Asked
+    /// whenever a stream was closed or made.
+    pub fn take_admissible(&mut self) -> Option<StreamId> {
+        let initiator = opposite(self.local);
+        [StreamKind::Bidirectional, StreamKind::Unidirectional].into_iter().find_map(|kind| {
+            let numbers = &mut self.kinds[slot(initiator, kind)];
+            let index = *numbers.waiting.first()?;
+            if index >= numbers.next && !numbers.has_room(index) {
+                return None;
+            }
+            numbers.waiting.remove(&index);
+            StreamId::new(initiator, kind, index)
+        })
     }
 
     /// A stream is over in all its halves; its place is free. `false` if it was not open.
@@ -187,12 +215,19 @@ impl Numbers {
         self.open.len() as u64
     }
 
-    /// Whether opening everything up to `index` passes twice the limit and the early streams. Asked before anything is
-    /// made: `index` may be 2^60.
-    fn would_exceed(&self, index: u64) -> bool {
-        let more = index - self.next + 1;
-        let room = self.limit.saturating_mul(2).max(StreamNumbers::EARLY.into());
-        self.open_count().saturating_add(more) > room
+    /// Streams that may be open at this end: twice the limit, and the early streams.
+    fn room(&self) -> u64 {
+        self.limit.saturating_mul(2).max(StreamNumbers::EARLY.into())
+    }
+
+    /// Whether everything up to `index` may be open. Asked before anything is made: `index` may be 2^60.
+    fn has_room(&self, index: u64) -> bool {
+        self.open_count().saturating_add(index - self.next + 1) <= self.room()
+    }
+
+    /// Whether no honest peer has come that far: each stream that is not known here yet is open at the peer.
+    fn is_far(&self, index: u64) -> bool {
+        index - self.next >= self.room()
     }
 
     fn create_to(&mut self, index: u64) -> Vec<u64> {

@@ -56,7 +56,10 @@ fn closing_a_stream_closes_all_its_carriers_and_no_other() {
     mapping.create(EDGE, 7, contribution(4, None)).unwrap();
     assert_eq!(mapping.close_stream(stream(0)), [(PathId::PRIMARY, 0), (EDGE, 3)]);
     assert_eq!(mapping.close_stream(stream(0)), []);
-    assert_eq!((mapping.len(), mapping.count_on(EDGE), mapping.count_of(stream(0))), (1, 1, 0));
+    assert_eq!(
+        (mapping.len(), mapping.contributions_on(EDGE), mapping.count_of(stream(0))),
+        (1, 1, 0)
+    );
 }
 
 #[test]
@@ -66,7 +69,7 @@ fn closing_a_path_tells_what_its_carriers_carried() {
     mapping.create(OTHER, 3, contribution(0, None)).unwrap();
     let closed = mapping.close_path(EDGE);
     assert_eq!(closed, [(3, contribution(0, Some(9)).into())]);
-    assert_eq!((mapping.len(), mapping.count_on(EDGE)), (1, 0));
+    assert_eq!((mapping.len(), mapping.contributions_on(EDGE)), (1, 0));
 }
 
 #[test]
@@ -118,9 +121,9 @@ fn a_carrier_carries_only_what_its_direction_allows() {
 }
 
 #[test]
-fn a_path_has_a_bound_of_its_own() {
+fn a_paths_contributions_have_a_bound_of_their_own() {
     let mut mapping = Mapping::new();
-    for n in 0..Mapping::MAX_PER_PATH as u64 {
+    for n in 0..Mapping::MAX_CONTRIBUTIONS as u64 {
         mapping.create(EDGE, 3 + 4 * n, contribution(0, None)).unwrap();
     }
     let error = mapping.create(EDGE, 400_003, contribution(0, None)).unwrap_err();
@@ -128,6 +131,18 @@ fn a_path_has_a_bound_of_its_own() {
     assert_eq!(error.code(), ErrorCode::LimitExceeded);
     assert!(mapping.create(OTHER, 3, contribution(0, None)).is_ok());
     assert_eq!(mapping.snapshot(EDGE, &[]).len(), Mapping::MAX_SNAPSHOT);
+}
+
+#[test]
+fn public_streams_are_bounded_by_the_sessions_limits_alone() {
+    let mut mapping = Mapping::new();
+    for index in 0..10_000 {
+        mapping.create(PathId::PRIMARY, 4 * index, public(4 * index)).unwrap();
+    }
+    assert_eq!(mapping.contributions_on(PathId::PRIMARY), 0);
+    assert!(mapping.create(PathId::PRIMARY, 3, contribution(0, None)).is_ok());
+    mapping.close(PathId::PRIMARY, 0);
+    assert_eq!(mapping.contributions_on(PathId::PRIMARY), 1);
 }
 
 #[test]
@@ -179,12 +194,16 @@ proptest! {
                 3 => drop(mapping.close_stream(stream(wire))),
                 _ => drop(mapping.close_path(path)),
             }
-            let by_path: usize = (0..3).map(|path| mapping.count_on(PathId::new(path))).sum();
+            for path in (0..3).map(PathId::new) {
+                let kinds = mapping.on_path(path).map(|(_, route)| route.kind);
+                let contributions = kinds.filter(|kind| *kind == CarrierKind::Contribution).count();
+                prop_assert_eq!(mapping.contributions_on(path), contributions);
+            }
             let by_stream: usize = (0..12).map(|wire| mapping.count_of(stream(wire))).sum();
-            prop_assert_eq!((by_path, by_stream), (mapping.len(), mapping.len()));
+            prop_assert_eq!(by_stream, mapping.len());
         }
         (0..3).for_each(|path| drop(mapping.close_path(PathId::new(path))));
         prop_assert!(mapping.is_empty() && mapping.carriers.is_empty());
-        prop_assert!(mapping.counts.is_empty() && mapping.delegations.is_empty());
+        prop_assert!(mapping.contributions.is_empty() && mapping.delegations.is_empty());
     }
 }

@@ -50,6 +50,8 @@ pub enum StreamAction {
     Remove(StreamId),
     /// Opening may succeed again.
     Available(StreamKind),
+    /// The header of this stream had to wait; now there is room for it.
+    Admit(StreamId),
 }
 
 /// What a call of this part caused.
@@ -114,7 +116,7 @@ pub(super) struct PublicStreams {
 impl PublicStreams {
     pub(super) fn new(local: Initiator, config: &SessionConfig) -> Self {
         let limits = config.limits();
-        // Receiving halves: both kinds of the peer's streams, of which there can be twice the limit for one flight (see
+        // Receiving halves: both kinds of the peer's streams, of which there can be twice the limit (see
         // `StreamNumbers`), and this end's bidirectional ones.
         let early = StreamNumbers::EARLY;
         let bidirectional = limits.max_bidirectional_streams.max(early).saturating_mul(3);
@@ -168,13 +170,31 @@ impl PublicStreams {
         Some(id)
     }
 
-    /// A header, a reset or a grant named `id`: it and all lower ones of its kind exist now.
+    /// A header of the peer named `id`, its carrier's or, if the application may not see it yet (`accept`), that of a
+    /// contribution: it and all lower ones of its kind exist now, or the header waits for [`StreamAction::Admit`].
+    pub(super) fn handle_header(&mut self, id: StreamId, accept: bool) -> Result<Known, ErrorCode> {
+        let known = self.try_announce(id, accept)?;
+        if known == Known::Wait {
+            self.numbers.wait(id);
+        }
+        Ok(known)
+    }
+
+    /// A frame on the control stream named `id`: it and all lower ones of its kind exist now.
     ///
     /// `accept` is whether the application may see it: a grant alone does not show a stream.
     pub(super) fn announce(&mut self, id: StreamId, accept: bool) -> Result<Known, ErrorCode> {
+        match self.try_announce(id, accept)? {
+            Known::Wait => Err(ErrorCode::LimitExceeded),
+            known => Ok(known),
+        }
+    }
+
+    fn try_announce(&mut self, id: StreamId, accept: bool) -> Result<Known, ErrorCode> {
         match self.numbers.handle_remote(id, accept) {
             RemoteId::Open => Ok(Known::Open),
             RemoteId::Closed => Ok(Known::Closed),
+            RemoteId::Wait => Ok(Known::Wait),
             RemoteId::Opened { created, accepted } => {
                 for id in created {
                     self.create(id);
@@ -182,10 +202,18 @@ impl PublicStreams {
                 for id in accepted {
                     self.act(StreamAction::Accept(id));
                 }
+                self.admit();
                 Ok(Known::Open)
             }
             RemoteId::Unknown => Err(ErrorCode::StreamState),
             RemoteId::LimitExceeded => Err(ErrorCode::LimitExceeded),
+        }
+    }
+
+    /// Headers that waited and need not any more.
+    fn admit(&mut self) {
+        while let Some(id) = self.numbers.take_admissible() {
+            self.act(StreamAction::Admit(id));
         }
     }
 
@@ -387,6 +415,8 @@ impl PublicStreams {
         self.act(StreamAction::Remove(id));
         if id.initiator() == self.local {
             self.act(StreamAction::Available(id.kind()));
+        } else {
+            self.admit();
         }
     }
 
@@ -406,4 +436,6 @@ pub(super) enum Known {
     Open,
     /// It was, and is over.
     Closed,
+    /// There is no room for it yet.
+    Wait,
 }

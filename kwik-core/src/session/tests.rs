@@ -28,7 +28,7 @@ use bytes::Bytes;
 use kwik_proto::frame::*;
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId, StreamKind};
 
-use super::client::{Output, Route};
+use super::client::{Output, Route, Routed};
 use super::{ClientSession, SessionConfig, StreamAction};
 use crate::stream::{Failure, Read, ReceiveHalf, SourceKey};
 use crate::time::Instant;
@@ -103,6 +103,16 @@ fn contribution(stream: StreamId, id: u64, promised: ByteRange) -> StreamHeader 
         kind: CarrierKind::Contribution,
         delegation: Some(DelegationId(id)),
         promised: Some(promised),
+    }
+}
+
+impl Routed {
+    #[track_caller]
+    fn unwrap(self) -> Route {
+        match self {
+            Self::To(route) => route,
+            other => panic!("no route: {other:?}"),
+        }
     }
 }
 
@@ -204,10 +214,10 @@ impl Bench {
         path: PathId,
         carrier: u64,
         header: StreamHeader,
-    ) -> Result<Option<Route>, ErrorCode> {
+    ) -> Result<Routed, ErrorCode> {
         let route = self.client.handle_header(path, carrier, header, self.now);
         self.drain();
-        if let Ok(Some(route)) = &route {
+        if let Ok(Routed::To(route)) = &route {
             self.feed(path, carrier, route);
         }
         self.drain();
@@ -347,6 +357,15 @@ impl Bench {
             Output::Stream(StreamAction::Fail(of, failure)) if *of == id => Some(*failure),
             _ => None,
         })
+    }
+
+    /// Streams whose headers waited and need not any more.
+    fn admitted(&self) -> Vec<StreamId> {
+        let admitted = |output: &Output| match output {
+            Output::Stream(StreamAction::Admit(id)) => Some(*id),
+            _ => None,
+        };
+        self.asked.iter().filter_map(admitted).collect()
     }
 
     fn stopped(&self, path: PathId, carrier: u64) -> Option<ErrorCode> {

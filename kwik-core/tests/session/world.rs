@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_core::delegation::{Candidates, Local};
-use kwik_core::session::client::{CarrierEnd, Output as ClientOutput};
+use kwik_core::session::client::{CarrierEnd, Output as ClientOutput, Routed};
 use kwik_core::session::primary::{Output as PrimaryOutput, PathSpec};
 use kwik_core::session::secondary::Output as SecondaryOutput;
 use kwik_core::session::{
@@ -349,7 +349,7 @@ impl World {
         }
         let routed = self.client.handle_header(path, carrier, header, self.now);
         self.drain();
-        if let Ok(Some(route)) = routed
+        if let Ok(Routed::To(route)) = routed
             && let Some(half) = self.halves.get_mut(&route.stream)
         {
             let source = half.add_source(path, route.allowed);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwik_core::delegation::Local;
-use kwik_core::session::client::{CarrierEnd, Output};
+use kwik_core::session::client::{CarrierEnd, Output, Routed};
 use kwik_core::session::{ClientSession, StreamAction};
 use kwik_core::stream::{Failure, Read, ReceiveError, ReceiveHalf, SendHalf, SourceKey};
 use kwik_proto::frame::{ControlFrame, ErrorCode, StreamHeader};
@@ -191,13 +191,14 @@ impl World {
         let routed = self.client.core.handle_header(path, carrier, header, now);
         self.drain();
         match routed {
-            Ok(Some(route)) => {
+            Ok(Routed::To(route)) => {
                 let Some(down) = self.client.down.get_mut(&route.stream) else { return };
                 let source = down.half.add_source(path, route.allowed);
                 self.client.core.handle_source(path, carrier, source);
                 self.client.feeds.insert((path, carrier), Feed { stream: route.stream, source });
             }
-            Ok(None) => {}
+            Ok(Routed::Drain) => {}
+            Ok(Routed::Wait) => self.fail(format!("carrier {carrier} of {path} had to wait")),
             Err(code) => {
                 self.network.remark(|| format!("carrier {carrier} of {path} refused: {code:?}"));
                 self.network.travel(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kwik_core::delegation::Candidates;
 use kwik_core::session::client::CarrierEnd;
-use kwik_core::session::primary::{Output, PathSpec};
+use kwik_core::session::primary::{Admitted, Output, PathSpec};
 use kwik_core::session::{PrimarySession, SessionConfig, StreamAction};
 use kwik_core::stream::{Read, ReceiveHalf, SendHalf, SourceKey};
 use kwik_core::time::Instant;
@@ -209,8 +209,9 @@ impl World {
             return;
         };
         match primary.core.handle_header(id) {
-            Ok(true) => {}
-            Ok(false) => return,
+            Ok(Admitted::Open) => {}
+            Ok(Admitted::Over) => return,
+            Ok(Admitted::Wait) => return self.fail(format!("a header of stream {id} had to wait")),
             Err(code) => {
                 return self.fail(format!("a header of stream {id} was refused: {code:?}"));
             }

@@ -86,6 +86,18 @@ pub struct RouteRequest {
     pub reply: oneshot::Sender<Route>,
 }
 
+impl RouteRequest {
+    /// Answers the pump. One that is gone needs no answer.
+    pub fn answer(self, route: Route) {
+        let _ = self.reply.send(route);
+    }
+
+    /// Refuses the carrier: STOP_SENDING with that code.
+    pub fn refuse(self, code: ErrorCode) {
+        self.answer(Route::Refused(code));
+    }
+}
+
 /// Where a carrier's bytes go.
 #[derive(Clone, Debug)]
 pub enum Route {

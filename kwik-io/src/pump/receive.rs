@@ -38,7 +38,8 @@ const TAIL: usize = 8;
 /// few microseconds.
 const TURNS: usize = 3;
 
-/// How long a carrier's header may take from the carrier's first sign of life. Shorter cuts off peers on lossy links,
+/// How long a carrier's header may take from the carrier's first byte. A carrier without a byte is one that QUIC made
+/// because a higher one came (RFC 9000, 3.2): the peer may not have used it yet. Shorter cuts off peers on lossy links,
 /// longer lets a peer hold streams open that mean nothing.
 pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -146,6 +147,9 @@ impl ReceivePump {
     }
 
     async fn pump(&mut self) -> Result<Infallible, CarrierEnd> {
+        while self.filled == 0 && !self.at_fin {
+            self.receive_or_obey().await?;
+        }
         let limit = self.header_timeout;
         let header = match tokio::time::timeout(limit, self.read_header()).await {
             Ok(header) => header?,

@@ -1,14 +1,14 @@
 //! Carriers of a primary's session: opened for the application, routed by the core.
 
-use std::time::Duration;
-
+use kwik_core::session::primary::Admitted;
 use kwik_core::stream::{Failure, ReceiveHalf};
 use kwik_io::pump::{
     Carrier, CarrierEvent, CarrierFault, ReceivePump, Route, RouteRequest, SendPump,
 };
 use kwik_io::table::Halves;
 use kwik_proto::frame::{CarrierKind, ErrorCode};
-use kwik_proto::{Epoch, PathId, StreamKind};
+use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
+use s2n_quic::stream::SendStream;
 use tracing::Instrument;
 
 use super::task::Task;
@@ -30,9 +30,7 @@ impl Task {
                     let Ok(stream) = connection.open_bidirectional_stream().await else { return };
                     let (receive, carrier) = stream.split();
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
-                    // The client may take its time to answer.
-                    let back = ReceivePump::new(path, epoch, receive, events.clone())
-                        .with_header_timeout(Duration::MAX);
+                    let back = ReceivePump::new(path, epoch, receive, events.clone());
                     tokio::join!(back.run(), SendPump::new(send, carrier, events).run());
                 }
                 StreamKind::Unidirectional => {
@@ -85,36 +83,41 @@ impl Task {
         }
     }
 
-    fn route(&mut self, request: RouteRequest) {
-        let RouteRequest { header, back, reply, .. } = request;
-        let id = header.stream;
-        let routed = match header.kind {
+    pub(super) fn route(&mut self, mut request: RouteRequest) {
+        let id = request.header.stream;
+        let admitted = match request.header.kind {
             CarrierKind::Public => self.core.handle_header(id),
             // A client contributes to nothing.
             CarrierKind::Contribution => Err(ErrorCode::ProtocolViolation),
         };
         self.carry_out();
-        let route = match routed {
+        match admitted {
+            Ok(Admitted::Open) => {
+                let route = self.connect(id, request.back.take());
+                request.answer(route);
+            }
+            Ok(Admitted::Over) => request.refuse(ErrorCode::StreamClosed),
+            Ok(Admitted::Wait) => self.waiting.wait(request),
             Err(code) => {
                 self.core.close(code, None, "a stream that the client may not open");
-                Route::Refused(code)
+                request.refuse(code);
             }
-            Ok(false) => Route::Refused(ErrorCode::StreamClosed),
-            Ok(true) => {
-                if let (Some(back), Some(send)) = (back, self.table.send(id).cloned()) {
-                    let events = self.inbox.carriers.clone();
-                    let span = tracing::debug_span!("stream", %id);
-                    self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
-                }
-                match self.table.receive(id).cloned() {
-                    Some(receive) => {
-                        let source = receive.update(|half| half.add_source(PathId::PRIMARY, None));
-                        Route::Receive { receive, source }
-                    }
-                    None => Route::Refused(ErrorCode::StreamClosed),
-                }
+        }
+    }
+
+    /// Connects the halves of an open stream with the carrier that the client opened for it.
+    fn connect(&mut self, id: StreamId, back: Option<SendStream>) -> Route {
+        if let (Some(back), Some(send)) = (back, self.table.send(id).cloned()) {
+            let events = self.inbox.carriers.clone();
+            let span = tracing::debug_span!("stream", %id);
+            self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
+        }
+        match self.table.receive(id).cloned() {
+            Some(receive) => {
+                let source = receive.update(|half| half.add_source(PathId::PRIMARY, None));
+                Route::Receive { receive, source }
             }
-        };
-        let _ = reply.send(route);
+            None => Route::Refused(ErrorCode::StreamClosed),
+        }
     }
 }

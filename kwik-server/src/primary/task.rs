@@ -12,7 +12,7 @@ use kwik_core::time::WallTime;
 use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlReader, ControlSender, PushError};
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
-use kwik_io::pump::CarrierEvent;
+use kwik_io::pump::{CarrierEvent, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::stream::{ServiceList, StreamHalf, application, connection};
 use kwik_io::table::{Left, StreamTable};
@@ -55,6 +55,7 @@ pub(super) struct Task {
     pub(super) link: Option<Link>,
     pub(super) inbox: Inbox,
     pub(super) pumps: JoinSet<()>,
+    pub(super) waiting: Waiting,
     pub(super) providers: Providers,
     pub(super) proving: Proving,
     told: Told,
@@ -87,6 +88,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         link: Some(link),
         inbox,
         pumps: JoinSet::new(),
+        waiting: Waiting::default(),
         providers,
         proving,
         told: Told::default(),
@@ -141,6 +143,9 @@ impl Task {
                 Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => {}
             }
             self.carry_out();
+            while let Some(request) = self.waiting.next_admitted() {
+                self.route(request);
+            }
             if !attended && self.core.is_idle() {
                 self.core.close(ErrorCode::None, None, "");
                 self.carry_out();
@@ -358,6 +363,7 @@ impl Task {
             Left::Service(id) => self.service_receive(id),
             Left::Removed(id, _) => self.providers.forget(id),
             Left::Available(kind) => self.retry_opens(kind),
+            Left::Admit(id) => self.waiting.admit(id),
         }
     }
 

@@ -104,16 +104,49 @@ fn the_peer_cannot_use_our_numbers() {
 }
 
 #[test]
-fn too_many_streams_are_refused_before_any_is_made() {
+fn more_than_anybody_may_have_under_way_is_refused_before_any_is_made() {
     let mut numbers = client();
-    let far = StreamId::new(Initiator::Server, StreamKind::Bidirectional, (1 << 60) - 1).unwrap();
-    assert_eq!(numbers.handle_remote(far, true), RemoteId::LimitExceeded);
+    for index in [16, 17, (1 << 60) - 1] {
+        let far = StreamId::new(Initiator::Server, StreamKind::Bidirectional, index).unwrap();
+        assert_eq!(numbers.handle_remote(far, true), RemoteId::LimitExceeded);
+    }
     assert_eq!(numbers.open_count(Initiator::Server, StreamKind::Bidirectional), 0);
-    let last = StreamId::new(Initiator::Server, StreamKind::Bidirectional, 15).unwrap();
-    assert!(matches!(numbers.handle_remote(last, true), RemoteId::Opened { .. }));
-    assert_eq!(numbers.handle_remote(id(65), true), RemoteId::LimitExceeded);
-    numbers.handle_closed(id(1));
-    assert_eq!(numbers.handle_remote(id(65), true), opened(&[65], &[65]));
+}
+
+#[test]
+fn headers_beyond_twice_the_limit_wait_for_those_before_them() {
+    let mut numbers = client();
+    let server =
+        |index| StreamId::new(Initiator::Server, StreamKind::Bidirectional, index).unwrap();
+    assert!(matches!(numbers.handle_remote(server(15), true), RemoteId::Opened { .. }));
+    for index in [18, 16] {
+        assert_eq!(numbers.handle_remote(server(index), true), RemoteId::Wait);
+        numbers.wait(server(index));
+    }
+    assert_eq!(numbers.take_admissible(), None);
+    numbers.handle_closed(server(3));
+    assert_eq!(numbers.take_admissible(), Some(server(16)));
+    assert_eq!(numbers.handle_remote(server(16), true), opened(&[65], &[65]));
+    assert_eq!(numbers.take_admissible(), None);
+    numbers.handle_closed(server(4));
+    assert_eq!(numbers.take_admissible(), None, "17 and 18 are two");
+    numbers.handle_closed(server(5));
+    assert_eq!(numbers.take_admissible(), Some(server(18)));
+    assert_eq!(numbers.handle_remote(server(18), true), opened(&[69, 73], &[69, 73]));
+    assert_eq!(numbers.take_admissible(), None);
+}
+
+#[test]
+fn one_that_waits_is_let_in_once_a_frame_made_it() {
+    let mut numbers = client();
+    let server =
+        |index| StreamId::new(Initiator::Server, StreamKind::Bidirectional, index).unwrap();
+    numbers.handle_remote(server(15), true);
+    assert_eq!(numbers.handle_remote(server(16), true), RemoteId::Wait);
+    numbers.wait(server(16));
+    numbers.handle_closed(server(0));
+    assert!(matches!(numbers.handle_remote(server(16), false), RemoteId::Opened { .. }));
+    assert_eq!(numbers.take_admissible(), Some(server(16)));
 }
 
 proptest! {

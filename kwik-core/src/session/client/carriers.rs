@@ -23,6 +23,17 @@ pub struct Route {
     pub allowed: Option<RangeSet>,
 }
 
+/// What becomes of a carrier whose header came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routed {
+    /// Its bytes go there.
+    To(Route),
+    /// They are dropped, until [`Output::Reroute`] or [`Output::StopCarrier`] for it.
+    Drain,
+    /// It is not read, until [`StreamAction::Admit`](crate::session::StreamAction::Admit) for its stream: then ask again.
+    Wait,
+}
+
 /// How a carrier ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,6 +53,7 @@ enum Standing {
     Fits,
     Refused(ErrorCode),
     Corrupt,
+    Early,
 }
 
 #[derive(Debug)]
@@ -56,9 +68,8 @@ pub(super) struct Carrier {
 }
 
 impl ClientSession {
-    /// The first message on a carrier arrived. Drain the outputs, add a source to the stream's half, and tell
-    /// [`handle_source`](Self::handle_source). `Ok(None)`: drop what comes, until
-    /// [`Output::Reroute`] or [`Output::StopCarrier`] for it.
+    /// The first message on a carrier arrived. Drain the outputs; if there is a route add a source to the stream's half,
+    /// and tell [`handle_source`](Self::handle_source).
     ///
     /// # Errors
     /// The code for STOP_SENDING; the carrier's bytes are dropped.
@@ -68,7 +79,7 @@ impl ClientSession {
         carrier: u64,
         header: StreamHeader,
         now: Instant,
-    ) -> Result<Option<Route>, ErrorCode> {
+    ) -> Result<Routed, ErrorCode> {
         if let Some(code) = self.reject_public(path, carrier, &header) {
             return Err(code);
         }
@@ -78,11 +89,12 @@ impl ClientSession {
             Standing::Refused(code) => return Err(code),
             Standing::Corrupt => {
                 self.doubt(path, carrier, now);
-                return Ok(None);
+                return Ok(Routed::Drain);
             }
+            Standing::Early => return Ok(Routed::Wait),
         }
         match self.mapping.create(path, carrier, header) {
-            Ok(_) => Ok(Some(self.route(path, carrier, &header, now)?)),
+            Ok(_) => Ok(Routed::To(self.route(path, carrier, &header, now)?)),
             Err(MappingError::Full { .. }) => Err(ErrorCode::LimitExceeded),
             Err(error) if header.kind == CarrierKind::Public => {
                 self.break_stream(header.stream, error.code());
@@ -90,7 +102,7 @@ impl ClientSession {
             }
             Err(_) => {
                 self.doubt(path, carrier, now);
-                Ok(None)
+                Ok(Routed::Drain)
             }
         }
     }
@@ -195,9 +207,10 @@ impl ClientSession {
             return Standing::Refused(ErrorCode::NotGranted);
         }
         if stream.initiator() == Initiator::Server {
-            match self.streams.announce(stream, true) {
+            match self.streams.handle_header(stream, true) {
                 Ok(Known::Open) => {}
                 Ok(Known::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
+                Ok(Known::Wait) => return Standing::Early,
                 Err(code) => {
                     self.close(code, None, "a stream that the primary may not open");
                     return Standing::Refused(code);
@@ -215,9 +228,10 @@ impl ClientSession {
         }
         // A supply of the primary may overtake its public carrier's header: it announces, as a grant would.
         if path.is_primary() && stream.initiator() == Initiator::Server {
-            match self.streams.announce(stream, false) {
+            match self.streams.handle_header(stream, false) {
                 Ok(Known::Open) => {}
                 Ok(Known::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
+                Ok(Known::Wait) => return Standing::Early,
                 Err(code) => return Standing::Refused(code),
             }
         }

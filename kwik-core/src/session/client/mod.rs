@@ -38,7 +38,7 @@ use orphan::Orphans;
 use progress::StreamWatch;
 
 pub use arrivals::SourceReport;
-pub use carriers::{CarrierEnd, Route};
+pub use carriers::{CarrierEnd, Route, Routed};
 pub use output::{Output, PathReport};
 
 /// How long the primary may take to answer the Hello. Longer: an application waits that much longer for a server that

@@ -396,7 +396,7 @@ impl ClientSession {
             state: path.state(),
             smoothed_rtt: path.smoothed_rtt(),
             received_bytes: path.account().received_bytes(),
-            contributions: self.mapping.count_on(path.id()),
+            contributions: self.mapping.contributions_on(path.id()),
         })
     }
 }

@@ -18,7 +18,7 @@ use kwik_proto::{
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
-use super::streams::{Effect, PublicStreams, StreamAction};
+use super::streams::{Effect, Known, PublicStreams, StreamAction};
 use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats};
 use crate::grant::Grants;
 use crate::mapping::Mapping;
@@ -86,6 +86,17 @@ pub enum Event {
     Range(RangeEvent),
     /// Bytes that nobody can deliver, and why.
     Unavailable(StreamId, ByteRange, GapReason),
+}
+
+/// What becomes of a public carrier whose header came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// Its bytes are the stream's.
+    Open,
+    /// The stream is over, the carrier is to be stopped.
+    Over,
+    /// It is not read, until [`StreamAction::Admit`] for its stream: then ask again.
+    Wait,
 }
 
 /// A server's session as primary.
@@ -253,15 +264,18 @@ impl PrimarySession {
         if self.closed { None } else { self.streams.open(kind) }
     }
 
-    /// A public carrier's header arrived. `Ok(false)`: the stream is over, the carrier is to be stopped.
+    /// A public carrier's header arrived.
     ///
     /// # Errors
     /// The code to close the connection with.
-    pub fn handle_header(&mut self, id: StreamId) -> Result<bool, ErrorCode> {
-        if id.initiator() == Initiator::Client {
-            self.streams.announce(id, true)?;
+    pub fn handle_header(&mut self, id: StreamId) -> Result<Admitted, ErrorCode> {
+        if id.initiator() == Initiator::Client
+            && self.streams.handle_header(id, true)? == Known::Wait
+        {
+            return Ok(Admitted::Wait);
         }
-        Ok(self.streams.receives(id) || self.streams.sends(id))
+        let open = self.streams.receives(id) || self.streams.sends(id);
+        Ok(if open { Admitted::Open } else { Admitted::Over })
     }
 
     /// The application wants no more of what the client sends.

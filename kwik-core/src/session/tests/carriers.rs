@@ -175,7 +175,10 @@ fn an_explanation_that_contradicts_the_mapping_stops_the_carrier() {
     bench.order(EDGE, 1, 1, vec![delegation(1, stream(0), range(0, 100))]);
     bench.header(EDGE, 3, contribution(stream(0), 1, range(0, 100))).unwrap().unwrap();
     bench.forget();
-    assert_eq!(bench.header(EDGE, 7, contribution(stream(41), 1, range(0, 100))), Ok(None));
+    assert_eq!(
+        bench.header(EDGE, 7, contribution(stream(41), 1, range(0, 100))),
+        Ok(Routed::Drain)
+    );
     let [ControlFrame::MappingQuery(asked)] = bench.sent(EDGE)[..] else { panic!() };
     let query = asked.query;
     let (carrier, delegation) = (7, Some(DelegationId(1)));

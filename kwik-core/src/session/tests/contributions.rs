@@ -79,7 +79,7 @@ fn the_primarys_supply_needs_no_grant() {
 /// A stream that was never announced is asked about; returns the query's number.
 fn doubt(bench: &mut Bench, carrier: u64) -> u64 {
     bench.forget();
-    assert_eq!(bench.header(EDGE, carrier, open_ended(41)), Ok(None));
+    assert_eq!(bench.header(EDGE, carrier, open_ended(41)), Ok(Routed::Drain));
     match bench.sent(EDGE)[..] {
         [ControlFrame::MappingQuery(query)] => {
             assert_eq!(query.carriers, [carrier]);

@@ -118,19 +118,54 @@ fn messages_that_nobody_takes_are_dropped_and_the_path_lives() {
     assert!(!outputs.iter().any(|output| matches!(output, SecondaryOutput::Close(..))));
 }
 
+fn of_primary(index: u64) -> StreamId {
+    stream(index << 2 | 3)
+}
+
 #[test]
-fn a_primary_that_opens_twice_as_many_streams_as_allowed_ends_the_session() {
+fn a_header_waits_for_streams_whose_end_is_on_its_way() {
     let mut bench = Bench::established();
-    let public = |index: u64| StreamHeader {
-        stream: stream(index << 2 | 1),
-        kind: CarrierKind::Public,
-        delegation: None,
-        promised: None,
-    };
     // The ends do not see a stream's end at the same moment: twice the limit is taken.
-    let most = 2 * u64::from(SessionConfig::default().max_bidirectional_streams);
-    assert!(bench.header(PathId::PRIMARY, 1, public(most - 1)).is_ok());
+    let most = 2 * u64::from(SessionConfig::default().max_unidirectional_streams);
+    assert!(bench.header(PathId::PRIMARY, 3, public(of_primary(most - 1))).is_ok());
+    for (carrier, index) in [(7, most + 1), (11, most)] {
+        let routed = bench.header(PathId::PRIMARY, carrier, public(of_primary(index)));
+        assert_eq!(routed, Ok(Routed::Wait));
+    }
+    assert_eq!(bench.admitted(), []);
+    for (over, carrier, admitted) in [(0, 11, most), (1, 7, most + 1)] {
+        bench.primary(ControlFrame::StreamReset(StreamReset {
+            stream: of_primary(over),
+            error_code: 0,
+            final_size: Offset::ZERO,
+        }));
+        bench.read(of_primary(over));
+        assert_eq!(bench.admitted(), [of_primary(admitted)]);
+        bench.forget();
+        let routed = bench.header(PathId::PRIMARY, carrier, public(of_primary(admitted)));
+        assert!(matches!(routed, Ok(Routed::To(_))), "{routed:?}");
+    }
     assert_eq!(bench.closed_with(), None);
-    assert_eq!(bench.header(PathId::PRIMARY, 5, public(most)), Err(ErrorCode::LimitExceeded));
+}
+
+#[test]
+fn a_primary_that_opens_more_streams_than_can_be_under_way_ends_the_session() {
+    let mut bench = Bench::established();
+    let most = 2 * u64::from(SessionConfig::default().max_unidirectional_streams);
+    let far = public(of_primary(most));
+    assert_eq!(bench.header(PathId::PRIMARY, 3, far), Err(ErrorCode::LimitExceeded));
     assert_eq!(bench.closed_with(), Some(ErrorCode::LimitExceeded));
+}
+
+#[test]
+fn as_many_public_streams_as_the_limits_allow_have_carriers_at_a_time() {
+    let most = 10_000;
+    let config = SessionConfig { max_unidirectional_streams: most, ..SessionConfig::default() };
+    let mut bench = Bench::with(config);
+    bench.most_promised = u64::MAX;
+    bench.primary(welcome());
+    for index in 0..u64::from(most) {
+        let routed = bench.header(PathId::PRIMARY, index << 2 | 3, public(of_primary(index)));
+        assert!(matches!(routed, Ok(Routed::To(_))), "{index}: {routed:?}");
+    }
 }
