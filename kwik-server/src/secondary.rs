@@ -244,10 +244,11 @@ pub struct Contribution {
 }
 
 impl Contribution {
-    /// Sends bytes at their offset in the stream; waits while 512 KiB wait for QUIC.
+    /// Sends bytes at their offset in the stream; waits while 512 KiB wait for QUIC, and for the client's window as a
+    /// stream of QUIC does. Cancelled, it may have taken bytes from the front; to write those again is no error.
     ///
     /// # Errors
-    /// [`ContributionError`]: outside the range, or nobody wants the bytes any more.
+    /// [`ContributionError`]: outside what was granted, or nobody wants the bytes any more.
     pub async fn write_at(&mut self, offset: u64, data: Bytes) -> Result<(), ContributionError> {
         self.writer.write_at(Offset::new(offset).unwrap_or(Offset::MAX), data).await
     }
@@ -268,7 +269,7 @@ impl Contribution {
         self.writer.closed().await
     }
 
-    /// Where bytes may go now.
+    /// Where bytes may go now: what was granted, up to the window. A write within the grant and beyond the window waits.
     pub fn allowed(&self) -> std::ops::Range<u64> {
         let allowed: ByteRange = self.writer.allowed();
         allowed.start().value()..allowed.end().value()

@@ -1,6 +1,5 @@
 //! A session between a client and its primary, with secondaries that the test holds in its own hands.
 
-use bytes::Bytes;
 use kwik_client::{Client, Connect};
 use kwik_server::{
     Contribution, ContributionOpenError, Event, PathId, PathSpec, Pin, PrimarySession, PublicKey,
@@ -168,17 +167,6 @@ pub async fn contribute(secondary: &SecondarySession, stream: u64) -> Contributi
         }
     })
     .await
-}
-
-/// Writes bytes at their offset, as far as the window allows and further when it moves.
-pub async fn fill(contribution: &mut Contribution, offset: u64, data: Bytes) {
-    let end = offset + data.len() as u64;
-    eventually_some("the window moves", || {
-        let allowed = contribution.allowed().end;
-        async move { (allowed >= end).then_some(()) }
-    })
-    .await;
-    contribution.write_at(offset, data).await.expect("the client wants the bytes");
 }
 
 /// Reads a stream to its end, and checks every byte.

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use kwik_server::{Delegate, LocalSupply};
 use kwik_tests::bare::{Intermediary, messages};
 use kwik_tests::{
-    Attached, Content, Rig, SecondaryServer, certificate, contribute, fill, identity, read_until,
-    seed,
+    Attached, Content, Rig, SecondaryServer, certificate, contribute, identity, read_until, seed,
 };
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -108,7 +107,7 @@ async fn scatter(mut random: StdRng, secondaries: usize, overlap: u64, copies: u
                     let mut contribution = contribute(&secondary.session, id).await;
                     for (start, end) in part {
                         let data = CONTENT.bytes(*start, (end - start) as usize);
-                        fill(&mut contribution, *start, data).await;
+                        contribution.write_at(*start, data).await.unwrap();
                     }
                     contribution.finish().await.unwrap();
                 }
@@ -211,7 +210,7 @@ async fn even_and_odd_chunks_of_two_servers_are_coalesced() {
                 for chunk in (first..CHUNKS).step_by(2) {
                     let offset = chunk * CHUNK;
                     let data: Bytes = CONTENT.bytes(offset, CHUNK as usize);
-                    fill(&mut contribution, offset, data).await;
+                    contribution.write_at(offset, data).await.unwrap();
                 }
                 contribution.finish().await.unwrap();
                 secondary

@@ -101,7 +101,7 @@ async fn r04_3_one_secondary_feeds_five_streams_at_once() {
         let length = (SIZE - offset).min(5000) as usize;
         for (key, contribution) in (0..).zip(&mut contributions) {
             let data = Content(key).bytes(offset, length);
-            kwik_tests::fill(contribution, offset, data).await;
+            contribution.write_at(offset, data).await.unwrap();
         }
     }
     let metrics = rig.session.metrics().await.unwrap();

@@ -22,7 +22,7 @@ use kwik_io::endpoint::{EndpointLimits, Role};
 use kwik_proto::data::{self, DataDecoder, DataEvent, DataHeader};
 use kwik_proto::frame::{CarrierKind, StreamHeader};
 use kwik_proto::{Offset, PathId, StreamId};
-use kwik_tests::{Rig, certificate, contribute, eventually, fill};
+use kwik_tests::{Rig, certificate, contribute, eventually};
 use tokio::runtime::{Builder, Runtime};
 
 const MIB: u64 = 1 << 20;
@@ -244,7 +244,7 @@ fn r10_2_a_thousand_contributions_stay_within_the_budget_and_16_kib_each() {
                 for index in 0..EACH as u64 {
                     let mut contribution = contribute(&secondary.session, stream.id()).await;
                     let data = Bytes::from_static(&DATA);
-                    fill(&mut contribution, 1 + index * piece, data).await;
+                    contribution.write_at(1 + index * piece, data).await.unwrap();
                     open.push(contribution);
                 }
                 publics.push((stream, public));

@@ -35,13 +35,14 @@ pub struct ContributionTarget {
     pub delegation: Option<DelegationId>,
     /// The bytes that the header promises; `None`: not known.
     pub promised: Option<ByteRange>,
-    /// Where bytes may go now: from the grant's start to its end or to the window, whichever comes first.
-    /// [`ContributionControl::extend`] moves the end.
-    pub allowed: ByteRange,
+    /// Where bytes may go at all.
+    pub granted: ByteRange,
+    /// How far they may go now; writes beyond it wait until [`ContributionControl::extend`] moves it.
+    pub window: Offset,
 }
 
 impl ContributionTarget {
-    /// A delegation's range, promised and allowed as a whole.
+    /// A delegation's range, promised and within the window as a whole.
     ///
     /// ```
     /// use kwik_io::pump::ContributionTarget;
@@ -53,7 +54,8 @@ impl ContributionTarget {
     /// assert_eq!(target.promised, Some(range));
     /// ```
     pub const fn delegated(stream: StreamId, delegation: DelegationId, range: ByteRange) -> Self {
-        Self { stream, delegation: Some(delegation), promised: Some(range), allowed: range }
+        let (delegation, promised) = (Some(delegation), Some(range));
+        Self { stream, delegation, promised, granted: range, window: range.end() }
     }
 
     /// The first message on the contribution's carrier.
@@ -95,12 +97,12 @@ pub enum ContributionError {
         /// The client's code; [`kwik_code`](application::Error::kwik_code) says which of KWIK's it is.
         code: application::Error,
     },
-    /// The bytes are outside what was granted, or beyond the window.
-    #[error("{range} is outside {allowed}, where bytes may go now")]
+    /// The bytes are outside what was granted.
+    #[error("{range} is outside {allowed}, where bytes may go")]
     OutsideGrant {
         /// Where the bytes would go.
         range: ByteRange,
-        /// Where bytes may go now.
+        /// Where bytes may go.
         allowed: ByteRange,
     },
     /// The contribution was finished before.
@@ -130,7 +132,7 @@ pub enum ContributionError {
 ///
 /// let (mut writer, pump, control) = contribution::open(&mut connection, target)?;
 /// tokio::spawn(pump.run());
-/// writer.write_at(target.allowed.start(), bytes::Bytes::from_static(b"bytes")).await?;
+/// writer.write_at(target.granted.start(), bytes::Bytes::from_static(b"bytes")).await?;
 /// writer.finish().await?;
 /// # drop(control);
 /// # Ok(())
@@ -146,7 +148,7 @@ pub fn open(
         Poll::Ready(Err(error)) => return Err(connection::Error::from(error).into()),
         Poll::Pending => return Err(OpenError::Busy),
     };
-    let queue = Arc::new(Queue::new(target.allowed));
+    let queue = Arc::new(Queue::new(target.granted, target.window));
     let pump = ContributionPump::new(carrier, target.header(), queue.clone());
     Ok((ContributionWriter::new(queue.clone()), pump, ContributionControl::new(queue)))
 }

@@ -118,14 +118,48 @@ async fn a_contribution_without_stream_credit_is_busy() {
 async fn bytes_outside_the_grant_are_not_sent() {
     let (client, mut server) = pair().await;
     let mut stream = ReceiveStream::new(client.table.receive(1, WINDOW));
-    let (mut writer, control, _pump) = contribute(&mut server, 0, 10);
-    let refused = writer.write_at(at(5), Bytes::from_static(b"too long")).await;
-    let outside = ContributionError::OutsideGrant { range: range(5, 13), allowed: range(0, 10) };
-    assert_eq!(refused, Err(outside));
+    let (mut writer, control, _pump) = contribute(&mut server, 5, 10);
+    for (offset, bytes) in [(6, &b"01234"[..]), (4, b"01"), (10, b"0"), (Offset::MAX.value(), b"0")]
+    {
+        let refused = writer.write_at(at(offset), Bytes::from_static(bytes)).await;
+        let outside = matches!(refused, Err(ContributionError::OutsideGrant { .. }));
+        assert!(outside, "{refused:?} at {offset}");
+    }
     control.extend(at(20));
-    assert_eq!(writer.allowed(), range(0, 20));
-    writer.write_at(at(0), Bytes::from_static(b"0123456789")).await.unwrap();
-    assert_eq!(stream.receive().await.unwrap().unwrap(), "0123456789");
+    assert_eq!(writer.allowed(), range(5, 10), "a window is no grant");
+    writer.write_at(at(5), Bytes::from_static(b"56789")).await.unwrap();
+    let (mut head, _head, _) = contribute(&mut server, 0, 5);
+    head.write_at(at(0), Bytes::from_static(b"01234")).await.unwrap();
+    let mut all = Vec::new();
+    while all.len() < 10 {
+        all.extend_from_slice(&stream.receive().await.unwrap().unwrap());
+    }
+    assert_eq!(all, b"0123456789");
+}
+
+#[tokio::test]
+async fn a_write_beyond_the_window_waits_for_it() {
+    let (client, mut server) = pair().await;
+    let mut stream = ReceiveStream::new(client.table.receive(1, WINDOW));
+    let id = StreamId::from_wire(1).unwrap();
+    let granted = ByteRange::new(at(0), Offset::MAX).unwrap();
+    let target =
+        ContributionTarget { stream: id, delegation: None, promised: None, granted, window: at(4) };
+    let (mut writer, pump, control) = contribution::open(&mut server.handle, target).unwrap();
+    tokio::spawn(pump.run());
+    assert_eq!(writer.allowed(), range(0, 4));
+    let mut writing = tokio::spawn(async move {
+        writer.write_at(at(0), Bytes::from_static(b"0123456789")).await.unwrap();
+        writer
+    });
+    assert_eq!(stream.receive().await.unwrap().unwrap(), "0123");
+    control.extend(at(8));
+    assert_eq!(stream.receive().await.unwrap().unwrap(), "4567");
+    assert!(!writing.is_finished());
+    control.extend(at(8));
+    control.extend(at(100));
+    assert_eq!((&mut writing).await.unwrap().allowed(), range(0, 100));
+    assert_eq!(stream.receive().await.unwrap().unwrap(), "89");
 }
 
 #[tokio::test]

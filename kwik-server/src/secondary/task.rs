@@ -16,7 +16,7 @@ use kwik_io::session::{Request, Requests, SessionInfo, requests};
 use kwik_io::stream::{application, connection};
 use kwik_io::{key::PublicKey, sign};
 use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
-use kwik_proto::{ByteRange, DelegationId, Epoch, StreamId};
+use kwik_proto::{DelegationId, Epoch, StreamId};
 use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -44,8 +44,6 @@ pub(crate) struct Parts {
 struct Open {
     stream: StreamId,
     delegation: Option<DelegationId>,
-    /// Where it may go at all; the window says how far now.
-    granted: ByteRange,
     control: ContributionControl,
 }
 
@@ -169,12 +167,12 @@ impl Task {
     ) -> Result<ContributionWriter, ContributionOpenError> {
         let Some(link) = &mut self.link else { return Err(ContributionOpenError::Busy) };
         let header = plan.header;
-        let end = plan.allowed.end().min(plan.max_offset).max(plan.allowed.start());
         let target = ContributionTarget {
             stream: header.stream,
             delegation: header.delegation,
             promised: header.promised,
-            allowed: ByteRange::new(plan.allowed.start(), end).unwrap_or(plan.allowed),
+            granted: plan.allowed,
+            window: plan.max_offset,
         };
         let (writer, pump, control) =
             contribution::open(link.connection_mut(), target).map_err(|error| match error {
@@ -184,8 +182,7 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);
-        let granted = plan.allowed;
-        self.open.insert(carrier, Open { stream, delegation, granted, control });
+        self.open.insert(carrier, Open { stream, delegation, control });
         let span = tracing::debug_span!("stream", id = %stream, carrier);
         self.pumps.spawn(async move { (carrier, pump.run().await) }.instrument(span));
         Ok(writer)
@@ -203,8 +200,7 @@ impl Task {
                         .values()
                         .filter(|open| open.stream == stream && open.delegation.is_none())
                     {
-                        let granted = open.granted;
-                        open.control.extend(max_offset.clamp(granted.start(), granted.end()));
+                        open.control.extend(max_offset);
                     }
                 }
                 Output::Message(message) => {

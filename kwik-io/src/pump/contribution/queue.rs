@@ -20,7 +20,10 @@ struct State {
     chunks: BTreeMap<(Offset, u64), Bytes>,
     bytes: usize,
     arrivals: u64,
-    allowed: ByteRange,
+    /// Where bytes may go at all.
+    granted: ByteRange,
+    /// Within that, how far they may go now: the client's window.
+    window: Offset,
     finished: bool,
     end: Option<Result<(), ContributionError>>,
     writer: Option<Waker>,
@@ -39,12 +42,13 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    pub(super) fn new(allowed: ByteRange) -> Self {
+    pub(super) fn new(granted: ByteRange, window: Offset) -> Self {
         Self(Mutex::new(State {
             chunks: BTreeMap::new(),
             bytes: 0,
             arrivals: 0,
-            allowed,
+            granted,
+            window,
             finished: false,
             end: None,
             writer: None,
@@ -52,10 +56,11 @@ impl Queue {
         }))
     }
 
-    /// Takes `data` once the queue is below its cap.
+    /// Takes from `data`, whose last byte goes to just below `end`, what the window has room for, once the queue is below
+    /// its cap. Ready when nothing is left.
     pub(super) fn poll_write(
         &self,
-        offset: Offset,
+        end: Offset,
         data: &mut Bytes,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ContributionError>> {
@@ -66,15 +71,20 @@ impl Queue {
         if state.finished {
             return Poll::Ready(Err(ContributionError::Finished));
         }
-        state.check(offset, data.len())?;
+        let range = state.check(end, data.len())?;
         if state.bytes >= QUEUE_BYTES {
             state.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let pump = state.insert(offset, std::mem::take(data));
+        let fits = state.window.value().saturating_sub(range.start().value());
+        let fits = usize::try_from(fits).unwrap_or(usize::MAX).min(data.len());
+        let pump = state.insert(range.start(), data.split_to(fits));
+        if !data.is_empty() {
+            state.writer = Some(cx.waker().clone());
+        }
         drop(state);
         wake(pump);
-        Poll::Ready(Ok(()))
+        if data.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     /// No more writes.
@@ -150,19 +160,20 @@ impl Queue {
         wake(wakers.1);
     }
 
-    /// Bytes may go up to `end`, if that is further than before.
+    /// Bytes may go up to `end`, if that is further than before, and no further than was granted.
     pub(super) fn extend(&self, end: Offset) {
         let mut state = self.lock();
-        let start = state.allowed.start();
-        if end > state.allowed.end()
-            && let Some(allowed) = ByteRange::new(start, end)
-        {
-            state.allowed = allowed;
+        if end > state.window {
+            state.window = end;
+            let writer = state.writer.take();
+            drop(state);
+            wake(writer);
         }
     }
 
+    /// Where bytes may go now.
     pub(super) fn allowed(&self) -> ByteRange {
-        self.lock().allowed
+        self.lock().allowed()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -171,14 +182,21 @@ impl Queue {
 }
 
 impl State {
-    fn check(&self, offset: Offset, length: usize) -> Result<(), ContributionError> {
-        let end = offset.saturating_add(length as u64);
-        let range = ByteRange::new(offset, end).expect("an offset plus a length is not before it");
-        let fits = self.allowed.covers(range) && range.len() == length as u64;
-        if fits {
-            return Ok(());
+    /// Where bytes go whose last one goes to just below `end`.
+    fn check(&self, end: Offset, length: usize) -> Result<ByteRange, ContributionError> {
+        let start = end.value().saturating_sub(length as u64);
+        let range = Offset::new(start).and_then(|start| ByteRange::new(start, end));
+        let range = range.expect("what is below an offset is an offset");
+        if self.granted.covers(range) && range.len() == length as u64 {
+            return Ok(range);
         }
-        Err(ContributionError::OutsideGrant { range, allowed: self.allowed })
+        Err(ContributionError::OutsideGrant { range, allowed: self.granted })
+    }
+
+    fn allowed(&self) -> ByteRange {
+        let (start, end) = (self.granted.start(), self.granted.end());
+        let window = self.window.clamp(start, end);
+        ByteRange::new(start, window).expect("what is clamped to a range lies within it")
     }
 
     fn insert(&mut self, offset: Offset, data: Bytes) -> Option<Waker> {

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use kwik_proto::{ByteRange, Offset};
@@ -13,7 +12,7 @@ use super::queue::Queue;
 /// Writes bytes of a stream at their offsets. What a secondary's application holds.
 ///
 /// Chunks may come in any order; those that are queued go out by offset. Each write waits while the queue is full
-/// (512 KiB). Dropping the writer finishes the contribution: what was taken is still sent.
+/// (512 KiB), and for the client's window. Dropping the writer finishes the contribution: what was taken is still sent.
 #[derive(Debug)]
 pub struct ContributionWriter {
     queue: Arc<Queue>,
@@ -24,7 +23,8 @@ impl ContributionWriter {
         Self { queue }
     }
 
-    /// Queues `data` for `offset` of the stream, without a copy. Cancel safe: taken whole or not at all.
+    /// Queues `data` for `offset` of the stream, without a copy. Cancelled, it may have taken bytes from the front; to
+    /// write those again is no error.
     ///
     /// # Errors
     ///
@@ -34,17 +34,8 @@ impl ContributionWriter {
         offset: Offset,
         mut data: Bytes,
     ) -> Result<(), ContributionError> {
-        poll_fn(|cx| self.poll_write_at(offset, &mut data, cx)).await
-    }
-
-    /// As [`write_at`](Self::write_at); `data` is left empty once it was taken.
-    pub fn poll_write_at(
-        &mut self,
-        offset: Offset,
-        data: &mut Bytes,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), ContributionError>> {
-        self.queue.poll_write(offset, data, cx)
+        let end = offset.saturating_add(data.len() as u64);
+        poll_fn(|cx| self.queue.poll_write(end, &mut data, cx)).await
     }
 
     /// Ends the contribution and waits until the client's QUIC has acknowledged every byte.
@@ -63,7 +54,7 @@ impl ContributionWriter {
         poll_fn(|cx| self.queue.poll_end(cx)).await
     }
 
-    /// Where bytes may go now.
+    /// Where bytes may go now: what was granted, up to the window. A write within the grant and beyond the window waits.
     pub fn allowed(&self) -> ByteRange {
         self.queue.allowed()
     }
@@ -91,7 +82,7 @@ impl ContributionControl {
         self.queue.end(Err(error));
     }
 
-    /// Lets bytes go up to `end`. A lower end than before changes nothing.
+    /// Lets bytes go up to `end`, within the grant. A lower end than before changes nothing.
     pub fn extend(&self, end: Offset) {
         self.queue.extend(end);
     }
