@@ -29,6 +29,8 @@ pub mod stream;
 
 pub mod delegation;
 
+mod proving;
+
 pub mod gap;
 
 pub mod stall;

@@ -102,8 +102,8 @@ impl Env {
         None
     }
 
-    /// Runs what may block its thread, on a thread that may be blocked. In a simulated world at once and in place: a
-    /// thread would end at a moment that no seed decides.
+    /// Runs what may block its thread, on a thread that may be blocked. In a simulated world in place, as soon as the
+    /// host's disk answers: a thread would end at a moment that no seed decides.
     ///
     /// # Errors
     /// When `work` panicked.
@@ -113,7 +113,8 @@ impl Env {
         R: Send + 'static,
     {
         #[cfg(feature = "sim")]
-        if self.0.network.is_some() {
+        if let Some(network) = self.network() {
+            network.disk().await;
             return Ok(work());
         }
         tokio::task::spawn_blocking(work).await

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -29,6 +30,11 @@ pub trait Network: fmt::Debug + Send + Sync {
 
     /// Sends a datagram. Whether it arrives is the network's affair.
     fn send(&self, from: SocketAddr, to: SocketAddr, payload: &[u8]);
+
+    /// Waits while this host's disk hangs: so long a read would block its thread in the real world.
+    fn disk(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::ready(()))
+    }
 }
 
 /// A bound UDP port of a simulated host: what has arrived and was not read yet.

@@ -25,7 +25,8 @@ pub enum DiskState {
 /// A host's copy of the content: bytes without an end that any copy can make and any reader can check.
 ///
 /// Every host of a laboratory has the same content, until an [`Action::Disk`](crate::Action::Disk) changes that. A disk
-/// survives a crash. As a [`RangeSource`] it is a primary's own copy; while it is hung that fails, for it may not wait.
+/// survives a crash. As a [`RangeSource`] it is a primary's own copy: KWIK's reads of it wait while it is hung, others fail
+/// then, for they may not wait.
 #[derive(Clone, Debug)]
 pub struct Disk(Arc<watch::Sender<DiskState>>);
 
@@ -50,10 +51,15 @@ impl Disk {
 
     /// Reads `length` bytes from `offset` on. Waits while the disk is hung.
     pub async fn read(&self, offset: u64, length: usize) -> Bytes {
+        self.answers().await;
+        self.bytes(offset, length)
+    }
+
+    /// Waits while it is hung.
+    pub(crate) async fn answers(&self) {
         let mut changes = self.0.subscribe();
         // Its sender is `self`'s own, so there is no error to see.
         let _ = changes.wait_for(|state| *state != DiskState::Hung).await;
-        self.bytes(offset, length)
     }
 
     /// The right bytes, whatever the state of any disk.

@@ -316,8 +316,8 @@ impl Run {
 
     fn boot(&mut self, name: &str) -> Result<(Machine, Host), Cause> {
         self.boots += 1;
-        let ip = self.directory[name].ip;
-        let machine = Machine::start(self.world.clone(), ip, self.now)?;
+        let Identity { ip, disk, .. } = &self.directory[name];
+        let machine = Machine::start(self.world.clone(), *ip, disk.clone(), self.now)?;
         let inside = machine.runtime().enter();
         let (directory, world) = (self.directory.clone(), self.world.clone());
         let host = Host::boot(name, directory, world, machine.card(), self.boots);

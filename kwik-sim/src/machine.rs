@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::disk::Disk;
 use crate::failure::{Cause, SoftwareError};
 use crate::world::World;
 
@@ -26,10 +28,11 @@ pub(crate) struct Machine {
     reached: Duration,
 }
 
-/// A host's network card.
+/// A host's network card, and the way to its disk.
 pub(crate) struct Card {
     world: World,
     ip: IpAddr,
+    disk: Disk,
     /// The same moment on two clocks.
     start: (Duration, Instant),
     powered: AtomicBool,
@@ -37,12 +40,12 @@ pub(crate) struct Card {
 
 impl Machine {
     /// A host that starts `now`.
-    pub(crate) fn start(world: World, ip: IpAddr, now: Duration) -> io::Result<Self> {
+    pub(crate) fn start(world: World, ip: IpAddr, disk: Disk, now: Duration) -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build()?;
         let inside = runtime.enter();
         let start = (now, Instant::now());
         drop(inside);
-        let card = Arc::new(Card { world, ip, start, powered: AtomicBool::new(true) });
+        let card = Arc::new(Card { world, ip, disk, start, powered: AtomicBool::new(true) });
         Ok(Self { runtime, card, reached: now })
     }
 
@@ -120,5 +123,10 @@ impl Network for Card {
         if self.powered.load(Ordering::Relaxed) {
             self.world.send(self.now(), from, to, payload);
         }
+    }
+
+    fn disk(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let disk = self.disk.clone();
+        Box::pin(async move { disk.answers().await })
     }
 }

@@ -120,7 +120,14 @@ impl Scheduler {
             .sources
             .values()
             .filter(|source| source.able(now) && plan.may_ask_now(source.path))
-            .map(|source| source.standing(assumed, self.primary_rtt, &self.config, now))
+            .map(|source| {
+                let mut me = source.standing(assumed, self.primary_rtt, &self.config, now);
+                if plan.proven {
+                    // What waits for a proof will be on the way soon.
+                    me.has_room &= source.claimed() < source.target(self.primary_rtt, &self.config);
+                }
+                me
+            })
             .collect();
         // The seed spreads the first ranges of many sessions over equal servers.
         let turn = |path: PathId| {

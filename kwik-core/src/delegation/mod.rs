@@ -17,6 +17,7 @@ mod ledger;
 mod outcome;
 mod pick;
 mod plan;
+mod proof;
 pub(crate) mod rate;
 mod repair;
 mod source;
@@ -116,6 +117,8 @@ pub struct Scheduler {
     served: Option<StreamId>,
     /// Something changed since decisions were last made.
     dirty: bool,
+    /// A path has more room than decisions counted with: some of its orders wait for a proof.
+    roomier: bool,
     now: Instant,
     decisions: VecDeque<Decision>,
     events: VecDeque<Event>,
@@ -144,6 +147,7 @@ impl Scheduler {
             plans: 0,
             served: None,
             dirty: false,
+            roomier: false,
             now: Instant::ZERO,
             decisions: VecDeque::new(),
             events: VecDeque::new(),
@@ -407,11 +411,11 @@ impl Scheduler {
 
     /// The next thing to do; `None`: nothing until the next input or [`poll_timeout`](Self::poll_timeout).
     pub fn poll(&mut self, now: Instant) -> Option<Decision> {
+        // A clock that goes backwards stands still instead, for all timers alike.
+        let now = self.now.max(now);
         if self.decisions.is_empty() && (self.dirty || self.timer_due(now)) {
-            // A clock that goes backwards stands still instead, for all timers alike.
-            self.now = self.now.max(now);
-            let now = self.now;
-            self.dirty = false;
+            self.now = now;
+            (self.dirty, self.roomier) = (false, false);
             self.take_from_silent(now);
             self.take_from_unreached(now);
             self.rule(now);
@@ -419,6 +423,8 @@ impl Scheduler {
             self.assign(now);
             self.end_game(now);
             self.give_up();
+        } else if self.decisions.is_empty() && std::mem::take(&mut self.roomier) {
+            self.assign(self.now);
         }
         self.decisions.pop_front()
     }

@@ -137,6 +137,14 @@ pub enum Event {
         /// Why.
         reason: GapReason,
     },
+    /// The primary's copy of a plan did not answer, or not in time: while orders can't name its hashes no secondary is
+    /// asked for the plan.
+    Unproven {
+        /// The stream.
+        stream: StreamId,
+        /// The plan.
+        range: ByteRange,
+    },
     /// A plan's last byte arrived.
     Done {
         /// The stream.

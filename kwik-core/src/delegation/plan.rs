@@ -33,6 +33,10 @@ pub(super) struct Plan {
     failures: BTreeMap<PathId, u32>,
     pub(super) last_reason: Option<GapReason>,
     pub(super) given_up: bool,
+    /// Its orders wait for a proof before they are given.
+    pub(super) proven: bool,
+    /// Only the primary itself is asked: what secondaries would send could not be proven.
+    pub(super) held: bool,
 }
 
 impl Plan {
@@ -56,6 +60,8 @@ impl Plan {
             failures: BTreeMap::new(),
             last_reason: None,
             given_up: false,
+            proven: false,
+            held: false,
         }
     }
 
@@ -80,9 +86,11 @@ impl Plan {
         self.names(path) && !self.refused.contains_key(&path)
     }
 
-    /// Whether the path may be asked now: it is not one that will say later when it can.
+    /// Whether the path may be asked now: it is not one that will say later when it can, and its bytes can be proven
+    /// where they must be.
     pub(super) fn may_ask_now(&self, path: PathId) -> bool {
-        self.may_ask(path) && !self.pending.contains(&path)
+        let provable = !self.held || path.is_primary();
+        provable && self.may_ask(path) && !self.pending.contains(&path)
     }
 
     /// Takes the local provider out of `all` if it is the last resort and somebody else can be trusted to deliver.

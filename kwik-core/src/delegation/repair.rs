@@ -236,22 +236,25 @@ impl Scheduler {
     /// Ends a delegation whose missing bytes are to come from others.
     pub(super) fn give_back(&mut self, id: DelegationId, reason: GapReason, tell: Tell) {
         let Some(entry) = self.ledger.remove(id) else { return };
-        self.owes_less(&entry);
         match tell {
             Tell::Path => self.revoke(&entry),
             Tell::Nobody => {}
-        }
-        if entry.role == Role::Copy {
-            self.bucket.refund(entry.missing);
-            self.want_copies(&entry);
         }
         if let Some(lost) = self.missing_span(&entry) {
             let (stream, path) = (entry.stream, entry.path);
             self.tell(Event::Lost { stream, range: lost, path, reason });
         }
-        if self.config.switches.repair {
-            self.reopen(entry.stream, entry.range);
+        self.put_back(&entry);
+    }
+
+    /// The missing bytes of a delegation that has left the ledger are to come from others.
+    pub(super) fn put_back(&mut self, entry: &Entry) {
+        self.owes_less(entry);
+        if entry.role == Role::Copy {
+            self.bucket.refund(entry.missing);
+            self.want_copies(entry);
         }
+        self.reopen(entry.stream, entry.range);
     }
 
     /// From the first to the last byte of the delegation that the client does not hold.

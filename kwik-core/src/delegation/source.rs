@@ -45,6 +45,8 @@ pub(super) struct Source {
     allowance: Allowance,
     /// Missing bytes of its live delegations.
     pub(super) outstanding: u64,
+    /// Part of `outstanding` that it was not asked for yet: the orders wait for a proof.
+    pub(super) unproven: u64,
     pub(super) assigned: u64,
     /// Bytes that progress reports ascribe to it.
     pub(super) delivered: u64,
@@ -75,6 +77,7 @@ impl Source {
             rate: PathRate::new(),
             allowance: Allowance::new(config.first_range),
             outstanding: 0,
+            unproven: 0,
             assigned: 0,
             delivered: 0,
             received: 0,
@@ -244,6 +247,11 @@ impl Source {
 
     /// Bytes that are on the way, less such as arrived beyond the end of the last report.
     pub(super) fn owed(&self) -> u64 {
+        self.claimed().saturating_sub(self.unproven)
+    }
+
+    /// The same with those that it was not asked for yet.
+    pub(super) fn claimed(&self) -> u64 {
         let unseen = self.received.saturating_sub(self.delivered.saturating_add(self.duplicates));
         self.outstanding.saturating_sub(unseen)
     }

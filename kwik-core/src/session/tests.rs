@@ -16,6 +16,7 @@ mod orders;
 mod orphan;
 mod passing_on;
 mod primary;
+mod proofs;
 mod redial;
 mod set_up;
 mod windows;

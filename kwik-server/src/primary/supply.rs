@@ -33,8 +33,6 @@ pub(super) struct Supplied {
 struct Source {
     range: ByteRange,
     copy: Arc<dyn RangeSource>,
-    /// Whether orders for it name the hash of the copy.
-    proves: bool,
 }
 
 /// A supply that is being sent.
@@ -66,29 +64,15 @@ impl Providers {
         }
     }
 
-    pub(super) fn add(
-        &mut self,
-        id: StreamId,
-        range: ByteRange,
-        copy: Arc<dyn RangeSource>,
-        proves: bool,
-    ) {
-        let source = Source { range, copy, proves };
+    pub(super) fn add(&mut self, id: StreamId, range: ByteRange, copy: Arc<dyn RangeSource>) {
+        let source = Source { range, copy };
         self.sources.entry(id).or_default().insert(range.start(), source);
     }
 
-    fn source(&self, id: StreamId, range: ByteRange) -> Option<&Source> {
+    /// The copy that holds the whole range.
+    pub(super) fn find(&self, id: StreamId, range: ByteRange) -> Option<Arc<dyn RangeSource>> {
         let (_, source) = self.sources.get(&id)?.range(..=range.start()).next_back()?;
-        source.range.covers(range).then_some(source)
-    }
-
-    fn find(&self, id: StreamId, range: ByteRange) -> Option<Arc<dyn RangeSource>> {
-        Some(self.source(id, range)?.copy.clone())
-    }
-
-    /// What the hash of the range is to be taken of, if orders for it name one.
-    pub(super) fn proof(&self, id: StreamId, range: ByteRange) -> Option<Arc<dyn RangeSource>> {
-        self.source(id, range).filter(|source| source.proves).map(|source| source.copy.clone())
+        source.range.covers(range).then(|| source.copy.clone())
     }
 
     pub(super) fn forget(&mut self, id: StreamId) {

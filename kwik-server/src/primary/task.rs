@@ -124,7 +124,7 @@ impl Task {
                 Some(event) = links.recv() => self.handle_link(*event),
                 Some(event) = carriers.recv() => self.handle_carrier(*event),
                 Some(end) = self.providers.next_ended() => self.handle_supplied(end),
-                Some(orders) = self.proving.next_proven() => self.handle_proven(orders),
+                Some(step) = self.proving.next_step() => self.handle_step(step),
                 () = services.wait(&mut due) => self.service(&mut due),
                 request = self.requests.wishes.next(), if attended => match request {
                     Some(request) => self.handle_request(request),
@@ -255,9 +255,12 @@ impl Task {
         self.core.check_delegate(stream, range, &order.resource, &candidates, local)?;
         send.delegate(range)?;
         if let Some(source) = &order.local {
-            self.providers.add(stream, range, source.clone(), order.proven);
+            self.providers.add(stream, range, source.clone());
         }
         self.core.delegate(stream, range, order.resource.clone(), candidates, local, now)?;
+        if order.proven && order.local.is_some() {
+            self.core.prove(stream, range);
+        }
         Ok(self.told.handle(stream, range))
     }
 
@@ -321,7 +324,7 @@ impl Task {
     fn carry_out_one(&mut self, output: Output) {
         match output {
             Output::Send(frame) => self.send(&frame),
-            Output::Sign(orders) => self.issue(orders),
+            Output::Sign(orders) => self.sign(&orders),
             Output::Attach { path, epoch, addresses, identity, confirmation_key } => {
                 self.attach(path, epoch, addresses, identity, confirmation_key);
             }
@@ -333,6 +336,7 @@ impl Task {
             Output::Service(id) => self.service_receive(id),
             Output::Supply { stream, range, delegation } => self.supply(stream, range, delegation),
             Output::CancelSupply(delegation) => self.providers.cancel(delegation),
+            Output::Prove { delegation, stream, range } => self.prove(delegation, stream, range),
             Output::Event(event) => {
                 if let Event::Unavailable(stream, range, _) = event {
                     self.told.unavailable(stream, range);
@@ -386,7 +390,7 @@ impl Task {
         }
     }
 
-    pub(super) fn sign(&mut self, orders: &Orders) {
+    fn sign(&mut self, orders: &Orders) {
         if let Some(key) = &self.shared.identity {
             let signed = sign::sign_orders(key, orders.encode());
             self.send(&ControlFrame::Orders(signed));

@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use kwik_proto::frame::{ControlFrame, ErrorCode, Gap, GapReason};
+use kwik_proto::frame::{ControlFrame, ErrorCode, Gap, GapReason, PathState};
 use kwik_proto::{ByteRange, PathId, StreamId};
 
 use super::{ClientSession, Output};
 use crate::conflict::{Conflict, ConflictPolicy, Verdict};
 use crate::interval::RangeSet;
+use crate::path::lifecycle::PathEvent;
+use crate::path::trust::Trust;
 use crate::stream::ReceiveHalf;
 use crate::time::Instant;
 
@@ -51,8 +53,10 @@ impl ClientSession {
         now: Instant,
     ) {
         self.note_arrivals(id, half, now);
+        let mut trust = Trust::Kept;
         if self.isolated.entry(id).or_default().insert(path) {
             self.outputs.push_back(Output::Fault { path, code: ErrorCode::DataConflict });
+            trust = self.convictions.convict(path);
         }
         let mut lost = half.isolate(path);
         for range in half.missing_in(wrong) {
@@ -73,6 +77,21 @@ impl ClientSession {
             watch.report_soon();
         }
         self.note_debt(path, now);
+        if trust == Trust::Lost {
+            self.close_liar(path, now);
+        }
+    }
+
+    /// Closes a path that lied too often. It is not dialled again, and no AddPath brings it back.
+    fn close_liar(&mut self, path: PathId, now: Instant) {
+        let Some(known) = self.paths.path(path) else { return };
+        if known.state() == PathState::Gone {
+            // Nothing is to be closed, but it may be waiting for its next try.
+            return self.give_path_up(path, now);
+        }
+        let epoch = known.epoch();
+        let cause = ErrorCode::DataConflict.into();
+        self.handle_event(path, epoch, PathEvent::Violated, cause, now);
     }
 
     fn stop_carriers(&mut self, id: StreamId, path: PathId, half: &mut ReceiveHalf) {

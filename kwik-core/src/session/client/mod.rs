@@ -29,6 +29,7 @@ use crate::grant::Grants;
 use crate::mapping::{Mapping, Resync};
 use crate::path::account::Account;
 use crate::path::table::{PathLimits, PathTable};
+use crate::path::trust::Convictions;
 use crate::relay::{CreditToll, Toll};
 use crate::stall::{Stall, Stalls};
 use crate::stream::{Failure, RangeHash, SourceKey};
@@ -80,6 +81,8 @@ pub struct ClientSession {
     hashes: BTreeMap<StreamId, Vec<(ByteRange, RangeHash)>>,
     /// Paths that lied about a stream.
     isolated: BTreeMap<StreamId, BTreeSet<PathId>>,
+    /// How often each lied.
+    convictions: Convictions,
     /// Sources of carriers whose path is gone, until their half is at hand.
     stale: BTreeMap<StreamId, Vec<SourceKey>>,
     /// Streams whose sources were told that they are over before the half was.
@@ -142,6 +145,7 @@ impl ClientSession {
             sending: Mapping::default(),
             hashes: BTreeMap::new(),
             isolated: BTreeMap::new(),
+            convictions: Convictions::default(),
             stale: BTreeMap::new(),
             told_closed: BTreeSet::new(),
             credits: BTreeMap::new(),

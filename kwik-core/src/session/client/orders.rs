@@ -165,10 +165,17 @@ impl ClientSession {
                 Ok(())
             }
             Order::Revoke(revoke) => {
-                if let Some(id) = revoke.delegation {
+                let ids = match revoke.delegation {
+                    Some(id) => vec![id],
+                    None => {
+                        let all = self.promises.of(revoke.stream, path);
+                        all.into_iter().map(|(id, _)| id).collect()
+                    }
+                };
+                for id in ids {
                     self.promises.revoke(path, id, now);
-                    self.note_debt(path, now);
                 }
+                self.note_debt(path, now);
                 Ok(())
             }
             Order::Relay(_) => Ok(()),

@@ -12,6 +12,7 @@ use super::{ClientSession, Output, PathReport};
 use crate::gap::PathTiming;
 use crate::path::lifecycle::{PathEffect, PathEvent};
 use crate::path::table::{AddPathError, Cause, Path, PathWork, Transition};
+use crate::path::trust::Trust;
 use crate::session::handshake::{FEATURES, VERSIONS, check};
 use crate::time::Instant;
 
@@ -20,6 +21,9 @@ impl ClientSession {
         let (path, epoch) = (add.path, add.epoch);
         let allowed = self.config.path_policy.check(self.primary, &add);
         let refused = match allowed {
+            Ok(_) if self.convictions.trust(path) == Trust::Lost => {
+                (ErrorCode::DataConflict, "the path lied too often".to_owned())
+            }
             Ok(addresses) => {
                 add.addresses = addresses;
                 match self.paths.add(add, now) {
@@ -218,7 +222,7 @@ impl ClientSession {
         }
     }
 
-    fn handle_event(
+    pub(super) fn handle_event(
         &mut self,
         path: PathId,
         epoch: Epoch,

@@ -2,6 +2,7 @@
 
 mod orders;
 mod paths;
+mod proofs;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, Sch
 use crate::grant::Grants;
 use crate::mapping::Mapping;
 use crate::orders::OrderIssuer;
+use crate::proving::Provers;
 use crate::stream::ReceiveHalf;
 use crate::time::Instant;
 
@@ -66,6 +68,17 @@ pub enum Output {
     },
     /// Stop supplying.
     CancelSupply(DelegationId),
+    /// Take the BLAKE3 of the range of the stream's local copy: tell each piece that was read
+    /// ([`PrimarySession::handle_proof_read`]), and the end ([`PrimarySession::handle_proof`]). What is being read at a
+    /// time is bounded.
+    Prove {
+        /// The order that waits for it.
+        delegation: DelegationId,
+        /// The stream.
+        stream: StreamId,
+        /// The bytes.
+        range: ByteRange,
+    },
     /// For the application.
     Event(Event),
     /// A message of a secondary's application; unauthenticated.
@@ -110,6 +123,7 @@ pub struct PrimarySession {
     confirmation_key: Option<[u8; 32]>,
     streams: PublicStreams,
     scheduler: Scheduler,
+    provers: Provers,
     pub(super) paths: BTreeMap<PathId, Path>,
     next_path: u16,
     issuer: OrderIssuer,
@@ -150,6 +164,7 @@ impl PrimarySession {
             confirmation_key: hello.confirmation_key,
             streams,
             scheduler,
+            provers: Provers::default(),
             paths: BTreeMap::new(),
             next_path: 1,
             issuer: OrderIssuer::new(id),
@@ -181,7 +196,8 @@ impl PrimarySession {
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
         let linger = self.lingering.values().map(|since| *since + self.linger).min();
-        [self.scheduler.poll_timeout(), linger, self.next_forgotten()].into_iter().flatten().min()
+        let due = [self.scheduler.poll_timeout(), self.provers.poll_timeout(), linger];
+        due.into_iter().chain([self.next_forgotten()]).flatten().min()
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
@@ -368,8 +384,16 @@ impl PrimarySession {
             self.apply(effect, now);
         }
         let mut orders: BTreeMap<PathId, Vec<Order>> = BTreeMap::new();
-        while let Some(decision) = self.scheduler.poll(now) {
-            self.decide(decision, &mut orders);
+        self.collect_proofs(&mut orders, now);
+        loop {
+            while let Some(decision) = self.scheduler.poll(now) {
+                self.decide(decision, &mut orders, now);
+                self.hear_provers(now);
+            }
+            self.begin_proofs();
+            // What waits for a proof leaves room for what needs none.
+            let Some(debts) = self.provers.poll_debts() else { break };
+            self.scheduler.set_unproven(&debts);
         }
         for (id, orders) in orders {
             self.order(id, orders);
@@ -398,6 +422,7 @@ impl PrimarySession {
             Effect::ReceiveClosed(..) => {}
             Effect::SendClosed(id) => {
                 self.scheduler.handle_stream_closed(id, now);
+                self.provers.forget(id);
                 self.granted.forget(id);
                 self.lingering.remove(&id);
             }

@@ -212,15 +212,25 @@ impl PrimarySession {
         }
     }
 
-    pub(super) fn decide(&mut self, decision: Decision, orders: &mut BTreeMap<PathId, Vec<Order>>) {
+    pub(super) fn decide(
+        &mut self,
+        decision: Decision,
+        orders: &mut BTreeMap<PathId, Vec<Order>>,
+        now: Instant,
+    ) {
         match decision {
             Decision::Delegate { path, delegation } => {
-                orders.entry(path).or_default().push(Order::Delegation(delegation));
+                if let Some(delegation) = self.provers.want(path, delegation, now) {
+                    orders.entry(path).or_default().push(Order::Delegation(delegation));
+                }
             }
             Decision::SupplyLocally { stream, range, id } => {
                 self.outputs.push_back(Output::Supply { stream, range, delegation: id });
             }
             Decision::CancelLocal { id } => self.outputs.push_back(Output::CancelSupply(id)),
+            // What was never ordered needs no revocation.
+            Decision::Revoke { stream, delegation, .. }
+                if self.provers.withdraw(stream, delegation) => {}
             Decision::Revoke { path, stream, delegation } => {
                 let revoke = Revoke { stream, delegation: Some(delegation) };
                 orders.entry(path).or_default().push(Order::Revoke(revoke));

@@ -149,3 +149,117 @@ fn the_same_lie_is_asked_about_once() {
     let asked: Vec<_> = bench.gaps().iter().map(|gap| (gap.range, gap.path)).collect();
     assert_eq!(asked, [(range(500, 510), None)]);
 }
+
+/// The edge sends wrong bytes of a stream.
+fn lie(bench: &mut Bench, number: u64) {
+    let (id, carrier) = (stream(number * 4), number * 8 + 3);
+    if number > 0 {
+        bench.client.open_stream(StreamKind::Bidirectional).unwrap();
+        bench.drain();
+    }
+    bench.order(EDGE, 1, number + 1, vec![delegation(number, id, range(0, 2000))]);
+    bench.header(EDGE, carrier, contribution(id, number, range(0, 2000))).unwrap().unwrap();
+    assert!(bench.content(EDGE, carrier, 0, vec![6; 1000]));
+}
+
+/// The primary sends the right ones.
+fn contradict(bench: &mut Bench, number: u64) {
+    let (id, carrier) = (stream(number * 4), number * 4);
+    bench.header(PathId::PRIMARY, carrier, public(id)).unwrap().unwrap();
+    assert!(bench.content(PathId::PRIMARY, carrier, 500, vec![7; 100]));
+}
+
+fn token_requests(bench: &Bench) -> usize {
+    let asks = |frame: &&ControlFrame| matches!(frame, ControlFrame::TokenRequest(_));
+    bench.sent(PathId::PRIMARY).into_iter().filter(asks).count()
+}
+
+#[test]
+fn who_lies_about_three_streams_loses_the_path_for_good() {
+    let mut bench = reject();
+    for number in 0..2 {
+        lie(&mut bench, number);
+        contradict(&mut bench, number);
+    }
+    assert_eq!(bench.state(EDGE), Some(PathState::Live));
+    lie(&mut bench, 2);
+    bench.forget();
+    contradict(&mut bench, 2);
+    assert_eq!(bench.path_closed_with(EDGE), Some(ErrorCode::DataConflict));
+    let told = bench.sent(PathId::PRIMARY).into_iter().find_map(|frame| match frame {
+        ControlFrame::PathStatus(status) if status.path == EDGE => Some(*status),
+        _ => None,
+    });
+    let told = told.map(|status| (status.state, status.reason));
+    assert_eq!(told, Some((PathState::Gone, Some(ErrorCode::DataConflict))));
+    bench.wait(ms(100_000));
+    assert_eq!(token_requests(&bench), 0);
+    bench.forget();
+    bench.primary(add_path(EDGE, 2));
+    bench.wait(ms(2000));
+    let answer = bench.sent(PathId::PRIMARY).into_iter().find_map(|frame| match frame {
+        ControlFrame::AddPathResult(result) => Some((result.epoch, result.code)),
+        _ => None,
+    });
+    assert_eq!(answer, Some((Epoch(2), ErrorCode::DataConflict)));
+    let dialled = |output: &Output| matches!(output, Output::Dial { .. });
+    assert!(!bench.asked.iter().any(dialled));
+    bench.attach(OTHER, 1);
+    assert_eq!(bench.state(OTHER), Some(PathState::Live), "another number is another chance");
+}
+
+#[test]
+fn who_is_found_out_after_it_was_lost_is_not_asked_back() {
+    let mut bench = reject();
+    for number in 0..3 {
+        lie(&mut bench, number);
+    }
+    for number in 0..2 {
+        contradict(&mut bench, number);
+    }
+    bench.client.handle_lost(EDGE, Epoch(1), ErrorCode::Unreachable, "gone", bench.now);
+    bench.drain();
+    contradict(&mut bench, 2);
+    bench.wait(ms(100_000));
+    assert_eq!((bench.faults().len(), token_requests(&bench)), (3, 0));
+}
+
+#[test]
+fn a_hash_that_does_not_hold_counts_under_any_policy() {
+    let mut bench = Bench::attached(EDGE);
+    for number in 0..3 {
+        assert_eq!(bench.state(EDGE), Some(PathState::Live));
+        if number > 0 {
+            bench.client.open_stream(StreamKind::Bidirectional).unwrap();
+            bench.drain();
+        }
+        let (id, carrier) = (stream(number * 4), number * 8 + 3);
+        let Order::Delegation(order) = delegation(number, id, range(0, 1000)) else { panic!() };
+        let order = Order::Delegation(Delegation { blake3: Some([1; 32]), ..order });
+        bench.order(EDGE, 1, number + 1, vec![order]);
+        bench.header(EDGE, carrier, contribution(id, number, range(0, 1000))).unwrap().unwrap();
+        bench.content(EDGE, carrier, 0, vec![6; 1000]);
+        assert_eq!(bench.read(id), 0);
+    }
+    assert_eq!(bench.path_closed_with(EDGE), Some(ErrorCode::DataConflict));
+}
+
+#[test]
+fn who_is_only_accused_keeps_the_path() {
+    let mut bench = reject();
+    bench.attach(OTHER, 1);
+    for number in 0..5 {
+        lie(&mut bench, number);
+        let (id, carrier) = (stream(number * 4), number * 8 + 3);
+        let order = delegation(100 + number, id, range(0, 2000));
+        bench.order(OTHER, 1, number + 1, vec![order]);
+        let header = contribution(id, 100 + number, range(0, 2000));
+        bench.header(OTHER, carrier, header).unwrap().unwrap();
+        assert!(bench.content(OTHER, carrier, 500, vec![7; 100]));
+    }
+    assert_eq!(bench.faults(), []);
+    assert_eq!(
+        (bench.state(EDGE), bench.state(OTHER)),
+        (Some(PathState::Live), Some(PathState::Live))
+    );
+}

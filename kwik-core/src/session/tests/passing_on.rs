@@ -223,3 +223,24 @@ fn messages_that_find_no_room_do_not_close_a_secondary() {
     let given_back = SecondaryOutput::Send(ControlFrame::RelayCredit(credit));
     assert_eq!(outputs.last(), Some(&given_back));
 }
+
+#[test]
+fn a_revocation_of_everything_leaves_nothing_owed() {
+    let mut bench = Bench::attached(EDGE);
+    bench.client.open_stream(StreamKind::Bidirectional).unwrap();
+    bench.drain();
+    let orders = vec![
+        delegation(1, stream(0), range(0, 100)),
+        delegation(2, stream(0), range(100, 200)),
+        delegation(3, stream(4), range(0, 100)),
+    ];
+    bench.order(EDGE, 1, 1, orders);
+    bench.read(stream(0));
+    bench.read(stream(4));
+    bench.forget();
+    let revoke = Revoke { stream: stream(0), delegation: None };
+    bench.order(EDGE, 1, 2, vec![Order::Revoke(revoke)]);
+    (0..20).for_each(|_| bench.wait(ms(10)));
+    let missed: Vec<_> = bench.gaps().iter().map(|gap| gap.delegation).collect();
+    assert_eq!(missed, [Some(DelegationId(3))], "what was taken back is owed by nobody");
+}
