@@ -72,6 +72,7 @@ serve primary 10.213.0.2 --identity "$work/keys/primary.key" \
 get() { "$1" client "$kwik" get kwik://10.213.0.2:4433/file --pin "$(pin primary)" --json -o "$2"; }
 
 get in_host /dev/null >/dev/null # so that all have hashed their copies
+get in_host /dev/null >"$work/quiet" # what nothing but the machine costs
 get exec_in_host "$work/copy" >"$work/report" &
 download=$!
 pids+=("$download")
@@ -86,7 +87,7 @@ wait "$download"
 cmp "$work/copy" "$work/root/file"
 cat "$work/report"
 grep -E "lost|second server" "$work/primary.log" | grep 10.213.1.2 | tail -n 4
-python3 - "$work/report" "$size_mib" <<'PY'
+python3 - "$work/report" "$size_mib" "$work/quiet" <<'PY'
 import json, sys
 
 report = json.load(open(sys.argv[1]))
@@ -94,10 +95,12 @@ size = int(sys.argv[2]) << 20
 silent = next(path for path in report["paths"] if path["address"].startswith("10.213.1.2"))
 # It may still count as live: what it owed was soon asked of others, and who owes nothing may be silent.
 assert 0 < silent["bytes"] < size / 3, silent
-assert report["longest_stall_ms"] < 8000, report["longest_stall_ms"]
+# As in tests/faults.rs, where the bound is argued.
+bound = 500 + 2 * json.load(open(sys.argv[3]))["longest_stall_ms"]
+assert report["longest_stall_ms"] < bound, (report["longest_stall_ms"], bound)
 assert report["redundant_bytes"] <= size * 0.03 + (256 << 10), report["redundant_bytes"]
 assert sum(path["bytes"] for path in report["paths"]) == report["bytes"] == size
 for stall in report["stalls"]:
     assert stall["path"] and stall["ms"] > 50, stall
-print("equal bytes; longest pause", report["longest_stall_ms"], "ms; redundant", report["redundant_bytes"], "bytes")
+print("equal bytes; longest pause", report["longest_stall_ms"], "ms of at most", bound, "ms; redundant", report["redundant_bytes"], "bytes")
 PY

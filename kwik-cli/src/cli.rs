@@ -82,6 +82,9 @@ pub(crate) struct ServeArgs {
     /// Send nothing of large files while secondaries do, except what they fail to send.
     #[arg(long, requires = "secondary")]
     pub(crate) delegate_only: bool,
+    /// Believe the secondaries: take no hashes of what they are ordered. One that lies then fails the download at its end.
+    #[arg(long, requires = "secondary")]
+    pub(crate) no_proof: bool,
     /// Address for Prometheus metrics over HTTP.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,

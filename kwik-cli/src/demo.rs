@@ -14,7 +14,7 @@ use crate::catalog::Catalog;
 use crate::cli::DemoArgs;
 use crate::get::{print, transfer};
 use crate::output::Output;
-use crate::primary::{Clients, Primary, Share};
+use crate::primary::{Clients, Primary, Proof, Share};
 use crate::progress::Show;
 use crate::protocol::Get;
 use crate::report::Report;
@@ -133,5 +133,11 @@ fn start_primary(
 
 fn serves(catalog: &Catalog, secondaries: Vec<PathSpec>, clients: Clients) -> Primary {
     let secondaries = secondaries.into();
-    Primary { catalog: catalog.clone(), secondaries, share: Share::Own, clients }
+    Primary {
+        catalog: catalog.clone(),
+        secondaries,
+        share: Share::Own,
+        proof: Proof::Named,
+        clients,
+    }
 }

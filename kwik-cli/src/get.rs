@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow, bail};
-use kwik_client::{PathMetrics, PathRole, Session, SessionMetrics, stream};
+use kwik_client::{ErrorCode, PathMetrics, PathRole, Session, SessionMetrics, stream};
 
 use crate::cli::GetArgs;
 use crate::connect::{self, Connected};
@@ -124,6 +124,10 @@ fn explain(
 
 fn add_metrics(report: &mut Report, metrics: &SessionMetrics) {
     report.paths = metrics.paths.iter().map(PathReport::from).collect();
+    for fault in metrics.faults.iter().filter(|fault| fault.code == ErrorCode::DataConflict) {
+        let address = fault.address.to_string();
+        report.paths.iter_mut().for_each(|path| path.faulty |= path.address == address);
+    }
     report.redundant_bytes = metrics.redundant_bytes;
     report.repairs = metrics.repairs;
     report.longest_stall_ms = milliseconds(metrics.longest_stall);
@@ -152,6 +156,7 @@ impl From<&PathMetrics> for PathReport {
             },
             bytes: path.bytes,
             state: path.state.to_owned(),
+            faulty: false,
             rtt_ms: path.rtt.map(milliseconds),
         }
     }

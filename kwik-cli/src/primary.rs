@@ -33,6 +33,7 @@ pub(crate) struct Primary {
     pub(crate) catalog: Catalog,
     pub(crate) secondaries: Arc<[PathSpec]>,
     pub(crate) share: Share,
+    pub(crate) proof: Proof,
     pub(crate) clients: Clients,
 }
 
@@ -51,6 +52,15 @@ pub(crate) enum Share {
     Own,
     /// Only what the secondaries fail to send.
     RepairsOnly,
+}
+
+/// Whether what secondaries send is checked against the primary's own copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// Clients drop what has not the hash that the primary names.
+    Named,
+    /// Secondaries are believed; the hash of the whole file tells at its end.
+    Skipped,
 }
 
 /// One client's session.
@@ -176,6 +186,10 @@ impl Client {
         };
         let order = Delegate::new(head..range.end, resource.to_wire().into())
             .with_local(Arc::new(source.clone()), supply);
+        let order = match self.primary.proof {
+            Proof::Named => order.with_proof(),
+            Proof::Skipped => order,
+        };
         match send.delegate(order).await {
             Ok(_) => Ok(()),
             Err(error) => {

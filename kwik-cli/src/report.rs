@@ -39,6 +39,9 @@ pub(crate) struct PathReport {
     /// Bytes of content that this server was first to deliver.
     pub(crate) bytes: u64,
     pub(crate) state: String,
+    /// Whether it sent bytes that the primary's hash or bytes proved wrong; absent if not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) faulty: bool,
     /// Smoothed round-trip time; absent if never measured.
     pub(crate) rtt_ms: Option<f64>,
 }
@@ -109,13 +112,17 @@ impl Report {
         );
         for path in &self.paths {
             let PathReport { address, bytes, state, .. } = path;
+            let faulty = if path.faulty { ", sent wrong bytes" } else { "" };
             let role = match path.role {
                 Role::Primary => "primary",
                 Role::Secondary => "secondary",
             };
             let share = *bytes as f64 * 100.0 / self.bytes.max(1) as f64;
             let size = ByteSize(*bytes).to_string();
-            let _ = write!(text, "\n  {role:<9} {address:<21} {size:>10} {share:>3.0} % {state}");
+            let _ = write!(
+                text,
+                "\n  {role:<9} {address:<21} {size:>10} {share:>3.0} % {state}{faulty}"
+            );
         }
         text
     }

@@ -19,7 +19,7 @@ use crate::catalog::Catalog;
 use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
 use crate::monitor;
-use crate::primary::{Clients, Primary, Share};
+use crate::primary::{Clients, Primary, Proof, Share};
 use crate::root::Root;
 use crate::secondary::contribute;
 use crate::signals::Stop;
@@ -79,9 +79,10 @@ async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
     }
     let catalog = Catalog::new(root, TagCache::new(TagStore::open(state.path())?));
     let share = if args.delegate_only { Share::RepairsOnly } else { Share::Own };
+    let proof = if args.no_proof { Proof::Skipped } else { Proof::Named };
     let helps_only = identity.is_none() && !args.trust.is_empty();
     let clients = if helps_only { Clients::Refused } else { Clients::Served };
-    let primary = Primary { catalog, secondaries: secondaries.into(), share, clients };
+    let primary = Primary { catalog, secondaries: secondaries.into(), share, proof, clients };
     Ok(Service { listen: args.listen, certificate, identity, trusted, primary })
 }
 

@@ -5,6 +5,7 @@
 mod common;
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,11 +26,23 @@ fn path(report: &Value, address: SocketAddr) -> &Value {
     paths.iter().find(|path| path["address"] == address.to_string()).unwrap()
 }
 
+/// The longest pause of a reader when nothing fails, in milliseconds: what this machine adds, with all that runs on it.
+fn quiet(fleet: &Fleet) -> f64 {
+    let output = succeed(fleet.get("f").args(["-o", "/dev/null", "--json"]));
+    last_object(&output.stdout)["longest_stall_ms"].as_f64().unwrap()
+}
+
 /// Bounds that hold for every failure here: copies cost little, and the reader never waits for somebody to give up.
-fn check(report: &Value) {
+///
+/// A death costs the reader 500 ms at most, which the scenarios of `kwik-sim` hold to the millisecond. Here all servers, the
+/// client and other tests share the processors: twice the pause that the same download had without a failure comes on top.
+/// (Measured with five times as many tasks as processors: quiet 11 to 145 ms, with a failure 10 to 50.)
+fn check(report: &Value, quiet: f64) {
     let redundant = report["redundant_bytes"].as_u64().unwrap();
     assert!(redundant <= SIZE as u64 * 3 / 100 + (256 << 10), "redundant bytes: {report}");
-    assert!(report["longest_stall_ms"].as_f64().unwrap() < 8000.0, "{report}");
+    let (longest, bound) = (report["longest_stall_ms"].as_f64().unwrap(), 500.0 + 2.0 * quiet);
+    println!("longest pause {longest} ms of at most {bound} ms");
+    assert!(longest < bound, "{longest} ms, bound {bound} ms: {report}");
     for stall in report["stalls"].as_array().unwrap() {
         let (ms, length) = (stall["ms"].as_f64().unwrap(), stall["length"].as_u64().unwrap());
         assert!(ms > 50.0 && length > 0, "{stall}");
@@ -41,13 +54,14 @@ fn r08_1_a_secondary_that_breaks_off_its_streams_does_not_touch_the_reader() {
     let content = content(SIZE);
     let fleet = Fleet::start(2, &[("f", &content)]);
     fleet.warm_up("f");
+    let quiet = quiet(&fleet);
     let mut download = Download::start(&fleet, "f");
     download.read(BEGUN);
     // The copy changes under the server's hands: it breaks off what it sends, and refuses what it is asked for.
     let copy = fleet.dir.path().join("root-0/f");
     std::fs::File::options().write(true).open(&copy).unwrap().set_len(SIZE as u64 - 1).unwrap();
     let report = download.succeed(&content);
-    check(&report);
+    check(&report, quiet);
     let address = fleet.secondaries[0].address.to_string();
     let lost = fleet.primary.logged(&["a range was lost", &address]);
     assert!(!lost.is_empty(), "the primary's log names what was lost");
@@ -59,6 +73,7 @@ fn r08_2_a_killed_secondary_is_noticed_told_to_the_primary_and_comes_back() {
     let content = content(SIZE);
     let mut fleet = Fleet::start(2, &[("f", &content)]);
     fleet.warm_up("f");
+    let quiet = quiet(&fleet);
     let mut download = Download::start(&fleet, "f");
     download.read(BEGUN);
     let address = fleet.secondaries[0].address;
@@ -81,7 +96,7 @@ fn r08_2_a_killed_secondary_is_noticed_told_to_the_primary_and_comes_back() {
     assert_eq!(again.pin, fleet.secondaries[0].pin);
     download.read_until("the return", limit, || reached(&fleet) > before);
     let report = download.succeed(&content);
-    check(&report);
+    check(&report, quiet);
     let sent = common::metric(metrics, "kwik_delegations_total{outcome=\"sent\"}");
     assert!(sent > 0.0, "it works again: {report}");
     assert_eq!(path(&report, address)["state"], "live", "{report}");
@@ -92,6 +107,7 @@ fn r08_2_a_frozen_secondary_delays_nothing_and_goes_on_when_it_wakes_up() {
     let content = content(SIZE);
     let fleet = Fleet::start(2, &[("f", &content)]);
     fleet.warm_up("f");
+    let quiet = quiet(&fleet);
     let mut download = Download::start(&fleet, "f");
     download.read(BEGUN);
     let frozen = &fleet.secondaries[0];
@@ -103,7 +119,7 @@ fn r08_2_a_frozen_secondary_delays_nothing_and_goes_on_when_it_wakes_up() {
     });
     frozen.thaw();
     let report = download.succeed(&content);
-    check(&report);
+    check(&report, quiet);
     assert!(bytes_by_path(&report).iter().all(|bytes| *bytes > 0), "{report}");
 }
 
@@ -116,6 +132,7 @@ fn r08_2_a_link_that_goes_silent_without_closing_costs_no_byte() {
         links.last().unwrap().address
     });
     fleet.warm_up("f");
+    let quiet = quiet(&fleet);
     let mut download = Download::start(&fleet, "f");
     download.read(BEGUN);
     let (address, name) = (links[0].address, links[0].address.to_string());
@@ -124,7 +141,7 @@ fn r08_2_a_link_that_goes_silent_without_closing_costs_no_byte() {
         !fleet.primary.logged(&["lost a secondary", &name]).is_empty()
     });
     let report = download.succeed(&content);
-    check(&report);
+    check(&report, quiet);
     assert_ne!(path(&report, address)["state"], "live", "{report}");
     assert!(!fleet.primary.logged(&["a range was lost", &name]).is_empty());
 }
@@ -138,6 +155,7 @@ fn a_silent_link_that_heals_is_used_again() {
         links.last().unwrap().address
     });
     fleet.warm_up("f");
+    let quiet = quiet(&fleet);
     let mut download = Download::start(&fleet, "f");
     download.read(BEGUN);
     let name = links[0].address.to_string();
@@ -150,7 +168,7 @@ fn a_silent_link_that_heals_is_used_again() {
     });
     links[0].heal();
     download.read_until("the return", limit, || reached() > before);
-    check(&download.succeed(&content));
+    check(&download.succeed(&content), quiet);
 }
 
 #[test]
@@ -158,20 +176,21 @@ fn all_secondaries_may_die() {
     let content = content(SIZE);
     let mut fleet = Fleet::start(2, &[("f", &content)]);
     fleet.warm_up("f");
+    let quiet = quiet(&fleet);
     let mut download = Download::start(&fleet, "f");
     download.read(BEGUN);
     fleet.secondaries.iter_mut().for_each(Server::kill);
     let report = download.succeed(&content);
-    check(&report);
+    check(&report, quiet);
     assert!(bytes_by_path(&report)[0] > 0);
 }
 
 #[test]
 fn a_pause_names_who_caused_it_and_who_ended_it() {
     let content = content(SIZE);
-    let mut fleet = Fleet::start_with(1, &[("f", &content)], &["--delegate-only"], |secondary| {
-        secondary.address
-    });
+    // A primary that has not ordered yet is not late: without proofs it orders before it is frozen.
+    let args = ["--delegate-only", "--no-proof"];
+    let mut fleet = Fleet::start_with(1, &[("f", &content)], &args, |secondary| secondary.address);
     fleet.warm_up("f");
     let download = Download::start(&fleet, "f");
     let progress = Arc::clone(&download.progress);
@@ -226,7 +245,7 @@ fn a_secondary_that_still_hashes_joins_later() {
     fleet.wait_until_hashed(0);
     let report = download.succeed(&content);
     assert!(bytes_by_path(&report)[1] > 0, "{report}");
-    check(&report);
+    check(&report, quiet(&fleet));
 }
 
 #[test]
@@ -245,4 +264,56 @@ fn a_stale_copy_contributes_nothing() {
     assert!(path(&report, fleet.secondaries[1].address)["bytes"].as_u64().unwrap() > 0);
     let told = fleet.primary.logged(&["not asked for the file again", &stale.to_string()]);
     assert!(told.iter().any(|line| line.contains("Stale")), "{told:?}");
+}
+
+/// The secondary's copy of `f` has other bytes of the same length, and its store says that their tag is the right one.
+fn make_lie(fleet: &Fleet, secondary: usize, content: &[u8]) {
+    let state = fleet.dir.path().join(format!("secondary-{secondary}/tags"));
+    let entry = std::fs::read_dir(&state).unwrap().next().unwrap().unwrap().path();
+    let known = std::fs::read_to_string(&entry).unwrap();
+    let tag = known.trim_end().rsplit(' ').next().unwrap();
+    let copy = fleet.dir.path().join(format!("root-{secondary}/f"));
+    let lies: Vec<u8> = content.iter().map(|byte| !byte).collect();
+    std::fs::write(&copy, lies).unwrap();
+    let file = std::fs::metadata(&copy).unwrap();
+    let lie = format!(
+        "v1 {} {} {} {}.{:09} {}.{:09} {tag}\n",
+        file.dev(),
+        file.ino(),
+        file.size(),
+        file.mtime(),
+        file.mtime_nsec(),
+        file.ctime(),
+        file.ctime_nsec()
+    );
+    std::fs::write(&entry, lie).unwrap();
+}
+
+#[test]
+fn r08_3_a_secondary_that_lies_with_the_right_tag_is_found_out_and_costs_no_byte() {
+    let content = content(SIZE);
+    let fleet = Fleet::start(2, &[("f", &content)]);
+    fleet.warm_up("f");
+    let quiet = quiet(&fleet);
+    make_lie(&fleet, 0, &content);
+    let report = Download::start(&fleet, "f").succeed(&content);
+    check(&report, quiet);
+    let (liar, honest) = (fleet.secondaries[0].address, fleet.secondaries[1].address);
+    assert_eq!(path(&report, liar)["faulty"], true, "{report}");
+    assert_eq!(path(&report, liar)["bytes"], 0, "{report}");
+    assert_eq!(path(&report, honest)["faulty"], Value::Null, "{report}");
+    assert!(path(&report, honest)["bytes"].as_u64().unwrap() > 0, "{report}");
+    let told = fleet.primary.logged(&["not asked for the file again", &liar.to_string()]);
+    assert!(told.iter().any(|line| line.contains("Conflict")), "{told:?}");
+}
+
+#[test]
+fn without_proof_a_lie_fails_the_download_at_its_end() {
+    let content = content(8 << 20);
+    let fleet = Fleet::start_with(1, &[("f", &content)], &["--no-proof"], |it| it.address);
+    fleet.warm_up("f");
+    make_lie(&fleet, 0, &content);
+    let (code, _, stderr) = Download::start(&fleet, "f").end();
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("hash"), "{stderr}");
 }

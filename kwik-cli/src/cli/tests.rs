@@ -30,7 +30,7 @@ fn the_documented_commands_are_taken() {
         "serve --listen 127.0.0.1:0 --root d".to_owned(),
         "serve --listen [::]:4433 --root d --cert c --key k --state s --json".to_owned(),
         format!(
-            "serve --listen 127.0.0.1:0 --root d --identity i --secondary 1.2.3.4:5#{PIN} --secondary edge.example:5#{PIN} --delegate-only"
+            "serve --listen 127.0.0.1:0 --root d --identity i --secondary 1.2.3.4:5#{PIN} --secondary edge.example:5#{PIN} --delegate-only --no-proof"
         ),
         "serve --listen 127.0.0.1:0 --root d --trust a --trust b --metrics 127.0.0.1:9".to_owned(),
         "get kwik://h:1/x".to_owned(),

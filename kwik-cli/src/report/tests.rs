@@ -10,6 +10,7 @@ fn report() -> Report {
             role: Role::Primary,
             bytes: 1000 + 47,
             state: "live".into(),
+            faulty: false,
             rtt_ms: Some(0.25),
         },
         PathReport {
@@ -17,6 +18,7 @@ fn report() -> Report {
             role: Role::Secondary,
             bytes: (1 << 20) - 1000,
             state: "gone".into(),
+            faulty: true,
             rtt_ms: None,
         },
     ];
@@ -55,6 +57,7 @@ fn the_json_object_has_the_promised_fields_on_one_line() {
         ]
     );
     assert_eq!(keys(&object["paths"][0]), ["address", "bytes", "role", "rtt_ms", "state"]);
+    assert_eq!(object["paths"][1]["faulty"], true);
     assert_eq!(keys(&object["stalls"][0]), ["at_ms", "ended_by", "length", "ms", "offset", "path"]);
     assert_eq!(object["paths"][0]["role"], "primary");
     assert_eq!(object["paths"][1]["rtt_ms"], serde_json::Value::Null);
@@ -73,7 +76,12 @@ fn the_paths_bytes_add_up_once_the_reply_is_excluded() {
 #[test]
 fn the_text_names_every_server_and_its_part() {
     let text = report().to_text("f");
-    for part in ["f: 1.0 MiB in 1.50 s", "primary   127.0.0.1:1", "secondary 127.0.0.1:2", "gone"] {
+    for part in [
+        "f: 1.0 MiB in 1.50 s",
+        "primary   127.0.0.1:1",
+        "secondary 127.0.0.1:2",
+        "gone, sent wrong bytes",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }

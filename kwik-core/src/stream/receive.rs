@@ -187,11 +187,12 @@ impl ReceiveHalf {
             self.make_way_for_primary(range);
         }
         let new_bytes = self.place(source, range, payload, allocation);
-        let conflict = if new_bytes > 0 { self.prove(range).or(conflict) } else { conflict };
         let duplicate_bytes = range.len() - new_bytes;
+        // Before a hash is looked at: what it throws away is taken off again.
+        self.sources.arrived(source, new_bytes, duplicate_bytes, range.end(), now);
+        let conflict = if new_bytes > 0 { self.prove(range).or(conflict) } else { conflict };
         self.counters.new_bytes += new_bytes;
         self.counters.duplicate_bytes += duplicate_bytes;
-        self.sources.arrived(source, new_bytes, duplicate_bytes, range.end(), now);
         if source.path().is_primary() {
             self.primary_end = self.primary_end.max(range.end());
         }

@@ -231,3 +231,15 @@ fn liars_never_reach_the_reader() {
         }
     }
 }
+
+#[test]
+fn what_a_liar_sent_is_not_counted_as_delivered() {
+    let mut bench = Bench::new();
+    bench.expect(0..1000);
+    bench.lie(A, 0..700);
+    bench.lie(A, 700..1000);
+    assert_eq!(bench.half.path_bytes().collect::<Vec<_>>(), [(A, 0)]);
+    bench.honest(B, 0..1000);
+    assert_eq!(bench.half.path_bytes().collect::<Vec<_>>(), [(A, 0), (B, 1000)]);
+    assert_eq!(bench.read(), 1000);
+}
