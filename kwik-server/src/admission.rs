@@ -17,8 +17,6 @@ use s2n_quic::connection::{Handle, StreamAcceptor};
 
 use crate::metrics::Counters;
 
-/// How long a client may take from the QUIC handshake to its Hello. Longer: idle connections hold memory.
-const HELLO: Duration = Duration::from_secs(10);
 /// How long the client may take to acknowledge a refusal.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -27,6 +25,8 @@ const FAREWELL: Duration = Duration::from_millis(500);
 pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) config: SessionConfig,
+    /// How long a client may take from the QUIC handshake to its Hello.
+    pub(crate) hello: Duration,
     pub(crate) identity: Option<Arc<IdentityKey>>,
     pub(crate) trusted: TrustedKeys,
     pub(crate) expectation: Expectation,
@@ -57,7 +57,7 @@ pub(crate) async fn admit(shared: &Shared, accepted: Accepted) -> Option<Admitte
         tokio::spawn(writer.run());
         Some((reader.recv().await, reader, sender))
     };
-    let Ok(greeted) = tokio::time::timeout(HELLO, hello).await else {
+    let Ok(greeted) = tokio::time::timeout(shared.hello, hello).await else {
         shared.counters.count_refused(ErrorCode::HandshakeTimeout);
         close(&connection, ErrorCode::HandshakeTimeout);
         return None;

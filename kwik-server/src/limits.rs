@@ -66,8 +66,8 @@ impl Limits {
         self
     }
 
-    /// How long a handshake may take. Default 10 s. Too low: clients on lossy networks get nowhere. Too high: clients
-    /// that never finish hold memory.
+    /// How long a handshake may take, and then the client's Hello. Default 10 s. Too low: clients on lossy networks get
+    /// nowhere. Too high: clients that never finish hold memory.
     #[must_use]
     pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
@@ -81,6 +81,11 @@ impl Limits {
             idle: self.idle_timeout,
             handshake: self.handshake_timeout,
         }
+    }
+
+    /// How long a client may take from the end of the QUIC handshake to its Hello.
+    pub(crate) fn hello(&self) -> Duration {
+        self.handshake_timeout
     }
 
     pub(crate) fn session(&self) -> SessionConfig {

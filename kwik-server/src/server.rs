@@ -105,6 +105,7 @@ impl Server {
             env,
             expectation: builder.expectation(&certificate),
             config,
+            hello: builder.limits.hello(),
             identity: builder.identity,
             trusted: builder.trusted,
             replays: Mutex::new(ReplayCache::default()),
