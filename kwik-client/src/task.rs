@@ -20,7 +20,7 @@ use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::{CarrierControl, CarrierEvent, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::sign::ConfirmationKey;
-use kwik_io::stream::{ServiceList, StreamHalf, Watch, application, connection};
+use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, Watch, application, connection};
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::tls::Trust;
 use kwik_io::worker::{Worker, Workers};
@@ -189,7 +189,18 @@ impl Task {
             if !attended && self.core.is_idle() {
                 self.core.close(ErrorCode::None, None, "");
                 self.carry_out();
+            } else if !attended {
+                self.detach_all();
             }
+        }
+    }
+
+    /// Streams whose application is gone are kept as long as they progress.
+    fn detach_all(&mut self) {
+        let now = self.shared.env.now();
+        for (id, halves) in self.table.iter() {
+            let delivered = halves.send.as_ref().is_some_and(SharedSend::is_delivered);
+            self.core.detach_stream(id, delivered, now);
         }
     }
 
@@ -208,6 +219,8 @@ impl Task {
             LinkEvent::BadFrame(error) => {
                 self.core.handle_lost(path, epoch, error.code(), &error.to_string(), now);
             }
+            LinkEvent::Closing if path.is_primary() => self.waiting.clear(),
+            LinkEvent::Closing => {}
             LinkEvent::Lost(error) if path.is_primary() => {
                 self.requests.ending.set(error);
                 self.core.handle_primary_lost(&error.to_string(), now);
@@ -384,6 +397,9 @@ impl Task {
 
     /// Opens a stream for the application, unless the primary's limit is reached.
     fn serve(&mut self, open: Open) -> Result<(), Open> {
+        if open.is_forgotten() {
+            return Ok(());
+        }
         match self.open(open.kind) {
             Some(halves) => {
                 open.answer(halves);

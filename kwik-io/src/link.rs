@@ -30,6 +30,8 @@ pub enum LinkEvent {
     Frame(ControlFrame),
     /// The control stream carries what no frame is: the path is to be closed.
     BadFrame(ControlError),
+    /// QUIC's connection is over. What its pumps still hold follows, then [`Lost`](Self::Lost).
+    Closing,
     /// The connection is over.
     Lost(connection::Error),
 }
@@ -212,10 +214,12 @@ async fn accept(
             },
         }
     };
+    // Fails only if the session is gone, and then nobody wants to know.
+    let closing = LinkEvent::Closing;
+    let _ = inbox.links.send(Box::new(FromLink { path, epoch, event: closing })).await;
     // Pumps deliver what QUIC still holds for them before the session hears of the end.
     while pumps.join_next().await.is_some() {}
     let event = LinkEvent::Lost(error);
-    // Fails only if the session is gone, and then nobody wants to know.
     let _ = inbox.links.send(Box::new(FromLink { path, epoch, event })).await;
 }
 

@@ -209,6 +209,9 @@ impl<X> Requests<X> {
 
     /// Keeps an open until [`retry`](Self::retry).
     pub fn wait(&mut self, open: Open) {
+        if self.waiting.len() >= MAX_WAITING_OPENS {
+            self.waiting.retain(|open| !open.is_forgotten());
+        }
         if self.waiting.len() < MAX_WAITING_OPENS {
             self.waiting.push_back(open);
         } else {
@@ -223,7 +226,7 @@ impl<X> Requests<X> {
 
     /// The first open of that kind that waits, if its application still does.
     pub fn retry(&mut self, kind: StreamKind) -> Option<Open> {
-        self.waiting.retain(|open| !open.reply.is_closed());
+        self.waiting.retain(|open| !open.is_forgotten());
         let index = self.waiting.iter().position(|open| open.kind == kind)?;
         self.waiting.remove(index)
     }
@@ -235,6 +238,11 @@ impl<X> Requests<X> {
 }
 
 impl Open {
+    /// Whether the application does not wait for it any more.
+    pub fn is_forgotten(&self) -> bool {
+        self.reply.is_closed()
+    }
+
     /// Hands a stream to the application; if it is gone, as if it was opened and dropped.
     pub fn answer(self, halves: Halves) {
         // What cannot be sent is dropped, and so abandoned.

@@ -19,11 +19,11 @@ fn link(loss: Chance) -> LinkConfig {
     LinkConfig { rate, delay, loss, ..LinkConfig::default() }
 }
 
-/// A server that sends back what comes on each stream.
-fn echo(seed: u64, loss: Chance) -> Lab {
+/// A server that sends back what comes on each stream, so many at a time.
+fn echo(seed: u64, loss: Chance, limit: u32) -> Lab {
     let mut lab = Lab::new(seed);
-    lab.server(SERVER, link(loss), |host| async move {
-        let limits = Limits::new().with_max_streams(LIMIT, LIMIT);
+    lab.server(SERVER, link(loss), move |host| async move {
+        let limits = Limits::new().with_max_streams(limit, limit);
         let mut server = host.server()?.with_limits(limits).start()?;
         while let Some(mut session) = server.accept().await {
             while let Some(mut stream) = session.accept_bidirectional_stream().await? {
@@ -46,8 +46,9 @@ fn echo(seed: u64, loss: Chance) -> Lab {
 #[test]
 fn short_streams_at_the_limit_survive_a_late_control_stream() {
     for_each_seed(20, |seed| {
-        let echoed =
-            echo(seed, Chance::percent(25)).run(Duration::from_secs(600), |host| async move {
+        let echoed = echo(seed, Chance::percent(25), LIMIT).run(
+            Duration::from_secs(600),
+            |host| async move {
                 let client = host.client().with_tls(host.pin_of(SERVER))?.start()?;
                 let session = client.connect(Connect::new(host.address_of(SERVER))).await?;
                 let mut workers = tokio::task::JoinSet::new();
@@ -71,7 +72,8 @@ fn short_streams_at_the_limit_survive_a_late_control_stream() {
                     echoed += worker??;
                 }
                 Ok(echoed)
-            });
+            },
+        );
         let (echoed, _) = echoed.unwrap_or_else(|failure| panic!("{failure}"));
         assert_eq!(echoed, WORKERS as usize * STREAMS_EACH as usize * 2_000);
     });
@@ -80,7 +82,7 @@ fn short_streams_at_the_limit_survive_a_late_control_stream() {
 /// QUIC makes all streams below one that is used; those may be silent for as long as their application likes.
 #[test]
 fn a_stream_may_be_opened_first_and_used_last() {
-    let run = echo(1, Chance::NEVER).run(Duration::from_secs(100), |host| async move {
+    let run = echo(1, Chance::NEVER, 100).run(Duration::from_secs(100), |host| async move {
         let client = host.client().with_tls(host.pin_of(SERVER))?.start()?;
         let mut session = client.connect(Connect::new(host.address_of(SERVER))).await?;
         let mut first = session.open_bidirectional_stream().await?;
@@ -95,4 +97,28 @@ fn a_stream_may_be_opened_first_and_used_last() {
     });
     let (echoes, _) = run.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(echoes, [Some("hello".into()), Some("hello".into())]);
+}
+
+/// The places of streams that are over are told by the tenth, and none of them is missed.
+#[test]
+fn a_few_places_left_are_used_again_and_again() {
+    let run = echo(1, Chance::NEVER, 100).run(Duration::from_secs(100), |host| async move {
+        let client = host.client().with_tls(host.pin_of(SERVER))?.start()?;
+        let mut session = client.connect(Connect::new(host.address_of(SERVER))).await?;
+        let mut held = Vec::new();
+        for _ in 0..95 {
+            let mut stream = session.open_bidirectional_stream().await?;
+            stream.send("hold".into()).await?;
+            held.push(stream);
+        }
+        for _ in 0..30 {
+            let mut stream = session.open_bidirectional_stream().await?;
+            stream.send("short".into()).await?;
+            stream.finish()?;
+            while stream.receive().await?.is_some() {}
+        }
+        Ok(held.len())
+    });
+    let (held, _) = run.unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(held, 95);
 }

@@ -14,7 +14,8 @@ use kwik_tests::bare::{
     contribution_header, messages,
 };
 use kwik_tests::{
-    Content, Rig, SecondaryServer, certificate, contribute, identity, read_until, read_whole,
+    Content, Rig, SecondaryServer, certificate, contribute, eventually, identity, read_until,
+    read_whole,
 };
 
 const CONTENT: Content = Content(4);
@@ -104,8 +105,10 @@ async fn r04_3_one_secondary_feeds_five_streams_at_once() {
             contribution.write_at(offset, data).await.unwrap();
         }
     }
-    let metrics = rig.session.metrics().await.unwrap();
-    assert_eq!(metrics.paths[1].contributions, 5);
+    eventually("all five are there", || async {
+        rig.session.metrics().await.unwrap().paths[1].contributions == 5
+    })
+    .await;
     for (key, (_, public)) in (0..).zip(&mut streams) {
         read_until(public, Content(key), 0, SIZE).await;
     }

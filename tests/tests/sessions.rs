@@ -218,7 +218,9 @@ async fn a_removed_path_finishes_what_it_accepted_and_gets_no_more() {
     // What was accepted still arrives.
     let rest = (range.end - 1000) as usize;
     contribution.write_at(1000, CONTENT.bytes(1000, rest)).await.unwrap();
-    contribution.finish().await.unwrap();
+    // The client closes the path once it has everything, perhaps before this end has heard that it has.
+    let finished = contribution.finish().await;
+    assert!(matches!(finished, Ok(()) | Err(ContributionError::Connection(_))), "{finished:?}");
     read_until(&mut public, CONTENT, 1000, range.end).await;
     eventually("the path is gone", || async {
         rig.session.metrics().await.unwrap().paths[1].state == "gone"

@@ -14,6 +14,7 @@ use kwik_proto::frame::{
 use kwik_proto::{Initiator, Offset, StreamId, StreamKind};
 
 use super::config::{INITIAL_WINDOW, SessionConfig};
+use super::linger::{Linger, Overdue};
 use crate::mapping::{RemoteId, StreamNumbers, UnknownStream};
 use crate::stream::{Failure, ReceiveConfig, ReceiveHalf, SendConfig};
 use crate::time::Instant;
@@ -110,6 +111,7 @@ pub(super) struct PublicStreams {
     conflict_policy: crate::conflict::ConflictPolicy,
     send_queue: usize,
     peer_window: u64,
+    linger: Linger,
     effects: VecDeque<Effect>,
 }
 
@@ -131,6 +133,7 @@ impl PublicStreams {
             conflict_policy: config.conflict_policy,
             send_queue: config.send_queue,
             peer_window: INITIAL_WINDOW,
+            linger: Linger::new(config.linger),
             effects: VecDeque::new(),
         }
     }
@@ -266,14 +269,47 @@ impl PublicStreams {
         self.budget.promised()
     }
 
-    pub(super) fn handle_window(&mut self, frame: StreamWindow) -> Result<(), ErrorCode> {
+    /// The application left what this end sends, finished or reset: the session owns it until the receiver is done, or
+    /// takes nothing for [`SessionConfig::linger`].
+    pub(super) fn detach(&mut self, id: StreamId, delivered: bool, now: Instant) {
+        if self.sends(id) {
+            self.linger.add(id, delivered, now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.linger.poll_timeout()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some(overdue) = self.linger.take_overdue(now) {
+            match overdue {
+                Overdue::Undelivered(id) => {
+                    self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
+                }
+                Overdue::Delivered(id) => self.close_send(id),
+            }
+        }
+    }
+
+    pub(super) fn handle_window(
+        &mut self,
+        frame: StreamWindow,
+        now: Instant,
+    ) -> Result<(), ErrorCode> {
+        self.linger.handle_progress(frame.stream, now);
         if self.known_send_half(frame.stream)? {
             self.act(StreamAction::ExtendWindow(frame.stream, frame.max_offset));
         }
         Ok(())
     }
 
-    pub(super) fn handle_progress(&mut self, frame: StreamProgress) -> Result<(), ErrorCode> {
+    pub(super) fn handle_progress(
+        &mut self,
+        frame: StreamProgress,
+        now: Instant,
+    ) -> Result<(), ErrorCode> {
+        self.linger.handle_progress(frame.stream, now);
         if self.known_send_half(frame.stream)? {
             self.act(StreamAction::Progress(frame.stream, frame));
         }
@@ -400,6 +436,7 @@ impl PublicStreams {
         let Some(stream) = self.table.get_mut(&id) else { return };
         if stream.send == Half::Open {
             stream.send = Half::Closed;
+            self.linger.remove(id);
             self.effects.push_back(Effect::SendClosed(id));
             self.remove_if_over(id);
         }

@@ -67,6 +67,12 @@ fn windows(role: Role) -> (u64, u64) {
     }
 }
 
+/// The limit for so many streams at any time: s2n-quic tells its peer of places that are free again only once they are a
+/// tenth of the limit, and a stream that KWIK's limit allows is not to wait for others to end.
+const fn told_late(streams: u64) -> u64 {
+    if streams == 0 { 0 } else { streams + streams / 9 + 1 }
+}
+
 impl EndpointLimits {
     /// How often QUIC asks a peer that is silent whether it is there: three times within the idle time.
     pub fn keep_alive(&self) -> Duration {
@@ -78,10 +84,10 @@ impl EndpointLimits {
         let (bidirectional, unidirectional) =
             (self.bidirectional_streams.into(), u64::from(self.unidirectional_streams));
         match role {
-            Role::Primary => (bidirectional, unidirectional + REPAIRS),
+            Role::Primary => (told_late(bidirectional), told_late(unidirectional + REPAIRS)),
             // A secondary opens contributions and nothing else.
             Role::Secondary => (0, CONTRIBUTIONS),
-            Role::Server => (bidirectional + CONTROL, unidirectional),
+            Role::Server => (told_late(bidirectional + CONTROL), told_late(unidirectional)),
         }
     }
 

@@ -43,3 +43,21 @@ async fn what_the_last_asker_tells_as_it_goes_arrives() {
     drop(asker);
     assert_eq!(task.await.unwrap(), (Some(7), true));
 }
+
+#[tokio::test]
+async fn opens_that_were_cancelled_take_nobodys_place() {
+    let (_asker, mut requests) = requests::<u32>();
+    let open = || {
+        let (reply, answer) = oneshot::channel();
+        (Open { kind: StreamKind::Bidirectional, reply }, answer)
+    };
+    for _ in 0..2 * MAX_WAITING_OPENS {
+        let (forgotten, _) = open();
+        requests.wait(forgotten);
+    }
+    let (wanted, mut answer) = open();
+    requests.wait(wanted);
+    assert!(answer.try_recv().is_err(), "it was refused");
+    assert!(requests.retry(StreamKind::Bidirectional).is_some());
+    assert!(requests.retry(StreamKind::Bidirectional).is_none());
+}

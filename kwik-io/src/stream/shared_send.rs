@@ -41,7 +41,7 @@ struct Shared {
 /// What a send half has to tell the session's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendStatus {
-    /// The application reset the half with this code.
+    /// The application reset the half with this code, or the receiver stopped it.
     pub reset: Option<application::Error>,
     /// Fixed once the half was finished or reset.
     pub final_size: Option<Offset>,
@@ -79,12 +79,17 @@ impl SharedSend {
         self.0.bell.answer();
         let state = self.lock();
         SendStatus {
-            reset: state.reset,
+            reset: state.reset.or(state.stopped),
             final_size: state.half.final_size(),
             blocked: state.half.is_blocked(),
             delivered: state.fin_delivered,
             complete: state.is_complete(),
         }
+    }
+
+    /// The receiver has everything: by its word, or by QUIC's where nobody else sends.
+    pub fn is_delivered(&self) -> bool {
+        self.lock().is_complete()
     }
 
     /// The receiver lets bytes go up to `max_offset`.
@@ -105,6 +110,8 @@ impl SharedSend {
             return;
         }
         state.half.handle_stop(code.into());
+        // The peer hears where the half ended (RFC 9000, 3.5).
+        state.half.reset(code.into());
         state.stopped = Some(code);
         self.changed(state);
     }

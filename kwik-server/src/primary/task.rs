@@ -14,7 +14,7 @@ use kwik_io::control::{ControlReader, ControlSender, PushError};
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::{CarrierEvent, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
-use kwik_io::stream::{ServiceList, StreamHalf, application, connection};
+use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, application, connection};
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::{sign, token};
 use kwik_proto::frame::{AddPath, ControlFrame, ErrorCode, Orders, ServerIdentity};
@@ -161,6 +161,7 @@ impl Task {
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), None, &error.to_string());
             }
+            LinkEvent::Closing => self.waiting.clear(),
             LinkEvent::Lost(error) => {
                 self.requests.ending.set(error);
                 self.end(ErrorCode::SessionClosed, "the connection is over");
@@ -302,9 +303,9 @@ impl Task {
     /// Streams whose application is gone are kept as long as they progress.
     fn detach_all(&mut self) {
         let now = self.shared.env.now();
-        let ids: Vec<StreamId> = self.table.iter().map(|(id, _)| id).collect();
-        for id in ids {
-            self.core.detach_stream(id, now);
+        for (id, halves) in self.table.iter() {
+            let delivered = halves.send.as_ref().is_some_and(SharedSend::is_delivered);
+            self.core.detach_stream(id, delivered, now);
         }
     }
 
@@ -381,6 +382,9 @@ impl Task {
 
     /// Opens a stream for the application, unless the client's limit is reached.
     fn serve(&mut self, open: Open) -> Result<(), Open> {
+        if open.is_forgotten() {
+            return Ok(());
+        }
         match self.open(open.kind) {
             Some(halves) => {
                 open.answer(halves);

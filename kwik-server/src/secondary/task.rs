@@ -116,6 +116,7 @@ impl Task {
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), error.to_string());
             }
+            LinkEvent::Closing => {}
             LinkEvent::Lost(error) => {
                 self.requests.ending.set(error);
                 self.end(ErrorCode::SessionClosed);

@@ -197,7 +197,8 @@ impl ClientSession {
             }
         };
         let answer = self.answer_due.filter(|_| self.session.is_none());
-        let due = [self.paths.poll_timeout(), streams, self.resync.poll_timeout(), answer];
+        let linger = self.streams.poll_timeout();
+        let due = [self.paths.poll_timeout(), streams, self.resync.poll_timeout(), answer, linger];
         due.into_iter().flatten().min()
     }
 
@@ -211,6 +212,7 @@ impl ClientSession {
             let reason = "the primary did not answer the Hello in time";
             return self.close(ErrorCode::HandshakeTimeout, None, reason);
         }
+        self.streams.handle_timeout(now);
         while let Some(work) = self.paths.handle_timeout(now) {
             self.handle_path_work(work, now);
         }
@@ -270,7 +272,7 @@ impl ClientSession {
             ControlFrame::StreamReset(reset) => self.streams.handle_reset(reset),
             ControlFrame::StreamStop(stop) => self.streams.handle_stop(stop),
             ControlFrame::StreamClosed(closed) => self.streams.handle_closed(closed),
-            ControlFrame::StreamWindow(window) => self.streams.handle_window(window),
+            ControlFrame::StreamWindow(window) => self.streams.handle_window(window, now),
             ControlFrame::StreamBlocked(_) | ControlFrame::Pong(_) => Ok(()),
             ControlFrame::RelayCredit(credit) => {
                 if self.paths.path(credit.path).is_some() {
@@ -331,6 +333,12 @@ impl ClientSession {
             self.send(path, frame.clone());
         }
         self.end(code, application_code, reason.into());
+    }
+
+    /// The application dropped a sending half: the session owns it until the primary has everything, or takes nothing for
+    /// [`SessionConfig::linger`](crate::session::SessionConfig::linger).
+    pub fn detach_stream(&mut self, id: StreamId, delivered: bool, now: Instant) {
+        self.streams.detach(id, delivered, now);
     }
 
     /// Whether no stream is open and none is owed to anybody.

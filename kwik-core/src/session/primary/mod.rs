@@ -129,8 +129,6 @@ pub struct PrimarySession {
     issuer: OrderIssuer,
     carriers: Mapping,
     pub(super) granted: Grants,
-    linger: Duration,
-    lingering: BTreeMap<StreamId, Instant>,
     outputs: VecDeque<Output>,
     closed: bool,
 }
@@ -170,8 +168,6 @@ impl PrimarySession {
             issuer: OrderIssuer::new(id),
             carriers: Mapping::new(),
             granted: Grants::default(),
-            linger: config.linger,
-            lingering: BTreeMap::new(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
             closed: false,
         })
@@ -195,23 +191,14 @@ impl PrimarySession {
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let linger = self.lingering.values().map(|since| *since + self.linger).min();
+        let linger = self.streams.poll_timeout();
         let due = [self.scheduler.poll_timeout(), self.provers.poll_timeout(), linger];
         due.into_iter().chain([self.next_forgotten()]).flatten().min()
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let over: Vec<StreamId> = self
-            .lingering
-            .iter()
-            .filter(|(_, since)| now >= **since + self.linger)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in over {
-            self.lingering.remove(&id);
-            self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
-        }
+        self.streams.handle_timeout(now);
         self.forget_drained(now);
     }
 
@@ -310,10 +297,8 @@ impl PrimarySession {
     }
 
     /// The application dropped a sending half that is finished: KWIK owns it until it is complete.
-    pub fn detach_stream(&mut self, id: StreamId, now: Instant) {
-        if self.streams.sends(id) {
-            self.lingering.entry(id).or_insert(now);
-        }
+    pub fn detach_stream(&mut self, id: StreamId, delivered: bool, now: Instant) {
+        self.streams.detach(id, delivered, now);
     }
 
     /// Whether anything is still owed: a driver keeps the connection until this is false.
@@ -351,10 +336,7 @@ impl PrimarySession {
     }
 
     fn handle_window(&mut self, window: StreamWindow, now: Instant) -> Result<(), ErrorCode> {
-        if let Some(since) = self.lingering.get_mut(&window.stream) {
-            *since = now;
-        }
-        self.streams.handle_window(window)?;
+        self.streams.handle_window(window, now)?;
         if self.streams.sends(window.stream) {
             self.scheduler.handle_window(window.stream, window.max_offset, now);
         }
@@ -365,10 +347,7 @@ impl PrimarySession {
         if self.streams.sends(progress.stream) {
             self.scheduler.handle_progress(&progress, now);
         }
-        if let Some(since) = self.lingering.get_mut(&progress.stream) {
-            *since = now;
-        }
-        self.streams.handle_progress(progress)
+        self.streams.handle_progress(progress, now)
     }
 
     fn handle_gap(&mut self, gap: Gap, now: Instant) -> Result<(), ErrorCode> {
@@ -424,7 +403,6 @@ impl PrimarySession {
                 self.scheduler.handle_stream_closed(id, now);
                 self.provers.forget(id);
                 self.granted.forget(id);
-                self.lingering.remove(&id);
             }
         }
     }

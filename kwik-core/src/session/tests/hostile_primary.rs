@@ -24,7 +24,7 @@ enum Input {
     Open(StreamKind),
     Stop(StreamId),
     Reset(StreamId, Offset),
-    Detach(StreamId),
+    Detach(StreamId, bool),
     Rtt(u64),
     Time(u64),
     Close,
@@ -50,7 +50,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         2 => kind.prop_map(Input::Open),
         1 => any_stream().prop_map(Input::Stop),
         1 => (any_stream(), any_offset()).prop_map(|(id, size)| Input::Reset(id, size)),
-        1 => any_stream().prop_map(Input::Detach),
+        1 => (any_stream(), any::<bool>()).prop_map(|(id, delivered)| Input::Detach(id, delivered)),
         1 => any::<u64>().prop_map(Input::Rtt),
         4 => prop_oneof![0u64..100, 0u64..40_000, any::<u64>()].prop_map(Input::Time),
         1 => prop_oneof![20 => Just(Input::Time(1)), 1 => Just(Input::Close)],
@@ -87,7 +87,7 @@ fn apply(session: &mut PrimarySession, input: Input, now: &mut Instant) {
         Input::Open(kind) => drop(session.open_stream(kind)),
         Input::Stop(id) => session.stop_stream(id, 3),
         Input::Reset(id, size) => session.reset_stream(id, 3, size),
-        Input::Detach(id) => session.detach_stream(id, *now),
+        Input::Detach(id, delivered) => session.detach_stream(id, delivered, *now),
         Input::Rtt(micros) => session.handle_rtt(Duration::from_micros(micros)),
         Input::Time(millis) => {
             *now = *now + Duration::from_millis(millis);
