@@ -19,9 +19,6 @@ const PIECES: usize = 1024;
 /// Rulings on their way at a time, over all streams. Further ones wait.
 const RULINGS: usize = 64;
 
-/// Rulings of a stream that the local provider may fail to send.
-const PATIENCE: u32 = 3;
-
 /// Bytes below the reader's offset of which a ruling may still be asked for: the client remembers no more.
 const MEMORY: u64 = 1 << 20;
 
@@ -36,7 +33,6 @@ pub(super) struct Dispute {
     hopeless: RangeSet,
     /// Where the primary has a copy: each plan with a local provider.
     copies: BTreeMap<Offset, ByteRange>,
-    failures: u32,
 }
 
 impl Dispute {
@@ -83,8 +79,7 @@ impl Dispute {
     fn next(&self) -> Option<(ByteRange, bool)> {
         let wanted = self.wanted.first()?;
         let copy = self.copies.range(..=wanted.start()).next_back();
-        let at_hand = copy.and_then(|(_, copy)| copy.intersection(wanted));
-        if let Some(part) = at_hand.filter(|_| self.failures < PATIENCE) {
+        if let Some(part) = copy.and_then(|(_, copy)| copy.intersection(wanted)) {
             return Some((part, true));
         }
         let next = self.copies.range(wanted.start()..).map(|(start, _)| *start);
@@ -171,9 +166,9 @@ impl Scheduler {
             return true;
         }
         self.rulings.remove(&id);
-        let Some(half) = self.halves.get_mut(&stream) else { return true };
-        half.dispute.failures += 1;
+        let Some(half) = self.halves.get(&stream) else { return true };
         let open: Vec<ByteRange> = half.dispute.open.iter_in(range).collect();
+        // However often it failed: a copy that can't be read now may be readable soon, and the client ends the wait.
         self.pause(PathId::PRIMARY, now);
         open.into_iter().for_each(|piece| self.want_ruling(stream, piece));
         true
@@ -183,7 +178,13 @@ impl Scheduler {
     pub(super) fn end_rulings(&mut self, stream: StreamId) {
         let Some(half) = self.halves.get(&stream) else { return };
         let open = &half.dispute.open;
+        let before = self.rulings.len();
         self.rulings.retain(|_, (of, range)| *of != stream || open.overlaps(*range));
+        if self.rulings.len() < before
+            && let Some(primary) = self.sources.get_mut(&PathId::PRIMARY)
+        {
+            primary.delivered_again();
+        }
     }
 
     /// The stream is over.

@@ -26,7 +26,7 @@ const RATE_HORIZON: Duration = Duration::from_millis(60);
 
 /// After a late range, how long a path may deliver nothing at all before everything is taken from it. Shorter: one
 /// burst of loss costs a path all its ranges; longer: the reader meets each range of a hung disk one by one.
-const SILENCE: Duration = Duration::from_millis(250);
+pub(super) const SILENCE: Duration = Duration::from_millis(250);
 
 /// Two of the longest frames of a contribution, in bytes.
 const FRAMES: u64 = 128 << 10;
@@ -179,8 +179,11 @@ impl Source {
 
     /// Asks it for nothing for a while, longer each time until it delivers again.
     pub(super) fn pause(&mut self, config: &DelegationConfig, now: Instant) {
-        self.pause = (self.pause * 2).clamp(config.pause_first, config.pause_longest);
-        self.paused_until = Some(now + self.pause);
+        // What else it was asked for before fails for the same cause.
+        if self.pause_end(now).is_none() {
+            self.pause = (self.pause * 2).clamp(config.pause_first, config.pause_longest);
+            self.paused_until = Some(now + self.pause);
+        }
         self.on_trial = Some(now);
     }
 
@@ -304,10 +307,15 @@ impl Source {
         }
     }
 
-    /// A delegation of this path was delivered in full.
-    pub(super) fn range_done(&mut self, turn: Duration, now: Instant) {
+    /// It works again: the next failure is its first.
+    pub(super) fn delivered_again(&mut self) {
         self.pause = Duration::ZERO;
         self.on_trial = None;
+    }
+
+    /// A delegation of this path was delivered in full.
+    pub(super) fn range_done(&mut self, turn: Duration, now: Instant) {
+        self.delivered_again();
         self.allowance.range_done(self.rate.estimate(), turn, now);
     }
 

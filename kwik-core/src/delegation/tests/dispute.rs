@@ -95,21 +95,28 @@ fn who_was_wrong_is_barred_when_the_client_says_so() {
 }
 
 #[test]
-fn a_ruling_that_fails_is_tried_again_and_then_given_up() {
+fn a_ruling_that_fails_is_tried_again_as_long_as_there_is_a_copy() {
     let mut bench = disputed(Local::Fallback);
     let part = range(RANGE.0, RANGE.1);
-    for _ in 0..2 {
+    let mut pauses = Vec::new();
+    for _ in 0..8 {
         let id = bench.ruling();
         bench.gap(PathId::PRIMARY, id, part, GapReason::SourceFailed);
         assert_eq!(bench.decisions(), [], "not at once");
-        bench.now = bench.scheduler.poll_timeout().unwrap();
+        let due = bench.scheduler.poll_timeout().unwrap();
+        pauses.push(due.since(bench.now).as_millis());
+        bench.now = due;
     }
+    assert_eq!(pauses, [250, 500, 1000, 2000, 4000, 4000, 4000, 4000]);
+    bench.ruling();
+    bench.held(RANGE.0, &[(part, PathId::PRIMARY)]);
+    bench.decisions();
+    // What failed before does not count against the next dispute.
+    bench.dispute(range(RANGE.0, RANGE.1), None);
     let id = bench.ruling();
     bench.gap(PathId::PRIMARY, id, part, GapReason::SourceFailed);
-    assert!(matches!(
-        bench.decisions()[..],
-        [Decision::GiveUp { reason: GapReason::Conflict, .. }]
-    ));
+    let due = bench.scheduler.poll_timeout().unwrap();
+    assert_eq!(due.since(bench.now), ms(250));
 }
 
 #[test]

@@ -54,3 +54,15 @@ fn nobody_else_means_no_trial() {
     let asked = bench.orders();
     assert!(asked.iter().all(|order| order.0 == ONE) && all_bytes(&asked) > 64 * KIB, "{asked:?}");
 }
+
+#[test]
+fn what_fails_at_once_is_one_failure() {
+    let mut bench = Bench::new(8 * MIB, Candidates::All, Local::None);
+    let mine: Vec<_> = bench.orders().into_iter().filter(|order| order.0 == ONE).collect();
+    assert!(mine.len() > 1);
+    for (path, id, _) in mine {
+        bench.answer(path, id, DelegationState::Refused(GapReason::Busy));
+    }
+    bench.decisions();
+    assert_eq!(bench.scheduler.poll_timeout(), Some(at(250)));
+}
