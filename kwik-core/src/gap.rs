@@ -2,10 +2,12 @@
 //!
 //! Three things make a promise late, and each becomes one Gap frame to the primary, which decides what to do:
 //! - the *head clock*: the reader waits for it, and for `1.25 * (srtt + 4 * rttvar)` (20 to 500 ms) no byte of it came;
-//! - the *comparison*: the reader waits for it, and a fresh copy from another path would take less than half as long;
+//! - the *comparison*: the reader waits for it, and a fresh copy from another path would take less than half as long, by
+//!   the path's rate, or an eighth, by what came of the range itself;
 //! - the *range clock*: not one byte of it came for a second beyond the time it should have taken.
 //!
-//! A byte for which all promises are late, or that nobody promised, has [`GapConfig::gap_timeout`] to arrive.
+//! A byte for which all promises are late, or that nobody promised, has [`GapConfig::gap_timeout`] to arrive. Promises
+//! made after the first was broken stop that clock while they are not late, but not for more than another gap timeout.
 
 mod judge;
 mod promise;
@@ -84,7 +86,7 @@ pub enum GapAction {
     },
 }
 
-/// What a path did since it was first added: the counters of PathStatus.
+/// What a path did since it was last connected: the counters of PathStatus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PathWork {
     /// Bytes of contributions that arrived, duplicates included.
@@ -265,7 +267,9 @@ impl Promises {
         now: Instant,
     ) -> Option<ByteRange> {
         let Some((promise, work)) = self.promise(path, id) else {
-            self.path(path).received(arrival.bytes(), 0, now);
+            if let Some(work) = self.paths.get_mut(&path) {
+                work.received(arrival.bytes(), 0, now);
+            }
             return None;
         };
         let owed = promise.received(arrival, now);
@@ -351,26 +355,34 @@ impl Promises {
         let Some(stream) = self.streams.remove(&id) else { return };
         let Some(wait) = self.waits.get_mut(&stream) else { return };
         let Some(promise) = wait.promises.remove(&id) else { return };
-        if promise.state != State::Pending
-            && let Some(work) = self.paths.get_mut(&promise.path)
-        {
+        let Some(work) = self.paths.get_mut(&promise.path) else { return };
+        if promise.state != State::Pending {
             work.ended(promise.rest(), now);
+        }
+        if !work.connected() && !work.owes() {
+            // Nothing was learned of it, and it may have been taken out.
+            self.paths.remove(&promise.path);
         }
     }
 
     /// The path owes bytes and is silent: its promises do not count until it is heard of again.
     pub fn path_suspect(&mut self, path: PathId, now: Instant) {
-        self.path(path).suspect = true;
+        if let Some(work) = self.paths.get_mut(&path) {
+            work.suspect = true;
+        }
         self.arm_all(now);
     }
 
     /// A suspect path delivered again: its promises count again, with new deadlines.
     pub fn path_healed(&mut self, path: PathId, now: Instant) {
-        self.path(path).suspect = false;
+        if let Some(work) = self.paths.get_mut(&path) {
+            work.suspect = false;
+        }
         self.restart_promises(path, now);
     }
 
-    /// The path is over, and with it all its promises.
+    /// The path is over, and with it all its promises. Nothing of it is remembered: what it did says nothing about its
+    /// next connection, and there may be none.
     pub fn path_gone(&mut self, path: PathId, now: Instant) {
         let ids: Vec<_> = self
             .waits
@@ -380,7 +392,7 @@ impl Promises {
             .map(|promise| promise.id)
             .collect();
         ids.into_iter().for_each(|id| self.end(id, now));
-        self.path(path).suspect = false;
+        self.paths.remove(&path);
         self.arm_all(now);
     }
 

@@ -6,15 +6,29 @@ use std::time::Duration;
 use kwik_proto::frame::{Gap, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
-use super::promise::{Promise, State};
+use super::promise::{Promise, State, doubled};
 use super::wait::{Wait, missing_span};
-use super::work::Work;
+use super::work::{self, Work};
 use super::{GapAction, StreamView};
 use crate::time::Instant;
 
 /// Time after which a head that nobody promised is reported, and between two such reports. Shorter: the primary hears
 /// of every range that it is about to order anyway.
 const UNASSIGNED: Duration = Duration::from_millis(500);
+
+/// What the primary is taken to send of its own while nothing was measured, in bytes per second: 1 Mbit/s. Nothing: where
+/// there is one secondary it may send a byte at a time for ever; much: an honest one that is slow is copied.
+const PRIMARY_RATE: u64 = 125_000;
+
+/// Time between two complaints about one promise by comparison: who sends single bytes must not fill the primary's control
+/// stream with them.
+const COMPARED: Duration = Duration::from_millis(250);
+
+/// How much longer than a fresh copy the rest of a head takes that is late: at the rate of its path, and by what came of
+/// itself (the path may be at work on other ranges too). Both double each time that somebody was late with the same byte,
+/// as the head clock does.
+const MUCH_SLOWER: u32 = 2;
+const CRAWLING: u32 = 8;
 
 /// The rules, applied to one stream at one moment.
 pub(super) struct Judge<'a> {
@@ -55,6 +69,7 @@ impl Judge<'_> {
         let lates = wait.head_lates;
         // Nothing that is ordered now has an effect before that: a lost packet is sent again sooner.
         let order = self.paths.get(&PathId::PRIMARY).map(Work::srtt).unwrap_or_default();
+        let pace = self.pace(wait, head);
         let mut timer = None;
         let late = wait.promises.values_mut().find_map(|promise| {
             let work = self.paths.get(&promise.path).filter(|work| !work.suspect)?;
@@ -63,10 +78,14 @@ impl Judge<'_> {
             }
             let range = missing_span(self.view, promise.range)?;
             let due = promise.late_at_head(work, since, order, lates);
-            let slow = lates == 0 && self.slower_than_a_copy(promise, work, range.len(), since);
+            let pace = pace.and_then(|(id, pace)| (id == promise.id).then_some(pace));
+            let slow = self.slower_than_a_copy(promise, work, range.len(), since, pace, lates);
             if due > self.now && !slow {
                 timer = Some(timer.map_or(due, |timer: Instant| timer.min(due)));
                 return None;
+            }
+            if slow {
+                promise.compared = Some(self.now);
             }
             promise.state = State::Late;
             Some((promise.path, promise.id, range))
@@ -79,25 +98,44 @@ impl Judge<'_> {
         Some(late_gap(wait.stream, range, path, id))
     }
 
+    /// The only promise for the head that is owed, and how long the rest of it takes at the pace at which it came.
+    fn pace(&self, wait: &mut Wait, head: Offset) -> Option<(DelegationId, Duration)> {
+        let owed = wait.owners(head).filter(|promise| promise.state == State::Owed);
+        let owed: Vec<_> = owed.map(|promise| (promise.id, promise.range)).take(2).collect();
+        let [(id, range)] = owed[..] else { return None };
+        let rest = missing_span(self.view, range)?.len();
+        Some((id, wait.at_this_pace(id, head, rest, self.now)?))
+    }
+
     fn slower_than_a_copy(
         &self,
         promise: &Promise,
         work: &Work,
         rest: u64,
         since: Instant,
+        pace: Option<Duration>,
+        lates: u32,
     ) -> bool {
         // A head that has just become one is no evidence yet.
-        if self.now.since(since) < Duration::from_millis(20) {
+        let early = self.now.since(since) < Duration::from_millis(20) && pace.is_none();
+        if early || promise.compared.is_some_and(|last| self.now.since(last) < COMPARED) {
             return false;
         }
         let order = self.paths.get(&PathId::PRIMARY).map(Work::srtt).unwrap_or_default();
-        let fastest = self
+        let others = self
             .paths
             .iter()
-            .filter(|(path, other)| **path != promise.path && !other.suspect && other.connected())
-            .filter_map(|(_, other)| Some(order + other.srtt() + other.time_for(rest)?))
-            .min();
-        fastest.is_some_and(|copy| promise.much_slower_than(copy, rest, work))
+            .filter(|(path, other)| **path != promise.path && !other.suspect && other.connected());
+        let copy = |other: &Work, time: Duration| (order + other.srtt() + time) * doubled(lates);
+        let measured =
+            others.clone().filter_map(|(_, other)| Some(copy(other, other.time_for(rest)?))).min();
+        let assumed = others
+            .filter(|(path, other)| path.is_primary() && other.rate().is_none())
+            .map(|(_, other)| copy(other, work::time_for(rest, PRIMARY_RATE)));
+        let any = measured.into_iter().chain(assumed).min();
+        let end = work.time_for(rest).filter(|_| promise.has_begun());
+        measured.zip(end).is_some_and(|(copy, end)| end > copy * MUCH_SLOWER)
+            || any.zip(pace).is_some_and(|(copy, end)| end > copy * CRAWLING)
     }
 
     /// The missing byte that the reader waits for.
@@ -115,19 +153,27 @@ impl Judge<'_> {
         let promised = wait.owners(head).any(|promise| counts(&promise));
         let hope =
             wait.owners(head).any(|promise| counts(&promise) && promise.state == State::Owed);
+        if promised && !hope {
+            wait.let_down_since.get_or_insert(self.now);
+        }
+        let mut end = wait.let_down_since.map(|since| since + timeout.saturating_mul(2));
         if hope {
             wait.hope_again(self.now);
-            return None;
+        } else {
+            let since = *wait.hopeless_since.get_or_insert(self.now);
+            let alone = since + timeout.saturating_sub(wait.hopeless_before);
+            end = Some(end.map_or(alone, |end| end.min(alone)));
         }
-        let since = *wait.hopeless_since.get_or_insert(self.now);
-        if !wait.gave_up {
-            let timeout = timeout.saturating_sub(wait.hopeless_before);
-            if self.now >= since + timeout {
+        if let Some(end) = end.filter(|_| !wait.gave_up) {
+            if self.now >= end {
                 wait.gave_up = true;
                 let len = self.view.missing.first().map_or(0, |missing| missing.len());
                 return Some(GapAction::GiveUp { stream: wait.stream, offset: head, len });
             }
-            wait.arm(since + timeout);
+            wait.arm(end);
+        }
+        if hope {
+            return None;
         }
         if promised { None } else { self.unassigned(wait, head) }
     }

@@ -54,11 +54,16 @@ pub(super) struct Promise {
     pub(super) id: DelegationId,
     pub(super) range: ByteRange,
     pub(super) arrived: u64,
-    /// When its first byte is to be expected, as things stood when it was asked for.
+    /// When it was asked for, and the bytes that its path had to send before.
+    asked: Instant,
+    queue: u64,
+    /// When its first byte is to be expected, as things stood then.
     due: Instant,
     /// Twice that long after it was asked for: when it is slow even with what lay before it.
     due_at_half_speed: Instant,
     last_byte: Option<Instant>,
+    /// When it was last called late by comparison.
+    pub(super) compared: Option<Instant>,
     pub(super) state: State,
     pub(super) answer: Answer,
 }
@@ -77,9 +82,12 @@ impl Promise {
             id,
             range,
             arrived: 0,
+            asked: now,
+            queue: work.owed_bytes,
             due: now + work.srtt() + queue,
             due_at_half_speed: now + (work.srtt() + queue) * 2,
             last_byte: None,
+            compared: None,
             state: State::Owed,
             answer: Answer::None,
         }
@@ -88,7 +96,7 @@ impl Promise {
     /// Both clocks start again.
     pub(super) fn restart(&mut self, work: &Work, now: Instant) {
         let fresh = Self::new(self.path, self.id, self.range, work, now);
-        self.due = fresh.due;
+        (self.asked, self.queue, self.due) = (fresh.asked, fresh.queue, fresh.due);
         self.due_at_half_speed = fresh.due_at_half_speed;
         self.last_byte = None;
         self.state = State::Owed;
@@ -125,8 +133,11 @@ impl Promise {
         let patience = work.patience().max(order.min(LONGEST_PATIENCE));
         // Where several were late it is the network, and who is told to stop has what it sent thrown away: without this a
         // head that takes longer than the patience never comes.
-        let patience = patience * (1 << lates.min(MOST_DOUBLINGS));
-        self.last_byte.unwrap_or(self.due).max(head_since) + patience
+        let patience = patience * doubled(lates);
+        // The path may have become faster since: it was just dialled, or its first bytes were all that was measured.
+        let queue = work.time_for(self.queue).unwrap_or_default();
+        let due = self.due.min(self.asked + work.srtt() + queue);
+        self.last_byte.unwrap_or(due).max(head_since) + patience
     }
 
     /// The range clock: when the promise is late without a single byte; `None`: it has begun.
@@ -135,8 +146,13 @@ impl Promise {
         (self.last_byte.is_none()).then(|| self.due_at_half_speed.max(rearmed) + patience)
     }
 
-    /// Whether `rest` bytes at the head would arrive more than twice as late as a fresh copy in `copy`.
-    pub(super) fn much_slower_than(&self, copy: Duration, rest: u64, work: &Work) -> bool {
-        self.last_byte.is_some() && work.time_for(rest).is_some_and(|end| end > copy * 2)
+    /// Whether a byte of it came.
+    pub(super) fn has_begun(&self) -> bool {
+        self.last_byte.is_some()
     }
+}
+
+/// How many times as long a head is waited for that somebody was late with so often.
+pub(super) fn doubled(lates: u32) -> u32 {
+    1 << lates.min(MOST_DOUBLINGS)
 }

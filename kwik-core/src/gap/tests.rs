@@ -432,3 +432,159 @@ fn what_is_missing_without_a_promise_is_said_once() {
     bench.promises.revoke(Q, D, at(3));
     assert_eq!(end(&mut bench, range(0, 100)), gap(range(0, 100), GapReason::Reset, P, E));
 }
+
+/// Every report until the reader is given up or the time is over, and when that was.
+fn until_given_up(
+    bench: &mut Bench,
+    until: u64,
+    mut act: impl FnMut(&mut Bench, u64),
+) -> (Vec<Gap>, Option<u64>) {
+    let mut gaps = Vec::new();
+    for millis in (0..until).step_by(5) {
+        act(bench, millis);
+        while let Some(action) = bench.poll(millis) {
+            match action {
+                GapAction::Report(gap) => gaps.push(gap),
+                GapAction::GiveUp { .. } => return (gaps, Some(millis)),
+            }
+        }
+    }
+    (gaps, None)
+}
+
+#[test]
+fn sources_that_accept_and_never_send_keep_the_reader_for_two_timeouts_at_most() {
+    let mut bench = Bench::new();
+    // Two in turns, each asked as soon as the other was late.
+    let mut id = 100;
+    let (gaps, end) = until_given_up(&mut bench, 200_000, |bench, millis| {
+        if millis % 450 == 0 {
+            bench.promises.revoke([P, Q][id as usize % 2], DelegationId(id), at(millis));
+            id += 1;
+            bench.record([P, Q][id as usize % 2], DelegationId(id), range(0, 10_000), millis);
+        }
+    });
+    assert!(gaps.len() > 10, "each is late: {}", gaps.len());
+    assert!(end.is_some_and(|end| (10_000..20_200).contains(&end)), "{end:?}");
+}
+
+#[test]
+fn a_promise_that_is_not_due_yet_is_waited_for() {
+    let mut bench = Bench::new();
+    bench.waiting = false;
+    bench.missing = vec![range(0, 10_000_000)];
+    // 100 kB/s, and 4 MB to send before the head: that is 40 s.
+    bench.record(P, D, range(5_000_000, 9_000_000), 0);
+    for step in 1..=20u64 {
+        bench.promises.handle_bytes(P, D, new(1000), at(20 + step * 10));
+    }
+    bench.waiting = true;
+    bench.record(P, E, range(0, 5000), 250);
+    let (_, end) = until_given_up(&mut bench, 39_000, |bench, millis| {
+        // What lies before it comes.
+        bench.promises.handle_bytes(P, D, new(500), at(millis));
+    });
+    assert_eq!(end, None);
+}
+
+#[test]
+fn who_drips_single_bytes_is_late_though_nobody_else_has_a_rate() {
+    let mut bench = Bench::new();
+    bench.missing = vec![range(0, 1_000_000)];
+    bench.record(P, D, range(0, 1_000_000), 0);
+    let (gaps, _) = until_given_up(&mut bench, 5000, |bench, millis| {
+        if millis >= 20 {
+            bench.promises.handle_bytes(P, D, new(1), at(millis));
+            bench.head += 1;
+            bench.missing = vec![range(bench.head, 1_000_000)];
+        }
+    });
+    assert!(gaps.iter().all(|gap| gap.reason == GapReason::Late && gap.path == Some(P)));
+    assert!((5..=20).contains(&gaps.len()), "a few times a second: {}", gaps.len());
+}
+
+#[test]
+fn who_drips_one_range_is_late_however_much_else_it_sends() {
+    let mut bench = Bench::new();
+    bench.missing = vec![range(0, 100_000), range(200_000, 100_000_000)];
+    bench.record(P, D, range(0, 100_000), 0);
+    bench.record(P, E, range(200_000, 100_000_000), 0);
+    let (gaps, _) = until_given_up(&mut bench, 2000, |bench, millis| {
+        bench.promises.handle_bytes(P, E, new(10_000), at(millis));
+        if millis >= 20 && millis % 10 == 0 {
+            bench.promises.handle_bytes(P, D, new(1), at(millis));
+            bench.head += 1;
+            bench.missing[0] = range(bench.head, 100_000);
+        }
+    });
+    let late = |gap: &&Gap| gap.reason == GapReason::Late && gap.delegation == Some(D);
+    assert!(gaps.iter().filter(late).count() > 0, "{gaps:?}");
+}
+
+#[test]
+fn the_comparison_goes_on_after_a_first_one_was_late() {
+    let mut bench = Bench::new();
+    bench.missing = vec![range(0, 10_000_000)];
+    bench.record(P, DelegationId(1), range(0, 5_000_000), 0);
+    assert_eq!(bench.poll(0), None);
+    assert!(bench.poll(45).is_some(), "the first one is late");
+    bench.promises.revoke(P, DelegationId(1), at(45));
+    bench.record(P, D, range(0, 5_000_000), 45);
+    bench.record(Q, E, range(5_000_000, 9_000_000), 45);
+    // Its bytes come, but none at the head: 1 kB/s, which is never late by the head clock.
+    for step in 1..=40u64 {
+        let now = 60 + step * 10;
+        bench.promises.handle_bytes(P, D, new(10), at(now));
+        bench.promises.handle_bytes(Q, E, new(200_000), at(now));
+        if let Some(GapAction::Report(gap)) = bench.poll(now) {
+            return assert_eq!(gap.delegation, Some(D));
+        }
+    }
+    panic!("it is waited for");
+}
+
+#[test]
+fn a_path_that_is_gone_is_no_fresh_copy_and_is_forgotten() {
+    let mut bench = Bench::new();
+    bench.missing = vec![range(0, 10_000_000)];
+    bench.record(P, D, range(0, 5_000_000), 0);
+    bench.record(Q, E, range(5_000_000, 9_000_000), 0);
+    // 400 kB/s against 20 MB/s: faster than the primary is taken to be.
+    for step in 1..=20u64 {
+        bench.promises.handle_bytes(P, D, new(4000), at(20 + step * 10));
+        bench.promises.handle_bytes(Q, E, new(200_000), at(20 + step * 10));
+    }
+    bench.promises.path_gone(Q, at(221));
+    assert_eq!(bench.poll(221), None);
+    assert_eq!(bench.promises.paths.len(), 2, "the primary and P");
+    // Late data, and an order that crossed its end.
+    bench.promises.handle_bytes(Q, E, new(1), at(222));
+    bench.record(Q, DelegationId(9), range(5_000_000, 9_000_000), 222);
+    let whole = [range(5_000_000, 9_000_000)];
+    let whose = (Q, stream(), DelegationId(9));
+    bench.promises.handle_end(whose, &whole, GapReason::PathGone, at(222));
+    assert_eq!(bench.promises.paths.len(), 2);
+}
+
+#[test]
+fn what_a_path_had_to_send_before_counts_at_the_rate_that_it_has_now() {
+    let mut bench = Bench::new();
+    bench.waiting = false;
+    bench.missing = vec![range(0, 10_000_000)];
+    bench.record(P, D, range(5_000_000, 9_000_000), 0);
+    // 10 kB/s when it begins, so that what it owes would take it 400 s.
+    bench.promises.handle_bytes(P, D, new(100), at(20));
+    bench.promises.handle_bytes(P, D, new(100), at(30));
+    bench.record(P, E, range(0, 5000), 31);
+    bench.waiting = true;
+    // And then 15 MB/s.
+    for step in 1..=45u64 {
+        bench.promises.handle_bytes(P, D, new(150_000), at(30 + step * 10));
+        match bench.poll(30 + step * 10) {
+            None => {}
+            Some(GapAction::Report(gap)) => return assert_eq!(gap.delegation, Some(E)),
+            other => panic!("{other:?}"),
+        }
+    }
+    panic!("the head is waited for as if the path was slow");
+}

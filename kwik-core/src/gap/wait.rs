@@ -14,6 +14,13 @@ use crate::time::Instant;
 /// A timer that fires later than this did not measure the network but a process that was stopped.
 const OVERSLEPT: Duration = Duration::from_millis(50);
 
+/// Time that the reader has to wait for one range, in all, before its pace says anything. Shorter: a burst of loss looks
+/// like a crawl.
+const LONG_WAIT: Duration = Duration::from_millis(250);
+
+/// What the wait for one move counts at most: a silence is the head clock's business.
+const LONGEST_STEP: Duration = Duration::from_millis(100);
+
 /// Separate ranges that were reported without a promise and are remembered, per stream.
 const ORPHANED: usize = 1024;
 
@@ -35,6 +42,10 @@ pub(super) struct Wait {
     /// How long it had waited so before somebody promised the head and let it down. Only progress forgives it: else one
     /// that accepts and never sends would keep the reader for ever.
     pub(super) hopeless_before: Duration,
+    /// Since when the head is where it is with all promises for it broken: new ones put the end off once only.
+    pub(super) let_down_since: Option<Instant>,
+    /// How fast the range at the head comes while the reader waits for it.
+    pub(super) crawl: Option<Crawl>,
     /// Since when nobody has promised the head, or has been reported to.
     pub(super) unassigned_since: Option<Instant>,
     pub(super) gave_up: bool,
@@ -56,6 +67,8 @@ impl Wait {
             head_lates: 0,
             hopeless_since: None,
             hopeless_before: Duration::ZERO,
+            let_down_since: None,
+            crawl: None,
             unassigned_since: None,
             gave_up: false,
             rearmed: Instant::ZERO,
@@ -84,15 +97,36 @@ impl Wait {
         if self.timer.is_some_and(|timer| timer <= now) {
             self.wake(now);
         }
+        if let Some(crawl) = &mut self.crawl {
+            crawl.follow(view.waiting, now);
+        }
         if view.contiguous_end != self.head || !view.waiting {
             self.head = view.contiguous_end;
             self.head_since = now;
             self.head_lates = 0;
             self.hopeless_since = None;
             self.hopeless_before = Duration::ZERO;
+            self.let_down_since = None;
             self.unassigned_since = None;
             self.gave_up = false;
         }
+    }
+
+    /// The time that the rest of a range takes if it goes on as it came while the reader waited; `None`: too early to say.
+    pub(super) fn at_this_pace(
+        &mut self,
+        id: DelegationId,
+        head: Offset,
+        rest: u64,
+        now: Instant,
+    ) -> Option<Duration> {
+        let same = |crawl: &Crawl| crawl.id == id && crawl.head <= head;
+        let crawl = match self.crawl.take().filter(same) {
+            Some(crawl) => self.crawl.insert(crawl),
+            None => self.crawl.insert(Crawl::new(id, head, now)),
+        };
+        crawl.moved(head);
+        crawl.time_for(rest)
     }
 
     /// Somebody has promised the head: the clock stands still.
@@ -110,6 +144,8 @@ impl Wait {
             self.rearmed = now;
             self.head_since = now;
             self.hopeless_since = self.hopeless_since.map(|_| now);
+            self.let_down_since = self.let_down_since.map(|_| now);
+            self.crawl = None;
             self.unassigned_since = self.unassigned_since.map(|_| now);
         }
         self.overslept = late && !self.overslept;
@@ -125,6 +161,58 @@ impl Wait {
     /// Moves the stream's timer forward to `due`, if that is earlier.
     pub(super) fn arm(&mut self, due: Instant) {
         self.timer = Some(self.timer.map_or(due, |timer| timer.min(due)));
+    }
+}
+
+/// How fast the head moves within one promise, from its first move on. The time during which the reader had something to
+/// read does not count: a range that comes slowly is nobody's loss then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crawl {
+    id: DelegationId,
+    /// Where the head was when it first moved; `None`: it did not.
+    from: Option<Offset>,
+    head: Offset,
+    /// How long the reader waited for the moves since then.
+    waited: Duration,
+    /// How long it has waited for the next.
+    step: Duration,
+    /// When it was last looked at, if the reader waited then.
+    last: Option<Instant>,
+}
+
+impl Crawl {
+    fn new(id: DelegationId, head: Offset, now: Instant) -> Self {
+        let (waited, step) = (Duration::ZERO, Duration::ZERO);
+        Self { id, from: None, head, waited, step, last: Some(now) }
+    }
+
+    fn follow(&mut self, waiting: bool, now: Instant) {
+        if let Some(last) = self.last {
+            self.step += now.since(last);
+        }
+        self.last = waiting.then_some(now);
+    }
+
+    fn moved(&mut self, head: Offset) {
+        let step = std::mem::take(&mut self.step);
+        if head == self.head {
+            self.step = step;
+        } else if self.from.is_none() {
+            self.from = Some(head);
+        } else {
+            self.waited += step.min(LONGEST_STEP);
+        }
+        self.head = head;
+    }
+
+    /// Time for `rest` bytes at this pace; `None`: it is too early.
+    fn time_for(&self, rest: u64) -> Option<Duration> {
+        let came = self.head.since(self.from?);
+        if came == 0 || self.waited < LONG_WAIT {
+            return None;
+        }
+        let seconds = self.waited.as_secs_f64() * rest as f64 / came as f64;
+        Some(Duration::from_secs_f64(seconds.min(3600.0)))
     }
 }
 

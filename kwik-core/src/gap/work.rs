@@ -120,7 +120,11 @@ impl Work {
 
     /// Time to deliver `bytes` at the measured rate; `None`: there is no measurement.
     pub(super) fn time_for(&self, bytes: u64) -> Option<Duration> {
-        let rate = self.rate.estimate()?.max(1);
-        Some(Duration::from_secs_f64((bytes as f64 / rate as f64).min(3600.0)))
+        self.rate.estimate().map(|rate| time_for(bytes, rate))
     }
+}
+
+/// Time to deliver `bytes` at so many bytes per second, at most an hour.
+pub(super) fn time_for(bytes: u64, rate: u64) -> Duration {
+    Duration::from_secs_f64((bytes as f64 / rate.max(1) as f64).min(3600.0))
 }
