@@ -218,7 +218,7 @@ impl ClientSession {
         } else {
             (!current).then_some(GapReason::PathGone)
         };
-        if let Some(hash) = delegation.blake3 {
+        if let Some(hash) = delegation.blake3.filter(|_| refused.is_none()) {
             // Told to the half before the order goes on: `Service` comes first.
             self.hashes.entry(stream).or_default().push((range, hash));
         }

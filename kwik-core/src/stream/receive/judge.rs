@@ -58,6 +58,20 @@ impl ReceiveHalf {
         differences(within(held, part), range.start(), payload)
     }
 
+    /// Where a secondary's frame differs from bytes whose hash holds. There is nothing to ask the primary then.
+    fn difference_from_proven(
+        &self,
+        path: PathId,
+        range: ByteRange,
+        payload: &Bytes,
+    ) -> Option<Difference> {
+        if path.is_primary() {
+            return None;
+        }
+        let mut proven = self.proofs.proven_in(range);
+        proven.find_map(|part| self.differences_in(part, range.start(), payload).into_iter().next())
+    }
+
     /// Compares with everything that is held or remembered.
     fn compare_all(
         &mut self,
@@ -71,6 +85,11 @@ impl ReceiveHalf {
                 first.get_or_insert(verdict);
                 self.announce(verdict);
             }
+        }
+        if let Some(difference) = self.difference_from_proven(path, range, payload) {
+            let conflict = conflict(&difference, path, Verdict::Wrong(path));
+            self.announce(conflict);
+            return Err(ReceiveError::Conflict { conflict });
         }
         let mut found = self.differences_from_settled(range, payload);
         if let Some(open) = range.intersection(rest_of_stream(self.settled_end))
@@ -121,8 +140,12 @@ impl ReceiveHalf {
         self.counters.conflicts += 1;
         self.referee.open(conflict, &difference.held, copy);
         if let Some(open) = difference.range.intersection(rest_of_stream(self.settled_end)) {
-            self.referee.reserve(open);
-            self.discard(difference.holder, open);
+            // What lies between two differing bytes may be proven.
+            let unproven: Vec<ByteRange> = self.proofs.unproven_in(open).collect();
+            for part in unproven {
+                self.referee.reserve(part);
+                self.discard(difference.holder, part);
+            }
         }
         conflict
     }

@@ -99,6 +99,11 @@ impl Proofs {
         self.proven.missing_in(range)
     }
 
+    /// Parts of `range` that were proven.
+    pub(super) fn proven_in(&self, range: ByteRange) -> impl Iterator<Item = ByteRange> {
+        self.proven.iter_in(range)
+    }
+
     fn prove(&mut self, range: ByteRange) {
         self.open.remove(range);
         self.proven.insert(range);
@@ -116,14 +121,20 @@ impl Proofs {
     /// Bytes leave: whoever still waits for the rest of a range takes them into account.
     fn handle_read(&mut self, offset: Offset, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len() as u64);
-        for (_, claim) in self.claims.range_mut(..(end, 0)) {
+        let mut over = Vec::new();
+        for (key, claim) in self.claims.range_mut(..(end, 0)) {
             let from = usize::try_from(claim.read_end.since(offset)).unwrap_or(usize::MAX);
             let to = usize::try_from(claim.range.end().since(offset)).unwrap_or(usize::MAX);
             let part = bytes.get(from..to.min(bytes.len())).unwrap_or_default();
             claim.read.get_or_insert_default().update(part);
             claim.read_end = end.min(claim.range.end());
+            if claim.range.end() <= end {
+                over.push(*key);
+            }
         }
-        self.claims.retain(|_, claim| claim.range.end() > end);
+        for key in over {
+            self.claims.remove(&key);
+        }
         if let Some(read) = ByteRange::new(Offset::ZERO, end) {
             self.proven.remove(read);
         }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use kwik_proto::{ByteRange, Offset, PathId};
 
-use crate::conflict::Verdict;
-use crate::stream::{Inserted, Read, ReceiveConfig, ReceiveHalf};
+use crate::conflict::{ConflictPolicy, Verdict};
+use crate::stream::{Inserted, Read, ReceiveConfig, ReceiveError, ReceiveHalf};
 use crate::time::Instant;
 
 const NOW: Instant = Instant::ZERO;
@@ -31,6 +31,11 @@ impl Bench {
         Self { half: ReceiveHalf::new(ReceiveConfig::default()), read: 0 }
     }
 
+    fn that_rejects() -> Self {
+        let config = ReceiveConfig { policy: ConflictPolicy::Reject, ..ReceiveConfig::default() };
+        Self { half: ReceiveHalf::new(config), read: 0 }
+    }
+
     fn expect(&mut self, range: std::ops::Range<u64>) {
         let hash = blake3::hash(&content(range.clone()));
         assert!(self.half.expect_hash(span(&range), *hash.as_bytes()));
@@ -41,6 +46,19 @@ impl Bench {
         let size = bytes.len();
         let offset = span(&range).start();
         self.half.insert(source, offset, Bytes::from(bytes), size, NOW).unwrap()
+    }
+
+    /// The path that is convicted for a frame.
+    fn convicted(&mut self, path: PathId, range: std::ops::Range<u64>, bytes: Vec<u8>) -> PathId {
+        let source = self.half.add_source(path, None);
+        let (offset, size) = (span(&range).start(), bytes.len());
+        match self.half.insert(source, offset, Bytes::from(bytes), size, NOW) {
+            Err(ReceiveError::Conflict { conflict }) => {
+                assert_eq!(conflict.verdict, Verdict::Wrong(conflict.rival));
+                conflict.rival
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn honest(&mut self, path: PathId, range: std::ops::Range<u64>) -> Inserted {
@@ -109,6 +127,31 @@ fn where_two_sent_a_wrong_range_only_the_primary_is_believed() {
     bench.honest(P, 0..100);
     assert_eq!(bench.read(), 100);
     assert!(bench.half.disputed().is_empty());
+}
+
+#[test]
+fn who_differs_from_a_proven_byte_is_wrong_and_the_byte_stays() {
+    let mut bench = Bench::that_rejects();
+    bench.expect(50..100);
+    bench.honest(A, 50..100);
+    let lie = |range| content(range).iter().map(|byte| !byte).collect();
+    assert_eq!(bench.convicted(B, 60..80, lie(60..80)), B);
+    assert!(bench.half.disputed().is_empty(), "there is nothing to ask the primary");
+    bench.honest(A, 0..50);
+    assert_eq!(bench.read(), 100, "what was proven is there still");
+}
+
+#[test]
+fn a_dispute_about_other_bytes_leaves_the_proven_ones_alone() {
+    let mut bench = Bench::that_rejects();
+    bench.expect(50..60);
+    bench.honest(A, 20..100);
+    let mut bytes = content(30..90);
+    (bytes[5], bytes[55]) = (!bytes[5], !bytes[55]);
+    let conflict = bench.put(B, 30..90, bytes).conflict.unwrap();
+    assert_eq!((conflict.verdict, conflict.range), (Verdict::Undecided, span(&(35..86))));
+    let missing: Vec<ByteRange> = bench.half.missing_in(span(&(20..100))).collect();
+    assert_eq!(missing, [span(&(35..50)), span(&(60..86))]);
 }
 
 #[test]
