@@ -174,6 +174,7 @@ impl Scheduler {
             role,
             standing: Standing::Owed,
             copied: false,
+            late: None,
         });
         if repaired > 0 {
             self.stats.repairs += 1;

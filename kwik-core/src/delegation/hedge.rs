@@ -1,5 +1,7 @@
 //! Impatience and its price: late ranges get a second source, as long as the bucket of redundant bytes lasts.
 
+use std::time::Duration;
+
 use kwik_proto::frame::{GapReason, PathState};
 use kwik_proto::{ByteRange, DelegationId, PathId};
 
@@ -8,6 +10,7 @@ use super::config::DelegationConfig;
 use super::ledger::{Entry, Role, Standing};
 use super::outcome::Event;
 use super::repair::Tell;
+use super::source::{SILENCE, Source};
 use super::{Scheduler, pick};
 use crate::time::Instant;
 
@@ -52,9 +55,9 @@ impl Scheduler {
     /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
     /// byte of it came, it is taken away, unless its owner was removed: that one could not be asked again.
     pub(super) fn late(&mut self, id: DelegationId, range: ByteRange, now: Instant) {
-        let Some(entry) = self.ledger.entry(id).filter(|_| self.config.switches.hedging) else {
-            return;
-        };
+        let entry = self.ledger.entry_mut(id).filter(|_| self.config.switches.hedging);
+        let Some(entry) = entry else { return };
+        entry.called_late(now);
         let (path, untouched) = (entry.path, entry.delivered == 0);
         if let Some(source) = self.sources.get_mut(&path) {
             source.range_late(self.primary_rtt, &self.config, now);
@@ -91,9 +94,10 @@ impl Scheduler {
             self.ledger.set_wants_copy(id, true);
             return;
         }
-        if len > self.bucket.balance(self.stats.delivered_bytes) {
-            if self.is_sooner_elsewhere(&entry, len, now) {
-                self.give_back(id, GapReason::Late, Tell::Path);
+        let full = self.ledger.len() >= self.config.delegations;
+        if full || len > self.bucket.balance(self.stats.delivered_bytes) {
+            if self.is_sooner_elsewhere(&entry, &rest, now) {
+                self.move_rest(&entry, &rest, now);
             } else {
                 self.ledger.set_wants_copy(id, true);
             }
@@ -104,19 +108,54 @@ impl Scheduler {
             entry.copied = true;
         }
         for piece in rest {
-            self.copy_piece(&entry, piece, now);
+            self.ask_others(&entry, piece, Role::Copy, now);
+        }
+    }
+
+    /// Takes a late delegation from its owner. Not into the pool, where the same one might be asked again: a source that
+    /// hangs on one range may be quick with all others.
+    fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
+        self.give_back(entry.id, GapReason::Late, Tell::Path);
+        if self.config.switches.repair {
+            for &piece in rest {
+                self.ask_others(entry, piece, Role::Original, now);
+            }
         }
     }
 
     /// Whether the last `len` bytes of a late delegation would come sooner from somebody else, who starts anew, than from
     /// the owner, whose bytes on the way would be thrown away. Where all lose packets nobody is better, and bytes that are
     /// moved from one to the other never come.
-    fn is_sooner_elsewhere(&self, entry: &Entry, len: u64, now: Instant) -> bool {
-        let owner = self.sources.get(&entry.path).and_then(|source| source.share().rate);
-        let Some(rate) = owner else { return true };
-        let others = self.second_sources(entry, entry.range, now);
-        let best = pick::soonest(&others, len);
-        best.is_some_and(|best| best.finish(len) < len as f64 / rate.max(1) as f64)
+    ///
+    /// The owner's rate says nothing about a range that hangs while others come: one that was given its time since it was
+    /// called late is judged by what came of itself, at half of it for the cost of moving.
+    fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
+        let owner = self.sources.get(&entry.path);
+        let Some(rate) = owner.and_then(|source| source.share().rate) else { return true };
+        let pace = owner.and_then(|source| entry.pace(self.patience_with(source), now));
+        let rate = pace.map_or(rate as f64, |pace| (pace * 2.0).min(rate as f64));
+        // Others may owe other parts of it.
+        let others = rest.iter().flat_map(|&piece| self.second_sources(entry, piece, now));
+        let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
+        let soonest = others.map(|other| other.finish(len)).min_by(f64::total_cmp);
+        soonest.is_some_and(|soonest| soonest < len as f64 / rate.max(1e-3))
+    }
+
+    /// How long a range that is late may stand still.
+    fn patience_with(&self, source: &Source) -> Duration {
+        SILENCE.max(source.turn(self.primary_rtt, &self.config) * 3)
+    }
+
+    /// When the next late delegation that waits for somebody better is to be judged by itself.
+    pub(super) fn pace_due(&self) -> Option<Instant> {
+        let late = self.ledger.want_copies().into_iter();
+        late.filter_map(|id| {
+            let entry = self.ledger.entry(id)?;
+            let (since, _) = entry.late?;
+            Some(since + self.patience_with(self.sources.get(&entry.path)?))
+        })
+        .filter(|due| *due > self.now)
+        .min()
     }
 
     /// Who could copy `range` of a late delegation: nobody who owes bytes of it.
@@ -141,23 +180,28 @@ impl Scheduler {
             })
         };
         let mut all = self.standings_of(plan, now);
-        all.retain(|source| !owners.contains(&source.path) && able(source.path, now));
+        all.retain(|source| {
+            source.path != entry.path && !owners.contains(&source.path) && able(source.path, now)
+        });
         plan.spare_local(&mut all);
         all
     }
 
-    fn copy_piece(&mut self, entry: &Entry, piece: ByteRange, now: Instant) {
+    /// Asks others than its owner for a piece of a late delegation. What nobody has room for stays where it is.
+    fn ask_others(&mut self, entry: &Entry, piece: ByteRange, role: Role, now: Instant) {
         let mut rest = piece;
-        while !rest.is_empty() {
+        while !rest.is_empty() && self.ledger.len() < self.config.delegations {
             let all = self.second_sources(entry, rest, now);
             let Some(best) = pick::soonest(&all, rest.len().min(self.config.floor)) else { return };
             let len = rest.len().min(best.size);
             let Some(range) = ByteRange::with_length(rest.start(), len) else { return };
-            let path = best.path;
-            self.bucket.spend(len);
-            self.stats.hedges += 1;
-            self.tell(Event::Hedged { stream: entry.stream, range, late: entry.path, path });
-            self.order(Choice { path, stream: entry.stream, range, role: Role::Copy });
+            let (path, stream) = (best.path, entry.stream);
+            if role == Role::Copy {
+                self.bucket.spend(len);
+                self.stats.hedges += 1;
+                self.tell(Event::Hedged { stream, range, late: entry.path, path });
+            }
+            self.order(Choice { path, stream, range, role });
             rest = ByteRange::new(range.end(), rest.end()).unwrap_or_default();
         }
     }

@@ -2,9 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use std::time::Duration;
+
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use crate::interval::RangeSet;
+use crate::time::Instant;
+
+/// Bytes that a late delegation must deliver to count as going on: a few packets.
+const GOES_ON: u64 = 16 << 10;
 
 /// Why a delegation exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,26 @@ pub(super) struct Entry {
     pub(super) standing: Standing,
     /// It has been copied at least once since its last byte.
     pub(super) copied: bool,
+    /// When the client called it late, and how much of it had been delivered by then.
+    pub(super) late: Option<(Instant, u64)>,
+}
+
+impl Entry {
+    /// The client calls it late. Single bytes since it last did are no sign that it goes on.
+    pub(super) fn called_late(&mut self, now: Instant) {
+        let goes_on = |(_, before): (Instant, u64)| self.delivered >= before + GOES_ON;
+        if self.late.is_none_or(goes_on) {
+            self.late = Some((now, self.delivered));
+        }
+    }
+
+    /// Bytes per second since it was called late; `None`: that is less than `patience` ago.
+    pub(super) fn pace(&self, patience: Duration, now: Instant) -> Option<f64> {
+        let (since, before) = self.late?;
+        let time = now.since(since);
+        let came = self.delivered.saturating_sub(before);
+        (time >= patience).then(|| came as f64 / time.as_secs_f64())
+    }
 }
 
 /// All live delegations, found by number and by place.

@@ -447,6 +447,7 @@ impl Scheduler {
                 [source.pause_end(self.now), silence, source.dial_due(self.primary_rtt, self.now)]
             })
             .flatten()
+            .chain(self.pace_due())
             .min()
     }
 

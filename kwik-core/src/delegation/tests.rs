@@ -20,6 +20,7 @@ mod arbitrary;
 mod dial;
 mod dispute;
 mod draining;
+mod hangs;
 mod limits;
 mod trial;
 

@@ -23,6 +23,18 @@ fn disputes_without_a_copy_are_forgotten_behind_the_reader() {
 }
 
 #[test]
+fn copies_keep_the_bound_on_delegations() {
+    let mut bench = Bench::new(MIB, Candidates::All, Local::None);
+    let orders = bench.orders();
+    bench.scheduler.config.delegations = orders.len();
+    for &(path, id, range) in &orders {
+        bench.gap(path, id, range, GapReason::Late);
+        bench.decisions();
+        assert!(bench.scheduler.ledger.len() <= orders.len());
+    }
+}
+
+#[test]
 fn plans_that_are_over_leave_nothing_behind() {
     let mut bench = Bench::new(MIB, Candidates::All, Local::None);
     bench.held(MIB, &[]);

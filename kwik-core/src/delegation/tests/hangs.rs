@@ -1,0 +1,101 @@
+//! One range hangs or crawls, while its owner is quick with all others. Nothing may be sent twice.
+
+use super::*;
+
+/// Two sources that send 10 MB/s all the time, and the range at the head, that one of them is late with since 50 ms.
+struct Hang {
+    bench: Bench,
+    owner: PathId,
+    id: DelegationId,
+    head: ByteRange,
+}
+
+impl Hang {
+    fn new() -> Self {
+        let mut bench = Bench::new(8 * MIB, Candidates::All, Local::None);
+        bench.scheduler.bucket = Bucket::new(&DelegationConfig {
+            redundancy_opening: 0,
+            redundancy_share: 0.0,
+            ..DelegationConfig::default()
+        });
+        let orders = bench.orders();
+        let &(owner, id, head) = orders.iter().find(|o| o.2.start() == Offset::ZERO).unwrap();
+        let mut hang = Self { bench, owner, id, head };
+        hang.go_on(50);
+        hang.bench.gap(owner, id, head, GapReason::Late);
+        hang
+    }
+
+    fn go_on(&mut self, millis: u64) {
+        self.bench.now = at(millis);
+        for path in [1, 2] {
+            let mut status = self.bench.status(PathId::new(path), PathState::Live);
+            (status.received_bytes, status.busy_us) = (millis * 10_000, millis * 1000);
+            self.bench.scheduler.handle_path_status(&status, at(millis));
+        }
+    }
+
+    /// When the head is taken from its owner, and of whom the rest of it is asked then. `came`: bytes of it by a time.
+    fn moved(&mut self, came: impl Fn(u64) -> u64) -> Option<(u64, Vec<PathId>)> {
+        for millis in (50..5000).step_by(10) {
+            self.go_on(millis);
+            self.bench.held(came(millis), &[]);
+            if millis % 250 == 50 && came(millis) > 0 {
+                let rest = range(came(millis), self.head.end().value());
+                self.bench.gap(self.owner, self.id, rest, GapReason::Late);
+            }
+            let decisions = self.bench.decisions();
+            let revoked = |decision: &Decision| matches!(decision, Decision::Revoke { delegation, .. } if *delegation == self.id);
+            if !decisions.iter().any(revoked) {
+                continue;
+            }
+            let rest = range(came(millis), self.head.end().value());
+            let asked = decisions.iter().filter_map(|decision| match decision {
+                Decision::Delegate { path, delegation } => {
+                    delegation.range.intersection(rest).map(|_| *path)
+                }
+                _ => None,
+            });
+            return Some((millis, asked.collect()));
+        }
+        None
+    }
+}
+
+#[test]
+fn a_range_that_hangs_is_moved_though_its_owner_sends_others() {
+    let mut hang = Hang::new();
+    let other = PathId::new(3 - hang.owner.value());
+    assert_eq!(hang.moved(|_| 0), Some((300, vec![other])), "not to the one that hangs on it");
+    assert_eq!(hang.bench.scheduler.stats().redundancy_charged, 0);
+}
+
+#[test]
+fn a_range_that_hangs_is_looked_at_in_time() {
+    let mut hang = Hang::new();
+    hang.bench.decisions();
+    assert_eq!(hang.bench.scheduler.pace_due(), Some(at(300)));
+    assert!(hang.bench.scheduler.poll_timeout().is_some_and(|due| due <= at(300)));
+    hang.bench.now = at(300);
+    hang.bench.decisions();
+    assert_eq!(hang.bench.scheduler.pace_due(), None);
+}
+
+#[test]
+fn a_range_that_drips_is_moved() {
+    let mut hang = Hang::new();
+    let owner = hang.owner;
+    let (when, asked) = hang.moved(|millis| (millis - 50) / 10).unwrap();
+    assert_eq!(when, 300);
+    assert!(!asked.contains(&owner));
+}
+
+#[test]
+fn a_range_that_goes_on_stays_where_it_is() {
+    let mut hang = Hang::new();
+    let whole = hang.head.len();
+    let by = |millis: u64| ((millis - 50) * 1000).min(whole - 1);
+    let done = 50 + whole / 1000;
+    let moved = hang.moved(by);
+    assert!(moved.as_ref().is_none_or(|(when, _)| *when > done), "{moved:?} of {done}");
+}
