@@ -5,7 +5,7 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ const MENDED: Duration = Duration::from_secs(4);
 const HEAD: u64 = 16 << 10;
 /// What the client holds its breath for before the counts are taken.
 const SETTLE: Duration = Duration::from_millis(1_500);
+/// How long QUIC waits for a peer that is silent. A server that can't be reached when its path is closed hears of it no
+/// sooner.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// A generator of its own (SplitMix64): what a seed means must not depend on anybody's version.
 struct Dice(u64);
@@ -227,7 +230,24 @@ async fn obey(
     }
 }
 
-async fn client(host: Host, sizes: Arc<[u64]>) -> Result<u64, SoftwareError> {
+/// Whether a server of those has work left.
+fn is_busy(counts: &Counts, hosts: &BTreeSet<String>) -> bool {
+    let counts = counts.lock().unwrap();
+    let mut busy = counts.iter().filter(|(_, metrics)| !is_idle(metrics));
+    busy.any(|((host, _), _)| hosts.contains(host))
+}
+
+fn is_idle(metrics: &SecondaryMetrics) -> bool {
+    (metrics.contributions, metrics.delegations) == (0, 0)
+}
+
+/// `cut_off`: servers that cannot be reached for a while.
+async fn client(
+    host: Host,
+    sizes: Arc<[u64]>,
+    counts: Counts,
+    cut_off: BTreeSet<String>,
+) -> Result<u64, SoftwareError> {
     let client = host.client().with_tls(host.pin_of(PRIMARY))?.start()?;
     let mut session = client.connect(Connect::new(host.address_of(PRIMARY))).await?;
     let promised = session.metrics().await?.promised_bytes;
@@ -256,6 +276,10 @@ async fn client(host: Host, sizes: Arc<[u64]>) -> Result<u64, SoftwareError> {
     assert_eq!(metrics.promised_bytes, promised, "bytes are promised still");
     let carriers: usize = metrics.paths.iter().map(|path| path.contributions).sum();
     assert_eq!(carriers, 0, "carriers are left: {:?}", metrics.paths);
+    let end = host.now() + IDLE;
+    while is_busy(&counts, &cut_off) && host.now() < end {
+        tokio::time::sleep(SETTLE).await;
+    }
     Ok(metrics.faults.iter().map(|fault| fault.count).sum())
 }
 
@@ -270,15 +294,21 @@ fn run(seed: u64) -> Report {
         let counts = counts.clone();
         lab.server(&edge(index), link, move |host| secondary(host, manner, counts.clone()));
     }
+    let mut cut_off = BTreeSet::new();
     for (at, action) in plan.script {
+        match &action {
+            Action::Partition(host) if host == CLIENT => cut_off.extend((0..count).map(edge)),
+            Action::Partition(host) => drop(cut_off.insert(host.clone())),
+            _ => {}
+        }
         lab.at(at, action);
     }
-    let ran = lab.run(BOUND, move |host| client(host, sizes));
+    let looked_at = counts.clone();
+    let ran = lab.run(BOUND, move |host| client(host, sizes, looked_at, cut_off));
     let (_, report) = ran.unwrap_or_else(|failure| panic!("{failure}"));
     let left = counts.lock().unwrap().clone();
     for ((host, _), metrics) in left {
-        let idle = (metrics.contributions, metrics.delegations) == (0, 0);
-        assert!(idle || is_down(&report, &host), "{host} has work left: {metrics:?}");
+        assert!(is_idle(&metrics) || is_down(&report, &host), "{host} has work left: {metrics:?}");
     }
     let supplies = report.events.iter().rev().find_map(|(_, event)| match event {
         Event::Note { text, .. } => text.strip_prefix("supplies: "),
@@ -300,6 +330,18 @@ fn whatever_fails_every_byte_comes_once() {
     for_each_seed(300, |seed| {
         run(seed);
     });
+}
+
+/// Its path is taken out while it can't be reached, with orders under way.
+#[test]
+fn a_server_that_was_cut_off_when_it_was_taken_out_is_done_in_the_idle_time() {
+    run(897);
+}
+
+/// The primary's own copy can't be read for a second, while a dispute about a liar's bytes waits for it.
+#[test]
+fn a_dispute_is_decided_when_the_primarys_copy_can_be_read_again() {
+    run(1561);
 }
 
 #[test]

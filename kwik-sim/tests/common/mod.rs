@@ -80,6 +80,8 @@ pub enum Manner {
     Backwards,
     /// Breaks off in the middle of every so many-th order.
     BreaksOff(u64),
+    /// Accepts every so many-th order and never sends a byte of it: its disk does not answer for that one.
+    Hangs(u64),
 }
 
 /// How a download went.
@@ -347,9 +349,14 @@ async fn follow(host: Host, mut session: SecondarySession, manner: Manner) {
         }
         orders += 1;
         let breaks = matches!(manner, Manner::BreaksOff(every) if orders % every == 0);
+        let hangs = matches!(manner, Manner::Hangs(every) if orders % every == 0);
         let backwards = manner == Manner::Backwards;
         let host = host.clone();
         tokio::spawn(async move {
+            if hangs {
+                let _contribution = order.accept().await;
+                return std::future::pending().await;
+            }
             let ended = send(&disk, order, breaks, backwards).await;
             ended.inspect_err(|error| host.note(format!("a contribution ended: {error}")))
         });

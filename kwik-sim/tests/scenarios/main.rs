@@ -12,6 +12,7 @@ mod client_stops;
 mod conflict;
 mod crash;
 mod errors;
+mod hangs;
 mod hung_disk;
 mod hung_prover;
 mod last_owner_dies;

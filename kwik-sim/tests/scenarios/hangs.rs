@@ -1,0 +1,36 @@
+//! Disks that do not answer for one order in so many, and serve all others at once.
+
+use std::time::Duration;
+
+use crate::common::{Download, Local, Manner, edges, ideal, redundancy, within};
+
+const SIZE: u64 = 24 << 20;
+
+/// The bucket of redundant bytes pays for a few of the hung ranges; the others are moved. Each may cost the reader a pause,
+/// none of them the stream.
+#[test]
+fn what_hangs_alone_is_asked_of_another() {
+    for every in [3, 8] {
+        let mut download = Download::new(SIZE, edges(3));
+        download.manners = vec![Manner::Hangs(every), Manner::Hangs(every)];
+        let outcome = download.finish(1, Duration::from_secs(60));
+        println!("one in {every}");
+        within("longest pause", outcome.pause, Duration::from_millis(500));
+        within("completion", outcome.elapsed, ideal(SIZE, 40) * 6 / 5);
+        let redundant = outcome.metrics.redundant_bytes;
+        assert!(redundant <= redundancy(SIZE), "{redundant} redundant bytes");
+    }
+}
+
+/// Nobody sends anything, and all say that they will.
+#[test]
+fn nobody_keeps_the_reader_for_ever_with_promises() {
+    let mut download = Download::new(SIZE, edges(2));
+    download.local = Local::None;
+    download.client = |builder| builder.with_gap_timeout(Duration::from_secs(2));
+    download.manners = vec![Manner::Hangs(1), Manner::Hangs(1)];
+    let failure = download.run(1, Duration::from_secs(60)).unwrap_err();
+    println!("{}", failure.cause);
+    assert!(failure.cause.to_string().contains("offset 65536"), "{}", failure.cause);
+    within("error", failure.report.elapsed, Duration::from_millis(4_500));
+}
