@@ -359,9 +359,16 @@ impl Promises {
         if promise.state != State::Pending {
             work.ended(promise.rest(), now);
         }
-        if !work.connected() && !work.owes() {
-            // Nothing was learned of it, and it may have been taken out.
-            self.paths.remove(&promise.path);
+        if !work.connected() {
+            self.forget_unknown(promise.path);
+        }
+    }
+
+    /// Nothing was learned of a path that is not connected. If it promised nothing either it may have been taken out.
+    fn forget_unknown(&mut self, path: PathId) {
+        let mut promises = self.waits.values().flat_map(|wait| wait.promises.values());
+        if !promises.any(|promise| promise.path == path) {
+            self.paths.remove(&path);
         }
     }
 

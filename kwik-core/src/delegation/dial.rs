@@ -25,6 +25,8 @@ impl Scheduler {
         for path in slow {
             for id in self.ledger.of_path(path) {
                 if self.is_better_elsewhere(id, now) {
+                    let under_way = self.ledger.entry(id).map(|entry| self.under_way(entry, now));
+                    self.bucket.charge(under_way.unwrap_or_default());
                     self.give_back(id, GapReason::Late, Tell::Path);
                 }
             }

@@ -16,29 +16,51 @@ use crate::time::Instant;
 
 /// Redundant bytes that may still be ordered: an opening balance and a share of what was delivered, less what was spent.
 ///
-/// Every copy that races its original draws on it: hedges and the end game. Repair does not, since a dead source sends
-/// nothing twice.
+/// Every copy that races its original draws on it: hedges and the end game. So does a range that is taken from a source
+/// which may have bytes of it under way: that can't be forbidden where the reader waits, but what it cost is not there for
+/// copies any more. Repair of a dead source does not, since that one sends nothing twice.
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     opening: u64,
     share: f64,
     spent: u64,
+    /// What was taken out without asking.
+    moved: u64,
 }
 
 impl Bucket {
     pub(super) fn new(config: &DelegationConfig) -> Self {
-        Self { opening: config.redundancy_opening, share: config.redundancy_share, spent: 0 }
+        Self {
+            opening: config.redundancy_opening,
+            share: config.redundancy_share,
+            spent: 0,
+            moved: 0,
+        }
     }
 
     /// What may be spent after `delivered` bytes.
     pub(super) fn balance(&self, delivered: u64) -> u64 {
-        let earned = (delivered as f64 * self.share) as u64;
-        self.opening.saturating_add(earned).saturating_sub(self.spent)
+        self.earned(delivered).saturating_sub(self.spent)
+    }
+
+    fn earned(&self, delivered: u64) -> u64 {
+        self.opening.saturating_add((delivered as f64 * self.share) as u64)
+    }
+
+    /// Whether more was spent than there was.
+    pub(super) fn is_overdrawn(&self, delivered: u64) -> bool {
+        self.spent > self.earned(delivered)
     }
 
     /// Takes `bytes` out; the caller asked for the balance before.
     pub(super) fn spend(&mut self, bytes: u64) {
         self.spent = self.spent.saturating_add(bytes);
+    }
+
+    /// Takes out what a source may have under way of what is taken from it, whether there is so much or not.
+    pub(super) fn charge(&mut self, bytes: u64) {
+        self.spend(bytes);
+        self.moved = self.moved.saturating_add(bytes);
     }
 
     /// Puts back what a copy did not cost after all.
@@ -48,6 +70,12 @@ impl Bucket {
 
     pub(super) fn spent(&self) -> u64 {
         self.spent
+    }
+
+    /// What copies cost that were ordered.
+    #[cfg(test)]
+    pub(super) fn copied(&self) -> u64 {
+        self.spent.saturating_sub(self.moved)
     }
 }
 
@@ -115,6 +143,15 @@ impl Scheduler {
     /// Takes a late delegation from its owner. Not into the pool, where the same one might be asked again: a source that
     /// hangs on one range may be quick with all others.
     fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
+        let patience = self.sources.get(&entry.path).map(|source| self.patience_with(source));
+        let patience = patience.unwrap_or_default();
+        self.bucket.charge(self.under_way(entry, now));
+        if let Some(source) = self.sources.get_mut(&entry.path)
+            && entry.pace(patience, now).is_some()
+        {
+            // It may hang on others too.
+            source.doubted(now);
+        }
         self.give_back(entry.id, GapReason::Late, Tell::Path);
         if self.config.switches.repair {
             for &piece in rest {
@@ -123,16 +160,31 @@ impl Scheduler {
         }
     }
 
+    /// Bytes of a delegation that may be on their way when its owner is told to stop: what it sends in one turn of the loop,
+    /// or a first flight where nothing was measured.
+    pub(super) fn under_way(&self, entry: &Entry, now: Instant) -> u64 {
+        let Some(source) = self.sources.get(&entry.path) else { return 0 };
+        let own = entry.pace(self.patience_with(source), now);
+        let rate = own.or(source.share().rate.map(|rate| rate as f64));
+        let turn = source.turn(self.primary_rtt, &self.config).as_secs_f64();
+        let bytes = rate.map_or(self.config.floor, |rate| (rate * turn) as u64);
+        bytes.min(entry.missing)
+    }
+
     /// Whether the last `len` bytes of a late delegation would come sooner from somebody else, who starts anew, than from
     /// the owner, whose bytes on the way would be thrown away. Where all lose packets nobody is better, and bytes that are
     /// moved from one to the other never come.
     ///
     /// The owner's rate says nothing about a range that hangs while others come: one that was given its time since it was
-    /// called late is judged by what came of itself, at half of it for the cost of moving.
+    /// called late is judged by what came of itself, at twice that for the cost of moving. Where more was wasted than there
+    /// was to waste, nothing is moved before that: what stands still has hardly anything under way.
     fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
         let owner = self.sources.get(&entry.path);
-        let Some(rate) = owner.and_then(|source| source.share().rate) else { return true };
         let pace = owner.and_then(|source| entry.pace(self.patience_with(source), now));
+        if pace.is_none() && self.bucket.is_overdrawn(self.stats.delivered_bytes) {
+            return false;
+        }
+        let Some(rate) = owner.and_then(|source| source.share().rate) else { return true };
         let rate = pace.map_or(rate as f64, |pace| (pace * 2.0).min(rate as f64));
         // Others may owe other parts of it.
         let others = rest.iter().flat_map(|&piece| self.second_sources(entry, piece, now));
@@ -253,7 +305,9 @@ impl Scheduler {
     }
 
     fn take_or_copy(&mut self, id: DelegationId, now: Instant) {
-        let Some(entry) = self.ledger.entry(id) else { return };
+        let Some(entry) = self.ledger.entry_mut(id) else { return };
+        entry.called_late(now);
+        let entry = entry.clone();
         if entry.standing == Standing::Owed && self.is_draining(entry.path) {
             self.copy(id, now);
         } else {

@@ -191,7 +191,8 @@ pub struct SchedulerStats {
     pub hedges: u64,
     /// Copies ordered at the end of a plan.
     pub end_game_copies: u64,
-    /// Bytes that both kinds of copies may cost, charged when they were ordered.
+    /// Bytes that both kinds of copies may cost, charged when they were ordered, and what sources may have had under way
+    /// of ranges that were taken from them.
     pub redundancy_charged: u64,
     /// Delegations taken back because others delivered first, or because their source failed.
     pub revokes: u64,

@@ -217,8 +217,13 @@ impl Scheduler {
 
     /// Everything that a path owes is asked of others.
     pub(super) fn path_lost(&mut self, path: PathId, reason: GapReason) {
-        // A suspect server may wake up: then it finds that it has nothing to send.
-        let tell = if reason == GapReason::PathSuspect { Tell::Path } else { Tell::Nobody };
+        // A suspect server may wake up: then it finds that it has nothing to send, but for what was on its way.
+        let tell = if reason == GapReason::PathSuspect {
+            self.bucket.charge(self.in_flight(path));
+            Tell::Path
+        } else {
+            Tell::Nobody
+        };
         for id in self.ledger.of_path(path) {
             self.give_back(id, reason, tell);
         }
@@ -231,6 +236,13 @@ impl Scheduler {
                 plan.last_reason = Some(reason);
             }
         }
+    }
+
+    /// Bytes that a path may have sent and that did not arrive: those of one round trip.
+    fn in_flight(&self, path: PathId) -> u64 {
+        let Some(source) = self.sources.get(&path) else { return 0 };
+        let rate = source.share().rate.unwrap_or_default();
+        ((rate as f64 * source.round_trip().as_secs_f64()) as u64).min(source.owed())
     }
 
     /// Ends a delegation whose missing bytes are to come from others.

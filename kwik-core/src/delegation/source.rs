@@ -198,6 +198,11 @@ impl Source {
         self.srtt.unwrap_or(unknown)
     }
 
+    /// Its round trip, as far as it is known.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.srtt.unwrap_or_default()
+    }
+
     /// L: what is decided now shows its effect that much later.
     pub(super) fn turn(&self, primary_rtt: Duration, config: &DelegationConfig) -> Duration {
         let report = config.report_interval.max(primary_rtt / 8);
@@ -305,6 +310,11 @@ impl Source {
             on_trial: self.on_trial.is_some() || self.unreached,
             dialing: self.is_dialing(),
         }
+    }
+
+    /// It is not counted on until it keeps a promise.
+    pub(super) fn doubted(&mut self, now: Instant) {
+        self.on_trial = Some(now);
     }
 
     /// It works again: the next failure is its first.

@@ -340,6 +340,17 @@ fn pending_owes_nothing_until_accepted() {
 }
 
 #[test]
+fn a_pending_promise_of_a_path_without_a_measurement_stands() {
+    let mut promises = Promises::new(GapConfig::default());
+    promises.record(P, D, stream(), range(0, 1000), at(0));
+    promises.record(P, E, stream(), range(1000, 2000), at(0));
+    assert!(promises.handle_status(P, D, DelegationState::Pending, at(1)));
+    promises.revoke(P, E, at(2));
+    assert!(promises.handle_status(P, D, DelegationState::Accepted, at(3)));
+    assert!(promises.owes(P));
+}
+
+#[test]
 fn only_time_with_work_counts_as_busy() {
     let mut bench = Bench::new();
     bench.record(P, D, range(0, 1000), 100);

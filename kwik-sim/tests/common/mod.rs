@@ -82,6 +82,8 @@ pub enum Manner {
     BreaksOff(u64),
     /// Accepts every so many-th order and never sends a byte of it: its disk does not answer for that one.
     Hangs(u64),
+    /// Sends one byte in 20 ms.
+    Drips,
 }
 
 /// How a download went.
@@ -357,6 +359,9 @@ async fn follow(host: Host, mut session: SecondarySession, manner: Manner) {
                 let _contribution = order.accept().await;
                 return std::future::pending().await;
             }
+            if manner == Manner::Drips {
+                return drip(&disk, order).await;
+            }
             let ended = send(&disk, order, breaks, backwards).await;
             ended.inspect_err(|error| host.note(format!("a contribution ended: {error}")))
         });
@@ -386,6 +391,17 @@ pub async fn send(
     if breaks {
         // Dropped: the rest goes back.
         return Ok(());
+    }
+    contribution.finish().await?;
+    Ok(())
+}
+
+async fn drip(disk: &Disk, order: Delegation) -> Result<(), SoftwareError> {
+    let range = order.range();
+    let mut contribution = order.accept().await?;
+    for at in range {
+        contribution.write_at(at, disk.read(at, 1).await).await?;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     contribution.finish().await?;
     Ok(())

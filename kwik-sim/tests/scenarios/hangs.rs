@@ -1,4 +1,4 @@
-//! Disks that do not answer for one order in so many, and serve all others at once.
+//! Servers that hang where nobody sees it: on one order in so many, on all of them, or nearly.
 
 use std::time::Duration;
 
@@ -20,6 +20,16 @@ fn what_hangs_alone_is_asked_of_another() {
         let redundant = outcome.metrics.redundant_bytes;
         assert!(redundant <= redundancy(SIZE), "{redundant} redundant bytes");
     }
+}
+
+/// The only secondary sends a byte now and then; the primary has the content, and was never measured.
+#[test]
+fn who_sends_single_bytes_does_not_keep_the_reader() {
+    let size = 4 << 20;
+    let mut download = Download::new(size, edges(1));
+    download.manners = vec![Manner::Drips];
+    let outcome = download.finish(1, Duration::from_secs(60));
+    within("completion", outcome.elapsed, Duration::from_secs(6));
 }
 
 /// Nobody sends anything, and all say that they will.

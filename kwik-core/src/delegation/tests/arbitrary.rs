@@ -322,7 +322,7 @@ impl World {
         assert!(busy.map(|(stream, _)| stream).eq(&scheduler.busy));
         let config = &scheduler.config;
         let earned = (self.delivered as f64 * config.redundancy_share) as u64;
-        assert!(scheduler.bucket.spent() <= config.redundancy_opening + earned, "overdrawn");
+        assert!(scheduler.bucket.copied() <= config.redundancy_opening + earned, "overdrawn");
         assert!(scheduler.ledger.len() <= config.delegations);
         for (&path, source) in &scheduler.sources {
             let owed: u64 = scheduler

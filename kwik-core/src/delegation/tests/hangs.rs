@@ -87,7 +87,28 @@ fn a_range_that_drips_is_moved() {
     let owner = hang.owner;
     let (when, asked) = hang.moved(|millis| (millis - 50) / 10).unwrap();
     assert_eq!(when, 300);
+    assert!(!hang.bench.orders().iter().any(|order| order.0 == owner), "nor anything else yet");
     assert!(!asked.contains(&owner));
+}
+
+#[test]
+fn nothing_that_may_be_under_way_is_moved_when_too_much_was_wasted() {
+    let late = |owed: u64| {
+        let mut hang = Hang::new();
+        // The owner has 100 kB/s, the other 10 MB/s: it would be sooner at once.
+        let mut status = hang.bench.status(hang.owner, PathState::Live);
+        (status.received_bytes, status.busy_us) = (510_000, 150_000);
+        hang.bench.scheduler.handle_path_status(&status, at(60));
+        (status.received_bytes, status.busy_us) = (520_000, 250_000);
+        hang.bench.scheduler.handle_path_status(&status, at(60));
+        hang.bench.scheduler.bucket.spend(owed);
+        hang.bench.now = at(60);
+        hang.bench.gap(hang.owner, hang.id, hang.head, GapReason::Late);
+        let decisions = hang.bench.decisions();
+        decisions.iter().any(|decision| matches!(decision, Decision::Revoke { .. }))
+    };
+    assert!(late(0));
+    assert!(!late(1));
 }
 
 #[test]

@@ -263,3 +263,17 @@ fn who_is_only_accused_keeps_the_path() {
         (Some(PathState::Live), Some(PathState::Live))
     );
 }
+
+#[test]
+fn the_hash_of_an_order_that_is_refused_holds_nothing_back() {
+    let mut bench = convicted();
+    let Order::Delegation(mut order) = delegation(3, stream(0), range(600, 1000)) else { panic!() };
+    order.blake3 = Some([0; 32]);
+    bench.order(EDGE, 1, 2, vec![Order::Delegation(order)]);
+    bench.attach(OTHER, 1);
+    bench.order(OTHER, 1, 1, vec![delegation(4, stream(0), range(600, 1000))]);
+    bench.header(OTHER, 3, contribution(stream(0), 4, range(600, 1000))).unwrap().unwrap();
+    bench.content(OTHER, 3, 600, vec![7; 400]);
+    bench.content(PathId::PRIMARY, 4, 0, vec![7; 400]);
+    assert_eq!(bench.halves[&stream(0)].readable_end().value(), 1000);
+}
