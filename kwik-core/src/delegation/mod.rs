@@ -429,8 +429,10 @@ impl Scheduler {
         self.decisions.pop_front()
     }
 
+    /// At the end of time all timers have come, and none may be due again and again.
     fn timer_due(&self, now: Instant) -> bool {
-        self.poll_timeout().is_some_and(|due| due <= now)
+        let never = Instant::from_start(Duration::MAX);
+        self.poll_timeout().is_some_and(|due| due <= now && due < never)
     }
 
     /// The next thing that the application may want to know. The 1,024 latest are kept.

@@ -29,7 +29,8 @@ fn who_sends_single_bytes_does_not_keep_the_reader() {
     let mut download = Download::new(size, edges(1));
     download.manners = vec![Manner::Drips];
     let outcome = download.finish(1, Duration::from_secs(60));
-    within("completion", outcome.elapsed, Duration::from_secs(6));
+    // Each of its ranges is found out by itself.
+    within("completion", outcome.elapsed, Duration::from_secs(20));
 }
 
 /// Nobody sends anything, and all say that they will.
