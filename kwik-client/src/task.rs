@@ -13,10 +13,13 @@ use std::time::Duration;
 use kwik_core::session::ClientSession;
 use kwik_core::session::client::Output;
 use kwik_core::session::config::SessionConfig;
+use kwik_core::time::Instant;
+use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::control::PushError;
 use kwik_io::endpoint::{ClientEndpoints, Dialled};
 use kwik_io::env::Env;
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
+use kwik_io::pulse::Pulse;
 use kwik_io::pump::{CarrierControl, CarrierEvent, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::sign::ConfirmationKey;
@@ -26,9 +29,7 @@ use kwik_io::tls::Trust;
 use kwik_io::worker::{Worker, Workers};
 use kwik_proto::frame::{ControlFrame, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
 use crate::client::ConnectError;
@@ -37,7 +38,7 @@ use crate::{Connect, Session};
 
 /// Control frames, and carriers' events, that wait for the task. A path waits while they do.
 const INBOX: usize = 256;
-/// How often the measured round trips are told to the core, while there is a stream or a secondary.
+/// How often the core is told what QUIC measured, while there is a stream or a secondary.
 const MEASURE: Duration = Duration::from_millis(50);
 
 /// What the sessions of a client share.
@@ -74,7 +75,7 @@ struct Task {
     controls: BTreeMap<(PathId, u64), (CarrierControl, Option<StreamId>)>,
     requests: Requests<ClientRequest>,
     inbox: Inbox,
-    dialled: mpsc::Sender<Box<DialOutcome>>,
+    dialled: Sender<Box<DialOutcome>>,
     pumps: JoinSet<()>,
     waiting: Waiting,
     services: ServiceList,
@@ -83,6 +84,22 @@ struct Task {
     received: BTreeMap<PathId, u64>,
     repairs: u64,
     faults: BTreeMap<(PathId, ErrorCode), u64>,
+    /// When the core was told last what QUIC measured.
+    measured: Instant,
+}
+
+/// What the task does next.
+enum Next {
+    Link(Box<FromLink>),
+    Dialled(Box<DialOutcome>),
+    Carrier(Box<CarrierEvent>),
+    Service,
+    /// `None`: the application is gone.
+    Request(Option<Request<ClientRequest>>),
+    Close,
+    Pulse,
+    PumpEnded,
+    Timeout,
 }
 
 /// Sets a session up on a connection to its primary. Runs on `worker`.
@@ -101,8 +118,8 @@ pub(crate) async fn start(
         server_name: connect.server_name().map(Into::into),
     };
     let control = connection.open_bidirectional_stream().await.map_err(connection::Error::from)?;
-    let (links, link_events) = mpsc::channel(INBOX);
-    let (carriers, carrier_events) = mpsc::channel(INBOX);
+    let (links, link_events) = channel::bounded(INBOX);
+    let (carriers, carrier_events) = channel::bounded(INBOX);
     let inbox = Inbox { links, carriers };
     let span = tracing::info_span!("session", primary = %connect.address());
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
@@ -112,12 +129,12 @@ pub(crate) async fn start(
     let services = ServiceList::default();
     let (table, incomings) =
         StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
-    let (dial_results, dials) = mpsc::channel(INBOX);
+    let (dial_results, dials) = channel::bounded(INBOX);
     let key = Arc::new(ConfirmationKey::generate(&shared.env));
     let seed = u64::from_le_bytes(shared.env.random());
     let remote = connect.address();
     let core = ClientSession::new(shared.config.clone(), remote, key.public(), seed);
-    let task = Task {
+    let task = Box::new(Task {
         core,
         table,
         primary: Some(primary),
@@ -136,51 +153,58 @@ pub(crate) async fn start(
         received: BTreeMap::new(),
         repairs: 0,
         faults: BTreeMap::new(),
+        measured: Instant::ZERO,
         shared,
-    };
+    });
     worker.spawn(task.run(link_events, carrier_events, dials).instrument(span));
     Ok(Session::new(SessionHandle::new(asker, info), incomings))
 }
 
 impl Task {
+    /// Boxed: as `self` it would be in the future twice.
     async fn run(
-        mut self,
-        mut links: mpsc::Receiver<Box<FromLink>>,
-        mut carriers: mpsc::Receiver<Box<CarrierEvent>>,
-        mut dials: mpsc::Receiver<Box<DialOutcome>>,
+        mut self: Box<Self>,
+        mut links: Receiver<Box<FromLink>>,
+        mut carriers: Receiver<Box<CarrierEvent>>,
+        mut dials: Receiver<Box<DialOutcome>>,
     ) {
         let mut due = Vec::new();
-        let mut measure = tokio::time::interval(MEASURE);
-        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pulse = Pulse::new(MEASURE);
         let mut attended = true;
         self.measure();
         self.carry_out();
         while self.primary.is_some() {
             let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
             let services = self.services.clone();
-            let idle = self.is_idle();
-            tokio::select! {
+            pulse.set(!self.is_idle());
+            let next = tokio::select! {
                 biased;
-                Some(event) = links.recv() => self.handle_link(*event),
-                Some(outcome) = dials.recv() => self.handle_dialled(*outcome),
-                Some(event) = carriers.recv() => self.handle_carrier(*event),
-                () = services.wait(&mut due) => self.service(&mut due),
-                request = self.requests.wishes.next(), if attended => match request {
-                    Some(request) => self.handle_request(request),
-                    None => {
-                        attended = false;
-                        // Closed and dropped at once: the code is still there.
-                        self.handle_close();
-                        self.table.abandon();
-                    }
-                },
-                Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
-                _ = measure.tick(), if !idle => self.measure(),
-                () = sleep_until(timeout) => {
-                    self.measure();
-                    self.core.handle_timeout(self.shared.env.now());
+                Some(event) = links.recv() => Next::Link(event),
+                Some(outcome) = dials.recv() => Next::Dialled(outcome),
+                Some(event) = carriers.recv() => Next::Carrier(event),
+                () = services.wait(&mut due) => Next::Service,
+                request = self.requests.wishes.next(), if attended => Next::Request(request),
+                () = self.requests.close.ordered(), if attended => Next::Close,
+                () = pulse.beat() => Next::Pulse,
+                () = sleep_until(timeout) => Next::Timeout,
+                Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => Next::PumpEnded,
+            };
+            self.measure_if_due(&next);
+            match next {
+                Next::Link(event) => self.handle_link(*event),
+                Next::Dialled(outcome) => self.handle_dialled(*outcome),
+                Next::Carrier(event) => self.handle_carrier(*event),
+                Next::Service => self.service(&mut due),
+                Next::Request(Some(request)) => self.handle_request(request),
+                Next::Request(None) => {
+                    attended = false;
+                    // Closed and dropped at once: the code is still there.
+                    self.handle_close();
+                    self.table.abandon();
                 }
-                Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => {}
+                Next::Close => self.handle_close(),
+                Next::Pulse | Next::PumpEnded => {}
+                Next::Timeout => self.core.handle_timeout(self.shared.env.now()),
             }
             self.carry_out();
             while let Some(request) = self.waiting.next_admitted() {
@@ -205,10 +229,6 @@ impl Task {
     }
 
     fn handle_link(&mut self, from: FromLink) {
-        if self.is_idle() {
-            // What the frame begins is to go by what is known now.
-            self.measure();
-        }
         let FromLink { path, epoch, event } = from;
         let now = self.shared.env.now();
         match event {
@@ -263,8 +283,7 @@ impl Task {
     }
 
     fn handle_close(&mut self) {
-        let code = *self.requests.close.borrow_and_update();
-        if let Some(code) = code {
+        if let Some(code) = self.requests.close.code() {
             let location = connection::Location::Local;
             self.requests.ending.set(connection::Error::application(code, location));
             self.core.close(ErrorCode::None, Some(code.into()), "closed by the application");
@@ -311,9 +330,18 @@ impl Task {
         self.table.is_empty() && self.secondaries.is_empty() && self.dials.is_empty()
     }
 
+    /// What follows from an event is to go by what is known now. A timer that fires asks most of all: silence is judged by it.
+    fn measure_if_due(&mut self, next: &Next) {
+        let due = self.measured + MEASURE;
+        if matches!(next, Next::Pulse | Next::Timeout) || self.shared.env.now() >= due {
+            self.measure();
+        }
+    }
+
     /// Tells the core what QUIC measured.
     fn measure(&mut self) {
         let now = self.shared.env.now();
+        self.measured = now;
         if let Some(primary) = &self.primary
             && let (Some(rtt), Some(variation)) =
                 (primary.stats().smoothed_rtt(), primary.stats().rtt_variation())

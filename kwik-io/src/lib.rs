@@ -10,6 +10,10 @@ pub mod env;
 
 pub mod worker;
 
+pub mod channel;
+
+pub mod pulse;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 

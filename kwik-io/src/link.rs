@@ -8,10 +8,10 @@ use kwik_proto::{Epoch, PathId};
 use s2n_quic::Connection;
 use s2n_quic::connection::{Handle, StreamAcceptor};
 use s2n_quic::stream::{self, BidirectionalStream, PeerStream};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
+use crate::channel::Sender;
 use crate::connection::ConnectionStats;
 use crate::control::{self, ControlError, ControlReader, ControlSender, PushError};
 use crate::pump::{CarrierEvent, ReceivePump};
@@ -48,13 +48,12 @@ pub struct FromLink {
 }
 
 /// Where a connection's events go: two bounded channels of the session's task. While one is full, the path waits.
-/// Boxed: tokio's channels hold room for 32 of what they carry, of which an idle session uses none.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     /// Control frames and ends.
-    pub links: mpsc::Sender<Box<FromLink>>,
+    pub links: Sender<Box<FromLink>>,
     /// Carriers.
-    pub carriers: mpsc::Sender<Box<CarrierEvent>>,
+    pub carriers: Sender<Box<CarrierEvent>>,
 }
 
 /// A connection of a session, as its task holds it. Dropping it ends its tasks and, with the last stream handle, the
@@ -119,7 +118,8 @@ impl Link {
         // Within the session's span, if it is set up in that.
         let span = tracing::info_span!("path", %path, epoch = epoch.0);
         tasks.spawn(read(path, epoch, reader, links).instrument(span.clone()));
-        tasks.spawn(accept(path, epoch, connection, inbox).instrument(span));
+        let (connection, acceptor) = connection;
+        tasks.spawn(accept(path, epoch, connection, acceptor, inbox).instrument(span));
     }
 
     /// The path.
@@ -166,61 +166,69 @@ impl Link {
     }
 }
 
-async fn read(
+#[expect(clippy::manual_async_fn, reason = "an async fn has its arguments in its future twice")]
+fn read(
     path: PathId,
     epoch: Epoch,
     mut reader: ControlReader,
-    links: mpsc::Sender<Box<FromLink>>,
-) {
-    loop {
-        let event = match reader.recv().await {
-            Ok(Some(frame)) => LinkEvent::Frame(frame),
-            // The acceptor learns of the connection's end.
-            Err(ControlError::Stream(stream::Error::ConnectionError { .. })) => return,
-            // The end of the connection may be under way; then this task ends with it.
-            Ok(None) | Err(ControlError::Stream(_)) => {
-                tokio::time::sleep(ENDING).await;
-                LinkEvent::BadFrame(ControlError::Ended)
+    links: Sender<Box<FromLink>>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        loop {
+            let event = match reader.recv().await {
+                Ok(Some(frame)) => LinkEvent::Frame(frame),
+                // The acceptor learns of the connection's end.
+                Err(ControlError::Stream(stream::Error::ConnectionError { .. })) => return,
+                // The end of the connection may be under way; then this task ends with it.
+                Ok(None) | Err(ControlError::Stream(_)) => {
+                    // Boxed: hardly any path comes here, and each would have room for it.
+                    Box::pin(tokio::time::sleep(ENDING)).await;
+                    LinkEvent::BadFrame(ControlError::Ended)
+                }
+                Err(error) => LinkEvent::BadFrame(error),
+            };
+            let last = matches!(event, LinkEvent::BadFrame(_));
+            if links.send(Box::new(FromLink { path, epoch, event })).await.is_err() || last {
+                return;
             }
-            Err(error) => LinkEvent::BadFrame(error),
-        };
-        let last = matches!(event, LinkEvent::BadFrame(_));
-        if links.send(Box::new(FromLink { path, epoch, event })).await.is_err() || last {
-            return;
         }
     }
 }
 
-async fn accept(
+#[expect(clippy::manual_async_fn, reason = "an async fn has its arguments in its future twice")]
+fn accept(
     path: PathId,
     epoch: Epoch,
-    (mut connection, mut acceptor): (Handle, StreamAcceptor),
+    mut connection: Handle,
+    mut acceptor: StreamAcceptor,
     inbox: Inbox,
-) {
-    // The pumps go with their path.
-    let mut pumps = JoinSet::new();
-    let error = loop {
-        tokio::select! {
-            biased;
-            Some(_) = pumps.join_next(), if !pumps.is_empty() => {}
-            accepted = acceptor.accept() => match accepted {
-                Ok(Some(stream)) => {
-                    let span = tracing::debug_span!("carrier", id = stream.id());
-                    let pump = pump_of(path, epoch, stream, inbox.carriers.clone());
-                    pumps.spawn(pump.run().instrument(span));
-                }
-                Ok(None) => break reason(&mut connection),
-                Err(error) => break error.into(),
-            },
-        }
-    };
-    // Fails only if the session is gone, and then nobody wants to know.
-    let closing = LinkEvent::Closing;
-    let _ = inbox.links.send(Box::new(FromLink { path, epoch, event: closing })).await;
-    // Pumps deliver what QUIC still holds for them before the session hears of the end.
-    while pumps.join_next().await.is_some() {}
-    let event = LinkEvent::Lost(error);
-    let _ = inbox.links.send(Box::new(FromLink { path, epoch, event })).await;
+) -> impl Future<Output = ()> + Send {
+    async move {
+        // The pumps go with their path.
+        let mut pumps = JoinSet::new();
+        let error = loop {
+            tokio::select! {
+                biased;
+                Some(_) = pumps.join_next(), if !pumps.is_empty() => {}
+                accepted = acceptor.accept() => match accepted {
+                    Ok(Some(stream)) => {
+                        let span = tracing::debug_span!("carrier", id = stream.id());
+                        let pump = pump_of(path, epoch, stream, inbox.carriers.clone());
+                        pumps.spawn(pump.run().instrument(span));
+                    }
+                    Ok(None) => break reason(&mut connection),
+                    Err(error) => break error.into(),
+                },
+            }
+        };
+        // Fails only if the session is gone, and then nobody wants to know.
+        let closing = LinkEvent::Closing;
+        let _ = inbox.links.send(Box::new(FromLink { path, epoch, event: closing })).await;
+        // Pumps deliver what QUIC still holds for them before the session hears of the end.
+        while pumps.join_next().await.is_some() {}
+        let event = LinkEvent::Lost(error);
+        let _ = inbox.links.send(Box::new(FromLink { path, epoch, event })).await;
+    }
 }
 
 /// The acceptor ends in the same way whether the peer closed or was not heard of any more; other calls tell them apart.
@@ -235,7 +243,7 @@ fn pump_of(
     path: PathId,
     epoch: Epoch,
     stream: PeerStream,
-    events: mpsc::Sender<Box<CarrierEvent>>,
+    events: Sender<Box<CarrierEvent>>,
 ) -> ReceivePump {
     match stream {
         PeerStream::Receive(receive) => ReceivePump::new(path, epoch, receive, events),

@@ -5,12 +5,13 @@ mod handle;
 
 use kwik_proto::StreamKind;
 use std::collections::VecDeque;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
 
+use crate::channel::{self, Receiver, Sender};
 use crate::stream::{application, connection};
 use crate::table::Halves;
 
-pub use ending::Ending;
+pub use ending::{Closing, Ending};
 pub use handle::{SessionHandle, SessionInfo};
 
 /// Requests of one application that wait for its session's task, at most. The application waits beyond it.
@@ -55,20 +56,13 @@ impl Drop for Opened {
 /// open.
 #[derive(Debug)]
 pub struct Asker<X> {
-    requests: mpsc::Sender<Box<Request<X>>>,
-    tells: mpsc::UnboundedSender<Box<X>>,
-    close: watch::Sender<Option<application::Error>>,
+    requests: Sender<Box<Request<X>>>,
     ending: Ending,
 }
 
 impl<X> Clone for Asker<X> {
     fn clone(&self) -> Self {
-        Self {
-            requests: self.requests.clone(),
-            tells: self.tells.clone(),
-            close: self.close.clone(),
-            ending: self.ending.clone(),
-        }
+        Self { requests: self.requests.clone(), ending: self.ending.clone() }
     }
 }
 
@@ -78,7 +72,7 @@ pub struct Requests<X> {
     /// What the application wants.
     pub wishes: Wishes<X>,
     /// The code that the application closed with.
-    pub close: watch::Receiver<Option<application::Error>>,
+    pub close: Closing,
     /// To be set when the session ends.
     pub ending: Ending,
     waiting: VecDeque<Open>,
@@ -86,24 +80,13 @@ pub struct Requests<X> {
 
 /// Requests in the order in which the task serves them.
 #[derive(Debug)]
-pub struct Wishes<X> {
-    asked: mpsc::Receiver<Box<Request<X>>>,
-    told: mpsc::UnboundedReceiver<Box<X>>,
-}
+pub struct Wishes<X>(Receiver<Box<Request<X>>>);
 
 impl<X> Wishes<X> {
     /// The next request: what was told first, then what was asked. `None`: all askers are gone. Nothing is lost when the
     /// call is given up.
     pub async fn next(&mut self) -> Option<Request<X>> {
-        tokio::select! {
-            biased;
-            Some(told) = self.told.recv() => Some(Request::Other(*told)),
-            request = self.asked.recv() => match request {
-                // The last asker may have told something as it went.
-                None => self.told.recv().await.map(|told| Request::Other(*told)),
-                request => request.map(|request| *request),
-            },
-        }
+        self.0.recv().await.map(|request| *request)
     }
 }
 
@@ -124,13 +107,12 @@ impl<X> Wishes<X> {
 /// # });
 /// ```
 pub fn requests<X>() -> (Asker<X>, Requests<X>) {
-    let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
-    let (tells, told) = mpsc::unbounded_channel();
-    let wishes = Wishes { asked: receiver, told };
-    let (close, closed) = watch::channel(None);
+    let (sender, receiver) = channel::bounded(MAX_REQUESTS);
     let ending = Ending::default();
-    let asker = Asker { requests: sender, tells, close, ending: ending.clone() };
-    let requests = Requests { wishes, close: closed, ending, waiting: VecDeque::new() };
+    let close = Closing::of(&ending);
+    let asker = Asker { requests: sender, ending: ending.clone() };
+    let (wishes, waiting) = (Wishes(receiver), VecDeque::new());
+    let requests = Requests { wishes, close, ending, waiting };
     (asker, requests)
 }
 
@@ -171,7 +153,7 @@ impl<X> Asker<X> {
     /// Only for what answers something that the session handed out (a message taken, a delegation refused): then as many
     /// wait as the session let the application have. Everything else is to be [asked](Self::ask).
     pub fn tell(&self, request: X) {
-        let _ = self.tells.send(Box::new(request));
+        let _ = self.requests.push(Box::new(Request::Other(request)));
     }
 
     /// What may as well not happen: lost if the session is over, or 256 requests wait.
@@ -182,11 +164,7 @@ impl<X> Asker<X> {
     /// Closes the session with the application's code. Every stream fails, on this end at once.
     pub fn close(&self, code: application::Error) {
         self.ending.set(connection::Error::application(code, connection::Location::Local));
-        self.close.send_if_modified(|closed| {
-            let first = closed.is_none();
-            closed.get_or_insert(code);
-            first
-        });
+        self.ending.close(code);
     }
 
     /// Waits until the session is over; why it is.

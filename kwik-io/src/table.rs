@@ -7,8 +7,8 @@ use kwik_core::session::StreamAction;
 use kwik_core::stream::{Failure, ReceiveHalf};
 use kwik_proto::frame::ErrorCode;
 use kwik_proto::{StreamId, StreamKind};
-use tokio::sync::mpsc;
 
+use crate::channel::{self, Receiver, Sender};
 use crate::env::Env;
 use crate::pump::Carrier;
 use crate::session::{Ending, SessionHandle};
@@ -60,7 +60,7 @@ pub struct Incomings {
 
 /// Streams of one kind that the peer opened, for whoever accepts. Never more than the limits allow the peer.
 #[derive(Debug)]
-pub struct AcceptQueue(mpsc::UnboundedReceiver<Halves>);
+pub struct AcceptQueue(Receiver<Halves>);
 
 impl AcceptQueue {
     /// The next stream; `None` when the session was closed without an error.
@@ -86,8 +86,8 @@ pub struct StreamTable {
     services: ServiceList,
     ending: Ending,
     halves: BTreeMap<StreamId, Halves>,
-    bidirectional: mpsc::UnboundedSender<Halves>,
-    unidirectional: mpsc::UnboundedSender<Halves>,
+    bidirectional: Sender<Halves>,
+    unidirectional: Sender<Halves>,
     /// The application is gone: whatever the peer opens is dropped.
     abandoned: bool,
     /// Why the streams' own connection is over, once it is.
@@ -112,8 +112,8 @@ pub enum Left {
 impl StreamTable {
     /// No stream, and where those come out that the peer opens. `ending` is the session's.
     pub fn new(env: Env, services: ServiceList, ending: Ending) -> (Self, Incomings) {
-        let (bidirectional, bidirectional_out) = mpsc::unbounded_channel();
-        let (unidirectional, unidirectional_out) = mpsc::unbounded_channel();
+        let (bidirectional, bidirectional_out) = channel::bounded(0);
+        let (unidirectional, unidirectional_out) = channel::bounded(0);
         let halves = BTreeMap::new();
         let (abandoned, orphaned) = (false, None);
         let table = Self {
@@ -243,7 +243,7 @@ impl StreamTable {
                 StreamKind::Unidirectional => &self.unidirectional,
             };
             // Where nobody accepts any more, the stream waits unseen for the end of the session, as in s2n-quic.
-            let _ = queue.send(halves.clone());
+            let _ = queue.push(halves.clone());
         }
         Left::Nothing
     }
@@ -263,8 +263,8 @@ impl StreamTable {
             send.fail(error);
         }
         // Who accepts finds the end of the queue.
-        (self.bidirectional, _) = mpsc::unbounded_channel();
-        (self.unidirectional, _) = mpsc::unbounded_channel();
+        (self.bidirectional, _) = channel::bounded(0);
+        (self.unidirectional, _) = channel::bounded(0);
     }
 
     /// The session is over: every call on its streams fails with `error` once what arrived was read.

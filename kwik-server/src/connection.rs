@@ -6,9 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kwik_core::path::lifecycle::PathState;
 use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
+use kwik_io::channel::Receiver;
 use kwik_io::session::SessionHandle;
 use kwik_proto::{PathId, StreamId};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, oneshot};
 
 use crate::primary::{PrimaryMetrics, PrimaryRequest};
 use crate::stream::{BidirectionalStream, LocalStream, PeerStream, ReceiveStream, SendStream};
@@ -36,11 +37,11 @@ pub struct Handle {
     inboxes: Arc<Inboxes>,
 }
 
-/// What waits for whichever of the session's handles asks first. Boxed, as [`kwik_io::link::Inbox`] is.
+/// What waits for whichever of the session's handles asks first.
 #[derive(Debug)]
 pub(crate) struct Inboxes {
-    pub(crate) events: Mutex<mpsc::Receiver<Box<Event>>>,
-    pub(crate) messages: Mutex<mpsc::Receiver<Box<(PathId, Bytes)>>>,
+    pub(crate) events: Mutex<Receiver<Box<Event>>>,
+    pub(crate) messages: Mutex<Receiver<Box<(PathId, Bytes)>>>,
 }
 
 impl Handle {

@@ -129,6 +129,11 @@ impl Told {
         DelegationHandle { range, state }
     }
 
+    /// No range is delegated on a stream that is open.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The client told something about a stream.
     pub(crate) fn hear(&mut self, action: &StreamAction) {
         match action {

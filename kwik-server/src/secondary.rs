@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use kwik_io::channel::Receiver;
 use kwik_io::session::{Asker, SessionInfo};
 use kwik_io::stream::connection;
 use kwik_proto::frame::{self, ErrorCode, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 pub use kwik_io::pump::ContributionError;
 pub(crate) use task::{Parts, start};
@@ -61,8 +62,8 @@ pub enum ContributionOpenError {
 #[derive(Debug)]
 pub struct SecondarySession {
     asker: Asker<SecondaryRequest>,
-    offers: mpsc::Receiver<Box<frame::Delegation>>,
-    messages: mpsc::Receiver<Bytes>,
+    offers: Receiver<Box<frame::Delegation>>,
+    messages: Receiver<Bytes>,
     info: SessionInfo,
 }
 

@@ -4,7 +4,8 @@ use kwik_proto::DecodeError;
 use kwik_proto::control::ControlDecoder;
 use kwik_proto::frame::{ControlFrame, ErrorCode};
 use s2n_quic::stream::{self, ReceiveStream};
-use tokio::sync::mpsc;
+
+use crate::channel::Sender;
 
 /// Why a control stream is over before its end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -81,7 +82,7 @@ impl ControlReader {
     /// `wrap` says which path it was. While the inbox is full the frames wait in QUIC, at this path's cost alone.
     pub async fn forward<T>(
         mut self,
-        inbox: mpsc::Sender<T>,
+        inbox: Sender<T>,
         wrap: impl Fn(Result<Option<ControlFrame>, ControlError>) -> T,
     ) {
         loop {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use kwik_proto::frame::ControlFrame;
 use s2n_quic::stream::{self, SendStream};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::queue::{PushError, Queue, Room};
 
@@ -20,7 +20,6 @@ const UNACKNOWLEDGED: usize = 16 << 10;
 #[derive(Debug)]
 pub struct ControlSender {
     shared: Arc<Shared>,
-    acknowledged: watch::Receiver<u64>,
 }
 
 /// Writes what is pushed, as the peer acknowledges it. To be run as a task of the path's worker.
@@ -28,13 +27,14 @@ pub struct ControlSender {
 pub struct ControlWriter {
     stream: SendStream,
     shared: Arc<Shared>,
-    acknowledged: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     news: Notify,
+    /// More is acknowledged, or the writer is gone.
+    acknowledged: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +42,8 @@ struct State {
     queue: Queue,
     /// Frames pushed so far.
     pushed: u64,
+    /// Of them, those that the peer has acknowledged.
+    acknowledged: u64,
     /// Nothing more will be pushed.
     finished: bool,
     /// The writer is gone.
@@ -56,9 +58,7 @@ impl Shared {
 
 pub(super) fn channel(stream: SendStream) -> (ControlSender, ControlWriter) {
     let shared = Arc::<Shared>::default();
-    let (tell, acknowledged) = watch::channel(0);
-    let sender = ControlSender { shared: shared.clone(), acknowledged };
-    (sender, ControlWriter { stream, shared, acknowledged: tell })
+    (ControlSender { shared: shared.clone() }, ControlWriter { stream, shared })
 }
 
 impl ControlSender {
@@ -86,9 +86,20 @@ impl ControlSender {
     /// [`PushError::Closed`], when the writer ended before.
     pub async fn flushed(&self) -> Result<(), PushError> {
         let pushed = self.shared.lock().pushed;
-        let mut acknowledged = self.acknowledged.clone();
-        let done = acknowledged.wait_for(|count| *count >= pushed).await;
-        done.map(|_| ()).map_err(|_| PushError::Closed)
+        loop {
+            // Made before the look, it misses nothing.
+            let more = self.shared.acknowledged.notified();
+            {
+                let state = self.shared.lock();
+                if state.acknowledged >= pushed {
+                    return Ok(());
+                }
+                if state.closed {
+                    return Err(PushError::Closed);
+                }
+            }
+            more.await;
+        }
     }
 }
 
@@ -112,28 +123,32 @@ impl ControlWriter {
     ///
     /// # Errors
     /// What QUIC says of the stream: reset, stopped by the peer, or its connection over.
-    pub async fn run(mut self) -> Result<(), stream::Error> {
-        let shared = self.shared.clone();
-        let capacity = self.available().await?;
-        loop {
-            let unacknowledged = capacity.saturating_sub(self.available().await?);
-            let turn = self.turn(unacknowledged);
-            let idle = turn.bytes.is_empty() && unacknowledged == 0;
-            if !turn.bytes.is_empty() {
-                self.stream.send(turn.bytes).await?;
-            } else if turn.finished && turn.all.is_some() {
-                return self.stream.close().await;
-            } else if idle {
-                if let Some(all) = turn.all {
-                    self.acknowledged.send_replace(all);
+    #[expect(clippy::manual_async_fn, reason = "an async fn has its arguments in its future twice")]
+    pub fn run(mut self) -> impl Future<Output = Result<(), stream::Error>> + Send {
+        async move {
+            let shared = self.shared.clone();
+            let capacity = self.available().await?;
+            loop {
+                let unacknowledged = capacity.saturating_sub(self.available().await?);
+                let turn = self.turn(unacknowledged);
+                let idle = turn.bytes.is_empty() && unacknowledged == 0;
+                if !turn.bytes.is_empty() {
+                    self.stream.send(turn.bytes).await?;
+                } else if turn.finished && turn.all.is_some() {
+                    return self.stream.close().await;
+                } else if idle {
+                    if let Some(all) = turn.all {
+                        shared.lock().acknowledged = all;
+                        shared.acknowledged.notify_waiters();
+                    }
+                    shared.news.notified().await;
+                    continue;
                 }
-                shared.news.notified().await;
-                continue;
-            }
-            tokio::select! {
-                biased;
-                flushed = self.stream.flush() => flushed?,
-                () = shared.news.notified() => {}
+                tokio::select! {
+                    biased;
+                    flushed = self.stream.flush() => flushed?,
+                    () = shared.news.notified() => {}
+                }
             }
         }
     }
@@ -164,5 +179,6 @@ impl ControlWriter {
 impl Drop for ControlWriter {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
+        self.shared.acknowledged.notify_waiters();
     }
 }

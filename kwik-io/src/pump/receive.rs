@@ -1,8 +1,9 @@
 //! Reads a carrier.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,17 +12,24 @@ use kwik_proto::data::{DataDecoder, DataEvent};
 use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
 use kwik_proto::{Epoch, PathId};
 use s2n_quic::stream::{Error as QuicError, ReceiveStream, SendStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::CarrierControl;
 use super::allocation::allocation_behind;
 use super::event::{
     Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, Route, RouteRequest,
 };
+use crate::channel::Sender;
 use crate::stream::{Arrivals, Piece, SharedReceive, application, connection};
 
 /// Most chunks that are taken from QUIC at once: with chunks of 64 KiB more than the whole of QUIC's window.
 const CHUNKS_PER_BATCH: usize = 64;
+
+thread_local! {
+    /// Where QUIC puts a batch, of all pumps of a worker: a thousand contributions at once would have 2 KiB each for it.
+    static BATCH: RefCell<[Bytes; CHUNKS_PER_BATCH]> =
+        const { RefCell::new([const { Bytes::new() }; CHUNKS_PER_BATCH]) };
+}
 
 /// Most pieces that go into a half under one lock. Many tiny frames are cut into several deliveries, so that a peer that
 /// sends them makes neither this list long nor the reader wait.
@@ -51,7 +59,7 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 ///
 /// ```no_run
 /// # async fn example(carrier: s2n_quic::stream::ReceiveStream,
-/// #     events: tokio::sync::mpsc::Sender<Box<kwik_io::pump::CarrierEvent>>) {
+/// #     events: kwik_io::channel::Sender<Box<kwik_io::pump::CarrierEvent>>) {
 /// use kwik_io::pump::ReceivePump;
 /// use kwik_proto::{Epoch, PathId};
 ///
@@ -63,19 +71,17 @@ pub struct ReceivePump {
     quic: ReceiveStream,
     back: Option<SendStream>,
     carrier: Carrier,
-    events: mpsc::Sender<Box<CarrierEvent>>,
+    events: Sender<Box<CarrierEvent>>,
     header_timeout: Duration,
     control: CarrierControl,
     decoder: DataDecoder,
     /// Where the next chunk starts in the QUIC stream.
     position: u64,
-    chunks: Vec<Bytes>,
+    /// What is left of the batch; the rest went to the decoder.
+    chunks: std::vec::IntoIter<Bytes>,
     arrivals: Arrivals,
     faults: Vec<CarrierFault>,
     destination: Option<(SharedReceive, SourceKey)>,
-    /// The batch in `chunks`: `fed` of `filled` went to the decoder.
-    fed: usize,
-    filled: usize,
     /// Bytes of the allocation behind the chunk that was fed last.
     allocation: usize,
     /// QUIC's FIN follows the batch.
@@ -90,7 +96,7 @@ impl ReceivePump {
         path: PathId,
         epoch: Epoch,
         carrier: ReceiveStream,
-        events: mpsc::Sender<Box<CarrierEvent>>,
+        events: Sender<Box<CarrierEvent>>,
     ) -> Self {
         let id = CarrierId(carrier.id());
         Self {
@@ -102,12 +108,10 @@ impl ReceivePump {
             control: CarrierControl::default(),
             decoder: DataDecoder::new(),
             position: 0,
-            chunks: vec![Bytes::new(); CHUNKS_PER_BATCH],
+            chunks: Vec::new().into_iter(),
             arrivals: Arrivals::default(),
             faults: Vec::new(),
             destination: None,
-            fed: 0,
-            filled: 0,
             allocation: 0,
             at_fin: false,
             saw_fin: false,
@@ -134,20 +138,26 @@ impl ReceivePump {
     }
 
     /// Runs until the carrier ends, and reports how.
-    pub async fn run(mut self) {
-        let Err(end) = self.pump().await;
-        if let Some(code) = stop_code(&end) {
-            // The carrier may be over already: then there is nobody to stop.
-            let _ = self.quic.stop_sending(code.to_quic());
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn has the pump, a kilobyte, in its future twice"
+    )]
+    pub fn run(mut self) -> impl Future<Output = ()> + Send {
+        async move {
+            let Err(end) = self.pump().await;
+            if let Some(code) = stop_code(&end) {
+                // The carrier may be over already: then there is nobody to stop.
+                let _ = self.quic.stop_sending(code.to_quic());
+            }
+            self.release();
+            let (carrier, back) = (self.carrier, self.back.take());
+            // Fails only if the session is gone, and then nobody wants to know.
+            let _ = self.events.send(Box::new(CarrierEvent::Ended { carrier, end, back })).await;
         }
-        self.release();
-        let (carrier, back) = (self.carrier, self.back.take());
-        // Fails only if the session is gone, and then nobody wants to know.
-        let _ = self.events.send(Box::new(CarrierEvent::Ended { carrier, end, back })).await;
     }
 
     async fn pump(&mut self) -> Result<Infallible, CarrierEnd> {
-        while self.filled == 0 && !self.at_fin {
+        while self.chunks.len() == 0 && !self.at_fin {
             self.receive_or_obey().await?;
         }
         let limit = self.header_timeout;
@@ -215,30 +225,30 @@ impl ReceivePump {
         let received = match self.receive_at_once().await {
             Some(received) => received,
             None => {
-                let Self { quic, chunks, control, .. } = self;
+                // Nothing is kept for what may come while nothing does.
+                self.arrivals.pieces = Vec::new();
+                let Self { quic, control, .. } = self;
                 tokio::select! {
                     biased;
                     () = control.ordered() => return self.obey(),
-                    received = poll_fn(|cx| quic.poll_receive_vectored(chunks, cx)) => received,
+                    received = poll_fn(|cx| poll_batch(quic, cx)) => received,
                 }
             }
         };
-        let (count, is_open) = received.map_err(end_of)?;
-        self.fed = 0;
-        self.filled = count;
+        let (chunks, is_open) = received.map_err(end_of)?;
+        self.control.add_received(chunks.iter().map(|chunk| chunk.len() as u64).sum());
+        self.chunks = chunks.into_iter();
         self.at_fin = !is_open;
-        let bytes = self.chunks[..count].iter().map(|chunk| chunk.len() as u64).sum();
-        self.control.add_received(bytes);
         Ok(())
     }
 
     /// While a reader was left asleep in the middle of many bytes: what comes within a few turns of the worker. If nothing
     /// does the reader is woken.
-    async fn receive_at_once(&mut self) -> Option<Result<(usize, bool), QuicError>> {
-        let Self { quic, chunks, destination: Some((receive, _)), .. } = self else { return None };
+    async fn receive_at_once(&mut self) -> Option<Result<Batch, QuicError>> {
+        let Self { quic, destination: Some((receive, _)), .. } = self else { return None };
         let mut turns = 0;
         while receive.holds() {
-            let polled = poll_fn(|cx| Poll::Ready(quic.poll_receive_vectored(chunks, cx))).await;
+            let polled = poll_fn(|cx| Poll::Ready(poll_batch(quic, cx))).await;
             if let Poll::Ready(received) = polled {
                 return Some(received);
             }
@@ -262,14 +272,10 @@ impl ReceivePump {
 
     /// Gives the decoder the next chunk of the batch. One at a time, so that what comes out is known to lie in it.
     fn feed(&mut self) -> bool {
-        if self.fed == self.filled {
-            return false;
-        }
-        let mut chunk = std::mem::take(&mut self.chunks[self.fed]);
-        self.fed += 1;
+        let Some(mut chunk) = self.chunks.next() else { return false };
         self.allocation = allocation_behind(self.position);
         self.position += chunk.len() as u64;
-        if self.at_fin && self.fed == self.filled && chunk.len() * TAIL <= self.allocation {
+        if self.at_fin && self.chunks.len() == 0 && chunk.len() * TAIL <= self.allocation {
             // The end of a carrier, in a buffer that nothing else will fill.
             chunk = Bytes::copy_from_slice(&chunk);
             self.allocation = chunk.len();
@@ -352,6 +358,17 @@ impl Drop for ReceivePump {
     fn drop(&mut self) {
         self.release();
     }
+}
+
+/// Chunks that came at once, and whether more may come.
+type Batch = (Vec<Bytes>, bool);
+
+fn poll_batch(quic: &mut ReceiveStream, cx: &mut Context<'_>) -> Poll<Result<Batch, QuicError>> {
+    BATCH.with_borrow_mut(|batch| {
+        let (count, is_open) = ready!(quic.poll_receive_vectored(batch, cx))?;
+        let chunks = batch[..count].iter_mut().map(std::mem::take).collect();
+        Poll::Ready(Ok((chunks, is_open)))
+    })
 }
 
 /// How far [`ReceivePump::decode`] came.

@@ -8,10 +8,10 @@ use kwik_proto::data::{DataHeader, MAX_PUBLIC_PAYLOAD};
 use kwik_proto::frame::{CarrierKind, StreamHeader};
 use kwik_proto::{Epoch, PathId, StreamId};
 use s2n_quic::stream::{Error as QuicError, SendStream};
-use tokio::sync::mpsc;
 
 use super::event::{Carrier, CarrierEvent, CarrierId, SendEnd};
 use super::outbox::Outbox;
+use crate::channel::Sender;
 use crate::stream::{SendStep, SharedSend, application, connection};
 
 /// Most bytes that are taken out of the half before QUIC is asked to take them: a frame of the largest size.
@@ -24,7 +24,7 @@ const BYTES_PER_BATCH: usize = MAX_PUBLIC_PAYLOAD;
 ///
 /// ```no_run
 /// # async fn example(send: kwik_io::stream::SharedSend, carrier: s2n_quic::stream::SendStream,
-/// #     events: tokio::sync::mpsc::Sender<Box<kwik_io::pump::CarrierEvent>>) {
+/// #     events: kwik_io::channel::Sender<Box<kwik_io::pump::CarrierEvent>>) {
 /// tokio::spawn(kwik_io::pump::SendPump::new(send, carrier, events).run());
 /// # }
 /// ```
@@ -33,7 +33,7 @@ pub struct SendPump {
     quic: SendStream,
     send: SharedSend,
     carrier: Carrier,
-    events: mpsc::Sender<Box<CarrierEvent>>,
+    events: Sender<Box<CarrierEvent>>,
     outbox: Outbox,
     frames: Vec<OutFrame>,
     header: Header,
@@ -50,11 +50,7 @@ enum Header {
 
 impl SendPump {
     /// A pump from `send` to a carrier on the primary path.
-    pub fn new(
-        send: SharedSend,
-        carrier: SendStream,
-        events: mpsc::Sender<Box<CarrierEvent>>,
-    ) -> Self {
+    pub fn new(send: SharedSend, carrier: SendStream, events: Sender<Box<CarrierEvent>>) -> Self {
         let header = header_of(send.id());
         let carrier_id = CarrierId(carrier.id());
         Self {

@@ -2,21 +2,63 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::stream::connection;
+use tokio::sync::Notify;
+
+use crate::stream::{application, connection};
 
 /// Why and how a session ended, or that it did not.
 #[derive(Clone, Debug, Default)]
-pub struct Ending(Arc<OnceLock<connection::Error>>);
+pub struct Ending(Arc<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    error: OnceLock<connection::Error>,
+    /// The code that the application closed with, for the session's task.
+    close: OnceLock<application::Error>,
+    closed: Notify,
+}
+
+/// The code that the application closed with, as the session's task hears of it.
+#[derive(Debug)]
+pub struct Closing {
+    ending: Ending,
+    heard: bool,
+}
+
+impl Closing {
+    pub(super) fn of(ending: &Ending) -> Self {
+        Self { ending: ending.clone(), heard: false }
+    }
+
+    /// Waits until the application closes, the first time that it does. Cancel safe.
+    pub async fn ordered(&mut self) {
+        while self.heard || self.ending.0.close.get().is_none() {
+            self.ending.0.closed.notified().await;
+        }
+        self.heard = true;
+    }
+
+    /// The code, if it did.
+    pub fn code(&self) -> Option<application::Error> {
+        self.ending.0.close.get().copied()
+    }
+}
 
 impl Ending {
     /// The first error wins.
     pub fn set(&self, error: connection::Error) {
-        let _ = self.0.set(error);
+        let _ = self.0.error.set(error);
     }
 
     /// The error that every later call returns.
     pub fn error(&self) -> Option<connection::Error> {
-        self.0.get().copied()
+        self.0.error.get().copied()
+    }
+
+    /// The application closes: the session's task is told the first code.
+    pub(super) fn close(&self, code: application::Error) {
+        let _ = self.0.close.set(code);
+        self.0.closed.notify_one();
     }
 
     /// The error of a session that this end's application closed: its streams fail with it at once, without waiting for

@@ -243,7 +243,7 @@ async fn a_reset_is_an_error() {
 #[tokio::test]
 async fn forwarding_hands_on_frames_and_then_the_end() {
     let (lab, [(here, _to_there), (_there, to_here)], _connections) = pair().await;
-    let (inbox, mut received) = tokio::sync::mpsc::channel(4);
+    let (inbox, mut received) = kwik_io::channel::bounded(4);
     lab.worker.spawn(here.forward(inbox, |frame| (7, frame)));
     for nonce in 0..100 {
         to_here.push(&ping(nonce)).unwrap();

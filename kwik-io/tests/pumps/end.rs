@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kwik_core::stream::{ReceiveConfig, ReceiveHalf, SendConfig};
 use kwik_core::window::Budget;
+use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::env::Env;
 use kwik_io::pump::{
     Carrier, CarrierControl, CarrierEnd, CarrierEvent, CarrierFault, ReceivePump, Route,
@@ -36,7 +37,7 @@ pub(crate) struct End {
     pub(crate) handle: Handle,
     pub(crate) table: Table,
     pub(crate) seen: mpsc::UnboundedReceiver<Seen>,
-    pub(crate) events: mpsc::Sender<Box<CarrierEvent>>,
+    pub(crate) events: Sender<Box<CarrierEvent>>,
     _endpoint: Endpoint,
 }
 
@@ -182,7 +183,7 @@ pub(crate) async fn pair_with(client_limits: s2n_quic::provider::limits::Limits)
 fn start(mut connection: Connection, table: Table, peer: Table, endpoint: Endpoint) -> End {
     connection.keep_alive(true).unwrap();
     let (handle, acceptor) = connection.split();
-    let (events, inbox) = mpsc::channel(64);
+    let (events, inbox) = channel::bounded(64);
     let (log, seen) = mpsc::unbounded_channel();
     tokio::spawn(accept(acceptor, table.clone(), events.clone()));
     let task = Task { table: table.clone(), peer, events: events.clone(), log };
@@ -190,11 +191,7 @@ fn start(mut connection: Connection, table: Table, peer: Table, endpoint: Endpoi
     End { handle, table, seen, events, _endpoint: endpoint }
 }
 
-async fn accept(
-    mut acceptor: StreamAcceptor,
-    table: Table,
-    events: mpsc::Sender<Box<CarrierEvent>>,
-) {
+async fn accept(mut acceptor: StreamAcceptor, table: Table, events: Sender<Box<CarrierEvent>>) {
     while let Ok(Some(stream)) = acceptor.accept().await {
         let (incoming, back, path) = match stream {
             PeerStream::Receive(incoming) => (incoming, None, PathId::new(1)),
@@ -217,12 +214,12 @@ async fn accept(
 struct Task {
     table: Table,
     peer: Table,
-    events: mpsc::Sender<Box<CarrierEvent>>,
+    events: Sender<Box<CarrierEvent>>,
     log: mpsc::UnboundedSender<Seen>,
 }
 
 impl Task {
-    async fn run(self, mut inbox: mpsc::Receiver<Box<CarrierEvent>>) {
+    async fn run(self, mut inbox: Receiver<Box<CarrierEvent>>) {
         let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 100);
         let mut due = Vec::new();
         loop {

@@ -8,10 +8,12 @@ use bytes::Bytes;
 use kwik_core::admission::{Claims, LIFETIME, TokenId};
 use kwik_core::session::PrimarySession as Core;
 use kwik_core::session::primary::{Event, Output};
-use kwik_core::time::WallTime;
+use kwik_core::time::{Instant, WallTime};
+use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlReader, ControlSender, PushError};
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
+use kwik_io::pulse::Pulse;
 use kwik_io::pump::{CarrierEvent, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, application, connection};
@@ -20,13 +22,11 @@ use kwik_io::{sign, token};
 use kwik_proto::frame::{AddPath, ControlFrame, ErrorCode, Orders, ServerIdentity};
 use kwik_proto::{Epoch, Offset, PathId, StreamId, StreamKind};
 use s2n_quic::connection::{Handle, StreamAcceptor};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
 use tracing::Instrument;
 
-use super::prove::Proving;
-use super::supply::Providers;
+use super::prove::{Proving, Step};
+use super::supply::{Providers, Supplied};
 use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
 use crate::connection::Inboxes;
@@ -37,7 +37,8 @@ use crate::delegation::{DelegationHandle, Told};
 const INBOX: usize = 256;
 /// Events and messages that wait for the application. Further events are lost.
 const EVENTS: usize = 1024;
-/// How often the measured round trip is told to the core, while there is a stream.
+/// How often the measured round trip is told to the core, while ranges are delegated. Otherwise it is told when something
+/// happens, so that an idle session, or a stream that waits, wakes nobody.
 const MEASURE: Duration = Duration::from_millis(50);
 
 /// What a connection is made of, after its Hello.
@@ -61,14 +62,31 @@ pub(super) struct Task {
     told: Told,
     requests: Requests<PrimaryRequest>,
     services: ServiceList,
-    events: mpsc::Sender<Box<Event>>,
-    messages: mpsc::Sender<Box<(PathId, Bytes)>>,
+    events: Sender<Box<Event>>,
+    messages: Sender<Box<(PathId, Bytes)>>,
+    /// When the core was told last what QUIC measured.
+    measured: Instant,
+}
+
+/// What the task does next.
+enum Next {
+    Link(Box<FromLink>),
+    Carrier(Box<CarrierEvent>),
+    Supplied(Supplied),
+    Proven(Step),
+    Service,
+    /// `None`: the application is gone.
+    Request(Option<Request<PrimaryRequest>>),
+    Close,
+    Pulse,
+    PumpEnded,
+    Timeout,
 }
 
 pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> PrimarySession {
     let Parts { connection, control, stats, info } = parts;
-    let (links, link_events) = mpsc::channel(INBOX);
-    let (carriers, carrier_events) = mpsc::channel(INBOX);
+    let (links, link_events) = channel::bounded(INBOX);
+    let (carriers, carrier_events) = channel::bounded(INBOX);
     let inbox = Inbox { links, carriers };
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let span = tracing::info_span!("session", id = %core.id(), client = ?info.remote);
@@ -78,11 +96,11 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
     let services = ServiceList::default();
     let (table, incomings) =
         StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
-    let (events, events_out) = mpsc::channel(EVENTS);
-    let (messages, messages_out) = mpsc::channel(EVENTS);
+    let (events, events_out) = channel::bounded(EVENTS);
+    let (messages, messages_out) = channel::bounded(EVENTS);
     let providers = Providers::default();
     let proving = Proving::default();
-    let task = Task {
+    let task = Box::new(Task {
         core,
         table,
         link: Some(link),
@@ -96,51 +114,60 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         services,
         events,
         messages,
+        measured: Instant::ZERO,
         shared,
-    };
+    });
     tokio::spawn(task.run(link_events, carrier_events).instrument(span));
     let inboxes = Inboxes { events: events_out.into(), messages: messages_out.into() };
     PrimarySession::new(crate::Handle::new(SessionHandle::new(asker, info), inboxes), incomings)
 }
 
 impl Task {
+    /// Boxed: as `self` it would be in the future twice.
     async fn run(
-        mut self,
-        mut links: mpsc::Receiver<Box<FromLink>>,
-        mut carriers: mpsc::Receiver<Box<CarrierEvent>>,
+        mut self: Box<Self>,
+        mut links: Receiver<Box<FromLink>>,
+        mut carriers: Receiver<Box<CarrierEvent>>,
     ) {
         let mut due = Vec::new();
-        let mut measure = tokio::time::interval(MEASURE);
-        measure.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pulse = Pulse::new(MEASURE);
         let mut attended = true;
         self.measure();
         self.carry_out();
         while self.link.is_some() {
             let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
             let services = self.services.clone();
-            let streams = !self.table.is_empty();
-            tokio::select! {
+            pulse.set(!self.told.is_empty());
+            let next = tokio::select! {
                 biased;
-                Some(event) = links.recv() => self.handle_link(*event),
-                Some(event) = carriers.recv() => self.handle_carrier(*event),
-                Some(end) = self.providers.next_ended() => self.handle_supplied(end),
-                Some(step) = self.proving.next_step() => self.handle_step(step),
-                () = services.wait(&mut due) => self.service(&mut due),
-                request = self.requests.wishes.next(), if attended => match request {
-                    Some(request) => self.handle_request(request),
-                    None => {
-                        attended = false;
-                        // Closed and dropped at once: the code is still there.
-                        self.handle_close();
-                        self.table.abandon();
-                    }
-                },
-                Ok(()) = self.requests.close.changed(), if attended => self.handle_close(),
-                _ = measure.tick(), if streams => self.measure(),
-                () = sleep_until(timeout) => {
-                    self.core.handle_timeout(self.shared.env.now());
+                Some(event) = links.recv() => Next::Link(event),
+                Some(event) = carriers.recv() => Next::Carrier(event),
+                Some(end) = self.providers.next_ended() => Next::Supplied(end),
+                Some(step) = self.proving.next_step() => Next::Proven(step),
+                () = services.wait(&mut due) => Next::Service,
+                request = self.requests.wishes.next(), if attended => Next::Request(request),
+                () = self.requests.close.ordered(), if attended => Next::Close,
+                () = pulse.beat() => Next::Pulse,
+                () = sleep_until(timeout) => Next::Timeout,
+                Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => Next::PumpEnded,
+            };
+            self.measure_if_due(&next);
+            match next {
+                Next::Link(event) => self.handle_link(*event),
+                Next::Carrier(event) => self.handle_carrier(*event),
+                Next::Supplied(end) => self.handle_supplied(end),
+                Next::Proven(step) => self.handle_step(step),
+                Next::Service => self.service(&mut due),
+                Next::Request(Some(request)) => self.handle_request(request),
+                Next::Request(None) => {
+                    attended = false;
+                    // Closed and dropped at once: the code is still there.
+                    self.handle_close();
+                    self.table.abandon();
                 }
-                Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => {}
+                Next::Close => self.handle_close(),
+                Next::Pulse | Next::PumpEnded => {}
+                Next::Timeout => self.core.handle_timeout(self.shared.env.now()),
             }
             self.carry_out();
             while let Some(request) = self.waiting.next_admitted() {
@@ -266,8 +293,7 @@ impl Task {
     }
 
     fn handle_close(&mut self) {
-        let code = *self.requests.close.borrow_and_update();
-        if let Some(code) = code {
+        if let Some(code) = self.requests.close.code() {
             let location = connection::Location::Local;
             self.requests.ending.set(connection::Error::application(code, location));
             self.core.close(ErrorCode::None, Some(code.into()), "closed by the application");
@@ -309,7 +335,14 @@ impl Task {
         }
     }
 
+    fn measure_if_due(&mut self, next: &Next) {
+        if matches!(next, Next::Pulse) || self.shared.env.now() >= self.measured + MEASURE {
+            self.measure();
+        }
+    }
+
     fn measure(&mut self) {
+        self.measured = self.shared.env.now();
         let rtt = self.link.as_ref().and_then(|link| link.stats().smoothed_rtt());
         if let Some(rtt) = rtt {
             self.core.handle_rtt(rtt);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kwik_core::session::SecondarySession as Core;
 use kwik_core::session::secondary::{ContributionPlan, MAX_DELEGATIONS, Output};
+use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlReader, ControlSender};
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
@@ -18,7 +19,6 @@ use kwik_io::{key::PublicKey, sign};
 use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
 use kwik_proto::{DelegationId, Epoch, StreamId};
 use s2n_quic::connection::{Handle, StreamAcceptor};
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
@@ -52,8 +52,8 @@ struct Task {
     link: Option<Link>,
     signer: PublicKey,
     requests: Requests<SecondaryRequest>,
-    offers: Option<mpsc::Sender<Box<frame::Delegation>>>,
-    messages: mpsc::Sender<Bytes>,
+    offers: Option<Sender<Box<frame::Delegation>>>,
+    messages: Sender<Bytes>,
     open: BTreeMap<u64, Open>,
     pumps: JoinSet<(u64, Result<(), ContributionError>)>,
 }
@@ -61,16 +61,16 @@ struct Task {
 pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> SecondarySession {
     let Parts { connection, control, stats, info, signer } = parts;
     let (path, epoch) = (core.path(), Epoch::FIRST);
-    let (links, link_events) = mpsc::channel(INBOX);
+    let (links, link_events) = channel::bounded(INBOX);
     // A client opens no carrier towards a secondary: QUIC's limits allow none that would be pumped.
-    let (carriers, _) = mpsc::channel(1);
+    let (carriers, _) = channel::bounded(1);
     let inbox = Inbox { links, carriers };
     let span = tracing::info_span!("session", id = %core.session(), client = ?info.remote);
     let link = span.in_scope(|| Link::resume(path, epoch, connection, control, stats, inbox));
     let (asker, requests) = requests();
-    let (offers, offered) = mpsc::channel(MAX_DELEGATIONS);
-    let (messages, messages_out) = mpsc::channel(MESSAGES);
-    let task = Task {
+    let (offers, offered) = channel::bounded(MAX_DELEGATIONS);
+    let (messages, messages_out) = channel::bounded(MESSAGES);
+    let task = Box::new(Task {
         core,
         link: Some(link),
         signer,
@@ -79,13 +79,14 @@ pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> Secondary
         messages,
         open: BTreeMap::new(),
         pumps: JoinSet::new(),
-    };
+    });
     tokio::spawn(task.run(link_events).instrument(span));
     SecondarySession { asker, offers: offered, messages: messages_out, info }
 }
 
 impl Task {
-    async fn run(mut self, mut links: mpsc::Receiver<Box<FromLink>>) {
+    /// Boxed: as `self` it would be in the future twice.
+    async fn run(mut self: Box<Self>, mut links: Receiver<Box<FromLink>>) {
         let mut attended = true;
         self.carry_out();
         while self.link.is_some() {
