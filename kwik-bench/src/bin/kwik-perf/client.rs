@@ -48,6 +48,8 @@ pub(crate) enum Work {
     /// Opens sessions; reads so many streams of each, one after the other, that the secondaries send; all sessions at
     /// once. Says a [`Transfer`].
     Sessions { count: u64, streams: u64, length: u64 },
+    /// The same of bare connections: a pair for each session, of which one is idle, the other to `sender`.
+    Pairs { count: u64, streams: u64, length: u64, sender: SocketAddr },
 }
 
 /// What is read on another stream meanwhile.
@@ -88,6 +90,10 @@ pub(crate) async fn run(client: &Client, orders: &mut Orders) -> anyhow::Result<
         say(&many::sessions(client, count, streams, length, orders).await?);
         return Ok(());
     }
+    if let Work::Pairs { count, streams, length, sender } = client.work {
+        say(&many::pairs(client, sender, (count, streams, length), orders).await?);
+        return Ok(());
+    }
     match client.stack {
         Stack::Native => {
             let endpoint = native::client(&client.chain, native::limits(100))?;
@@ -123,7 +129,7 @@ async fn work(work: &Work, session: &mut impl Session, orders: &mut Orders) -> a
             orders.ready().await;
             say(&many::streams(session, at_once, total, length).await?);
         }
-        Work::Sessions { .. } => {}
+        Work::Sessions { .. } | Work::Pairs { .. } => {}
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::child::Child;
 use crate::cli::Options;
 use crate::client::{Transfer, Work};
 use crate::report::{Report, Target, rounded};
-use crate::role::{Listening, Role, Server, start};
+use crate::role::{Listening, Role, Server, Stack, start};
 use crate::statistics::median;
 
 /// What grows.
@@ -19,18 +19,22 @@ enum Series {
     StreamBytes,
     /// Sessions of two paths at a time, whose streams of 512 KiB the secondary sends: cost per byte.
     Sessions,
+    /// The rival of that: pairs of bare connections, of which one is idle and the other's server sends.
+    NativeSessions,
     /// Secondary paths of one session that share out one stream: cost per byte.
     Paths,
 }
 
 impl Series {
-    const ALL: [Self; 4] = [Self::Streams, Self::StreamBytes, Self::Sessions, Self::Paths];
+    const ALL: [Self; 5] =
+        [Self::Streams, Self::StreamBytes, Self::Sessions, Self::NativeSessions, Self::Paths];
 
     fn name(self) -> &'static str {
         match self {
             Self::Streams => "streams",
             Self::StreamBytes => "stream_bytes",
             Self::Sessions => "sessions",
+            Self::NativeSessions => "native_sessions",
             Self::Paths => "paths",
         }
     }
@@ -46,7 +50,7 @@ impl Series {
         match (self, options.is_full()) {
             (Self::Streams, true) => &[1, 10, 100, 1_000, 10_000],
             (Self::StreamBytes, true) => &[1, 100, 10_000],
-            (Self::Sessions, true) => &[1, 10, 100, 1_000],
+            (Self::Sessions | Self::NativeSessions, true) => &[1, 10, 100, 1_000],
             (Self::Paths, true) => &[1, 2, 4, 8, 16],
             (_, false) => &[1, 2],
         }
@@ -59,7 +63,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let runs = options.runs.div_ceil(4);
     let cast = Cast::new()?;
     let mut report = Report::new("scale");
-    let (mut points, mut worst) = (Vec::new(), 0f64);
+    let (mut points, mut worst, mut most_sessions) = (Vec::new(), 0f64, Vec::new());
     for series in Series::ALL {
         let sizes = series.points(options);
         let mut costs = vec![Vec::new(); sizes.len()];
@@ -77,7 +81,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         // How much dearer anything is than with one.
         let growth = costs.iter().map(|cost| cost / costs[0]).fold(0.0, f64::max);
         report.value(&format!("flatness_{}", series.name()), rounded(growth));
-        worst = worst.max(growth);
+        if series != Series::NativeSessions {
+            worst = worst.max(growth);
+        }
+        if let (Series::Sessions | Series::NativeSessions, Some(last)) = (series, costs.last()) {
+            most_sessions.push(*last);
+        }
+    }
+    if let [ours, native] = most_sessions[..] {
+        // What the most sessions cost beside as many pairs of bare connections.
+        report.value("sessions_over_native", rounded(ours / native));
     }
     report.aim_value("flatness", worst, Target::AtMost(1.5));
     report.value("points", points);
@@ -90,14 +103,18 @@ fn cost(cast: &Cast, series: Series, size: u64, options: &Options) -> anyhow::Re
     let streams = options.amount(10_000, 20);
     let limit = u32::try_from(size.max(100))?;
     let primary = Server { streams: limit, ..cast.primary(Vec::new()) };
+    let sessions = options.amount(1_000, 2);
     let (work, secondaries) = match series {
+        Series::NativeSessions => {
+            let found = pairs(cast, (size, sessions / size, 512 << 10))?;
+            return Ok(found.cpu_seconds / found.bytes as f64 * 1e9);
+        }
         Series::Streams => (Work::Streams { at_once: size, total: streams, length: 1 << 10 }, 0),
         Series::StreamBytes => {
             (Work::Streams { at_once: size, total: streams, length: 64 << 10 }, 0)
         }
         Series::Sessions => {
-            let each = options.amount(1_000, 2) / size;
-            (Work::Sessions { count: size, streams: each, length: 512 << 10 }, 1)
+            (Work::Sessions { count: size, streams: sessions / size, length: 512 << 10 }, 1)
         }
         Series::Paths => {
             let length = options.amount(512 << 20, 4 << 20);
@@ -109,6 +126,15 @@ fn cost(cast: &Cast, series: Series, size: u64, options: &Options) -> anyhow::Re
         Series::Streams => found.cpu_seconds / streams as f64 * 1e6,
         _ => found.cpu_seconds / found.bytes as f64 * 1e9,
     })
+}
+
+/// The same bytes over pairs of bare connections, to two processes.
+fn pairs(cast: &Cast, (count, streams, length): (u64, u64, u64)) -> anyhow::Result<Transfer> {
+    let bare = Server { stack: Stack::Native, ..cast.primary(Vec::new()) };
+    let (sender, listening) = start(&Role::Server(bare.clone()))?;
+    let work = Work::Pairs { count, streams, length, sender: listening.address };
+    let (idle, listening) = start(&Role::Server(bare.clone()))?;
+    run_client(&cast.client(&bare, &listening, work), vec![sender, idle])
 }
 
 /// What the client found, with the CPU seconds of all processes. All secondaries are one process.
@@ -129,7 +155,11 @@ fn measure(
     }
     let (server, listening) = start(&Role::Server(primary.clone()))?;
     others.push(server);
-    let mut client = Child::start(&cast.client(&primary, &listening, work))?;
+    run_client(&cast.client(&primary, &listening, work), others)
+}
+
+fn run_client(client: &Role, mut others: Vec<Child>) -> anyhow::Result<Transfer> {
+    let mut client = Child::start(client)?;
     client.ready()?;
     let mut cpu = 0.0;
     for other in &mut others {
