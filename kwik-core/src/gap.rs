@@ -6,8 +6,8 @@
 //!   the path's rate, or an eighth, by what came of the range itself;
 //! - the *range clock*: not one byte of it came for a second beyond the time it should have taken.
 //!
-//! A byte for which all promises are late, or that nobody promised, has [`GapConfig::gap_timeout`] to arrive. Promises
-//! made after the first was broken stop that clock while they are not late, but not for more than another gap timeout.
+//! A byte for which all promises are late, or that nobody promised though it must exist, has
+//! [`GapConfig::gap_timeout`] to arrive. Promises made after the first was broken stop that clock while they are not late, but not for more than another gap timeout.
 
 mod judge;
 mod promise;
@@ -67,6 +67,9 @@ pub struct StreamView<'a> {
     pub missing: &'a [ByteRange],
     /// Whether the reader waits at `read_offset`, with nothing to read.
     pub waiting: bool,
+    /// Whether the first missing byte is still to be written by the primary, for all that is known: nobody else was ever
+    /// asked for it, and the stream has no end yet. Such a byte may take any time, as on any stream of QUIC.
+    pub unwritten: bool,
 }
 
 /// What [`Promises::poll`] wants done.
@@ -152,6 +155,7 @@ impl Supply {
 ///     contiguous_end: Offset::ZERO,
 ///     missing: &[range],
 ///     waiting: true,
+///     unwritten: false,
 /// };
 /// assert_eq!(promises.poll(stream, &view, Instant::ZERO), None);
 /// let (due, _) = promises.poll_timeout().unwrap();

@@ -151,6 +151,10 @@ impl Judge<'_> {
         let counts =
             |promise: &&Promise| self.paths.get(&promise.path).is_some_and(|work| !work.suspect);
         let promised = wait.owners(head).any(|promise| counts(&promise));
+        if !promised && self.view.unwritten {
+            wait.hopeless_since = None;
+            return self.unassigned(wait, head);
+        }
         let hope =
             wait.owners(head).any(|promise| counts(&promise) && promise.state == State::Owed);
         if promised && !hope {

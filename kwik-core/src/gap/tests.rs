@@ -33,6 +33,7 @@ struct Bench {
     head: u64,
     missing: Vec<ByteRange>,
     waiting: bool,
+    unwritten: bool,
 }
 
 impl Bench {
@@ -43,7 +44,8 @@ impl Bench {
         for path in [PathId::PRIMARY, P, Q] {
             promises.set_path(path, timing, at(0));
         }
-        Self { promises, head: 0, missing: vec![range(0, 10_000)], waiting: true }
+        let missing = vec![range(0, 10_000)];
+        Self { promises, head: 0, missing, waiting: true, unwritten: false }
     }
 
     fn record(&mut self, path: PathId, id: DelegationId, range: ByteRange, millis: u64) {
@@ -66,6 +68,7 @@ impl Bench {
             contiguous_end: head,
             missing: &self.missing,
             waiting: self.waiting,
+            unwritten: self.unwritten,
         };
         self.promises.poll(stream(), &view, at(millis))
     }
@@ -385,6 +388,24 @@ fn the_oldest_promise_makes_room() {
 }
 
 #[test]
+fn what_the_primary_has_not_written_yet_may_take_any_time() {
+    let mut bench = Bench::new();
+    bench.unwritten = true;
+    let given_up = GapAction::GiveUp { stream: stream(), offset: Offset::ZERO, len: 10_000 };
+    for look in 0..=200 {
+        let said: Vec<_> = std::iter::from_fn(|| bench.poll(look * 500)).collect();
+        let reported = matches!(said[..], [GapAction::Report(_)]);
+        assert!(reported || look == 0, "at look {look}: {said:?}");
+    }
+    // From the stream's end on it has to be on its way.
+    bench.unwritten = false;
+    for look in 200..=220 {
+        let said: Vec<_> = std::iter::from_fn(|| bench.poll(look * 500)).collect();
+        assert_eq!(said.contains(&given_up), look == 220, "at look {look}: {said:?}");
+    }
+}
+
+#[test]
 fn reports_end_at_the_end_of_time() {
     let mut bench = Bench::new();
     let forever = Instant::from_start(Duration::MAX);
@@ -393,6 +414,7 @@ fn reports_end_at_the_end_of_time() {
         contiguous_end: Offset::ZERO,
         missing: &[range(0, 10_000)],
         waiting: true,
+        unwritten: false,
     };
     let said = std::iter::from_fn(|| bench.promises.poll(stream(), &view, forever)).take(10);
     assert!(said.count() < 10);

@@ -713,6 +713,7 @@ impl<'a> World<'a> {
                 contiguous_end: Offset::new(contiguous).unwrap(),
                 missing: &missing,
                 waiting: self.read == contiguous && !missing.is_empty(),
+                unwritten: false,
             };
             match self.promises.poll(self.stream, &view, self.now) {
                 Some(GapAction::Report(gap)) => {

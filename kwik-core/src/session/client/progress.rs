@@ -132,12 +132,15 @@ impl ClientSession {
         let missing: Vec<ByteRange> = ByteRange::new(contiguous_end, known_end)
             .map(|open| half.missing_in(open).take(MAX_MISSING).collect())
             .unwrap_or_default();
+        let first = missing.first().map_or(known_end, |missing| missing.start());
+        let unwritten = half.final_size().is_none() && self.is_the_primarys(id, first);
         loop {
             let view = StreamView {
                 read_offset: half.read_offset(),
                 contiguous_end,
                 missing: &missing,
                 waiting: half.waiting_since().is_some(),
+                unwritten,
             };
             match self.promises.poll(id, &view, now) {
                 Some(GapAction::Report(gap)) => {
