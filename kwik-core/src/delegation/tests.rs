@@ -497,23 +497,6 @@ mod scheduler {
     }
 
     #[test]
-    fn what_is_under_way_of_a_suspect_path_is_charged_once() {
-        let mut bench = Bench::new(4 * MIB, Candidates::All, Local::None);
-        let one = PathId::new(1);
-        let count = bench.orders().iter().filter(|order| order.0 == one).count();
-        assert!(count > 1);
-        let mut status = bench.status(one, PathState::Live);
-        (status.received_bytes, status.busy_us) = (100_000, 100_000);
-        bench.scheduler.handle_path_status(&status, at(100));
-        status.state = PathState::Suspect;
-        bench.scheduler.handle_path_status(&status, at(400));
-        // 1 MB/s for 20 ms.
-        assert_eq!(bench.scheduler.stats().redundancy_charged, 20_000);
-        bench.state(one, PathState::Gone);
-        assert_eq!(bench.scheduler.stats().redundancy_charged, 20_000);
-    }
-
-    #[test]
     fn a_path_that_delivers_nothing_after_being_late_loses_everything() {
         let mut bench = Bench::new(MIB, Candidates::All, Local::None);
         let orders = bench.orders();

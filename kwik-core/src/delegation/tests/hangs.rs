@@ -120,3 +120,20 @@ fn a_range_that_goes_on_stays_where_it_is() {
     let moved = hang.moved(by);
     assert!(moved.as_ref().is_none_or(|(when, _)| *when > done), "{moved:?} of {done}");
 }
+
+#[test]
+fn what_is_under_way_of_a_suspect_path_is_charged_once() {
+    let mut bench = Bench::new(4 * MIB, Candidates::All, Local::None);
+    let one = PathId::new(1);
+    let count = bench.orders().iter().filter(|order| order.0 == one).count();
+    assert!(count > 1);
+    let mut status = bench.status(one, PathState::Live);
+    (status.received_bytes, status.busy_us) = (100_000, 100_000);
+    bench.scheduler.handle_path_status(&status, at(100));
+    status.state = PathState::Suspect;
+    bench.scheduler.handle_path_status(&status, at(400));
+    // 1 MB/s for 20 ms.
+    assert_eq!(bench.scheduler.stats().redundancy_charged, 20_000);
+    bench.state(one, PathState::Gone);
+    assert_eq!(bench.scheduler.stats().redundancy_charged, 20_000);
+}
