@@ -223,9 +223,7 @@ impl StreamTable {
                 send.update(|half| half.handle_progress(read, contiguous));
             }),
             StreamAction::Stopped(id, code) => (*id, &|send| send.handle_stop(*code)),
-            StreamAction::PeerDone(id, complete) => {
-                (*id, &|send| send.update(|half| half.handle_closed(*complete)))
-            }
+            StreamAction::PeerDone(id, complete) => (*id, &|send| send.handle_closed(*complete)),
             _ => return,
         };
         if let Some(send) = self.send(id) {

@@ -106,7 +106,7 @@ impl SharedSend {
     pub fn handle_stop(&self, code: u64) {
         let code = application::Error::from_wire(code);
         let mut state = self.lock();
-        if state.fin_delivered || state.is_over() {
+        if state.is_complete() || state.is_over() {
             return;
         }
         state.half.handle_stop(code.into());

@@ -281,6 +281,27 @@ fn what_the_receiver_gave_up_stops_the_writer() {
     assert_eq!(pump(&shared).0, Poll::Ready(SendStep::Reset(application::Error::UNKNOWN)));
 }
 
+/// QUIC delivered the primary's own bytes, the end included; a secondary still owes some when the receiver stops.
+#[test]
+fn a_stop_reaches_the_writer_whose_tail_others_send() {
+    let services = ServiceList::default();
+    let mut cx = Context::from_waker(Waker::noop());
+    let (mut stream, shared) = send_stream(1000, &services);
+    stream.send_data(Bytes::from_static(b"head")).unwrap();
+    shared.delegate(ByteRange::new(at(4), at(500)).unwrap()).unwrap();
+    assert!(stream.poll_close(&mut cx).is_pending());
+    assert_eq!(pump(&shared), (Poll::Ready(SendStep::Frames), 4));
+    assert_eq!(pump(&shared).0, Poll::Ready(SendStep::Finish));
+    shared.delivered();
+    assert!(stream.poll_close(&mut cx).is_pending(), "the rest is not there");
+    shared.handle_stop(7);
+    let stopped = Error::stream_reset(application::Error::from_wire(7));
+    assert_eq!(stream.poll_close(&mut cx), Poll::Ready(Err(stopped)));
+    // That the receiver is done with it changes nothing.
+    shared.handle_closed(false);
+    assert_eq!(stream.poll_close(&mut cx), Poll::Ready(Err(stopped)));
+}
+
 #[test]
 fn kwiks_own_codes_are_out_of_an_applications_reach() {
     use kwik_proto::frame::ErrorCode;

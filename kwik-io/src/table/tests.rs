@@ -41,3 +41,13 @@ async fn orphaned_streams_fail_with_the_connections_error_when_their_time_has_co
     table.apply(StreamAction::Fail(id, Failure::SessionEnded));
     assert_eq!(halves.receive_stream().receive().await, Err(error.into()));
 }
+
+#[tokio::test]
+async fn a_writer_hears_that_the_receiver_gave_the_stream_up() {
+    let (mut table, id, _incomings) = opened(0);
+    let mut writer = table.halves(id).unwrap().send_stream();
+    writer.send("x".into()).await.unwrap();
+    table.apply(StreamAction::PeerDone(id, false));
+    let given_up = Error::stream_reset(crate::stream::application::Error::UNKNOWN);
+    assert_eq!(writer.close().await, Err(given_up));
+}
