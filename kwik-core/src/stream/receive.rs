@@ -51,6 +51,8 @@ enum State {
     /// The application wants no more.
     Stopped {
         error_code: u64,
+        /// It had every byte by then.
+        complete: bool,
     },
     /// What is there can be read, then the failure.
     Failed(Failure),
@@ -283,7 +285,7 @@ impl ReceiveHalf {
     ///
     /// After a failure the bytes before it can still be read; after a reset nothing can.
     pub fn read(&mut self, max: usize, now: Instant) -> Read {
-        if let State::Reset { error_code } | State::Stopped { error_code } = self.state {
+        if let State::Reset { error_code } | State::Stopped { error_code, .. } = self.state {
             return Read::Reset { error_code };
         }
         let offset = self.reassembler.read_offset();

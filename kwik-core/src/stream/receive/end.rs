@@ -104,10 +104,12 @@ impl ReceiveHalf {
         self.counters.discarded_bytes += self.reassembler.discard(rest);
     }
 
-    /// The application wants no more: what is there is thrown away, what comes is counted and dropped.
+    /// The application wants no more: what is there is thrown away, what comes is counted and dropped. A half that has
+    /// every byte stays [complete](Self::is_complete): its sender has nothing to learn.
     pub fn stop(&mut self, error_code: u64) {
         if matches!(self.state, State::Open | State::Failed(_)) {
-            self.close(State::Stopped { error_code });
+            let complete = self.is_complete();
+            self.close(State::Stopped { error_code, complete });
         }
     }
 
@@ -122,7 +124,7 @@ impl ReceiveHalf {
     /// The application's code, once it wanted no more.
     pub fn stopped(&self) -> Option<u64> {
         match self.state {
-            State::Stopped { error_code } => Some(error_code),
+            State::Stopped { error_code, .. } => Some(error_code),
             _ => None,
         }
     }
@@ -142,7 +144,10 @@ impl ReceiveHalf {
 
     /// Whether every byte up to the final size arrived, and was proven where a hash is named.
     pub fn is_complete(&self) -> bool {
-        self.final_size.is_some_and(|final_size| final_size <= self.readable_end())
+        match self.state {
+            State::Stopped { complete, .. } => complete,
+            _ => self.final_size.is_some_and(|final_size| final_size <= self.readable_end()),
+        }
     }
 
     /// Whether nothing is left to do: every byte was read, or the half was reset, stopped or failed.

@@ -285,6 +285,22 @@ fn open_disputes_are_bounded() {
 }
 
 #[test]
+fn what_has_every_byte_when_it_is_stopped_is_complete() {
+    let mut half = first_wins(100);
+    let (primary, other) = (half.add_source(PathId::PRIMARY, None), half.add_source(A, None));
+    half.insert(other, at(0), text("abc"), 3, NOW).unwrap();
+    let mut short = first_wins(100);
+    let early = short.add_source(PathId::PRIMARY, None);
+    for (half, source) in [(&mut half, primary), (&mut short, early)] {
+        half.handle_fin(source, at(3)).unwrap();
+        half.stop(7);
+        assert!(half.is_finished());
+    }
+    assert!(half.is_complete());
+    assert!(!short.is_complete());
+}
+
+#[test]
 fn failure_comes_after_every_contiguous_byte() {
     let mut half = first_wins(100);
     let source = half.add_source(A, None);
