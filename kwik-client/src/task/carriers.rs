@@ -35,7 +35,8 @@ impl Task {
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    tokio::join!(back.run(), SendPump::new(send, carrier, events).run());
+                    let pump = SendPump::new(send, carrier, events).opening();
+                    tokio::join!(back.run(), pump.run());
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };

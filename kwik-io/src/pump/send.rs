@@ -37,15 +37,19 @@ pub struct SendPump {
     outbox: Outbox,
     frames: Vec<OutFrame>,
     header: Header,
+    opening: bool,
 }
 
 /// Whether the peer can know which stream the carrier is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Header {
     Unsent,
-    /// Sent by itself, for a reset; QUIC has not delivered it yet.
-    Announcing,
+    /// In front of the first batch, which QUIC has not taken yet.
+    Encoded,
+    /// QUIC took it, and may not have delivered it yet.
     Sent,
+    /// On its way, and waited for by a reset.
+    Announcing,
 }
 
 impl SendPump {
@@ -67,7 +71,15 @@ impl SendPump {
             outbox: Outbox::default(),
             frames: Vec::new(),
             header: Header::Unsent,
+            opening: false,
         }
+    }
+
+    /// Says that the carrier has another direction, of which the peer learns from this one's header what it belongs to.
+    #[must_use]
+    pub fn opening(mut self) -> Self {
+        self.opening = true;
+        self
     }
 
     /// Runs until everything was delivered or the stream ended otherwise, and reports it.
@@ -82,6 +94,9 @@ impl SendPump {
         loop {
             let step = match self.outbox.poll_send(&mut self.quic, cx) {
                 Poll::Ready(Ok(())) => {
+                    if self.header == Header::Encoded {
+                        self.header = Header::Sent;
+                    }
                     let frames = &mut self.frames;
                     ready!(self.send.poll_frames(BYTES_PER_BATCH, MAX_PUBLIC_PAYLOAD, frames, cx))
                 }
@@ -110,12 +125,22 @@ impl SendPump {
     }
 
     /// Resets the carrier. A peer that never saw the header sees it first, so that it knows what the other direction of
-    /// the carrier belongs to: QUIC throws away what was not delivered.
+    /// the carrier belongs to: QUIC throws away what was not delivered. The control stream has told of the reset by
+    /// then, so the wait costs no more than what QUIC holds.
     fn poll_reset(&mut self, code: application::Error, cx: &mut Context<'_>) -> Poll<SendEnd> {
-        if self.header == Header::Unsent {
-            self.outbox.clear();
-            self.outbox.push_stream_header(&header_of(self.send.id()));
-            self.header = Header::Announcing;
+        match self.header {
+            Header::Unsent => {
+                self.outbox.clear();
+                self.outbox.push_stream_header(&header_of(self.send.id()));
+                self.header = Header::Announcing;
+            }
+            // The header is among what QUIC has not taken.
+            Header::Encoded if self.opening => self.header = Header::Announcing,
+            Header::Sent if self.opening => {
+                self.outbox.clear();
+                self.header = Header::Announcing;
+            }
+            Header::Encoded | Header::Sent | Header::Announcing => {}
         }
         if self.header == Header::Announcing {
             let announced = match ready!(self.outbox.poll_send(&mut self.quic, cx)) {
@@ -135,7 +160,7 @@ impl SendPump {
     fn encode(&mut self) {
         if self.header == Header::Unsent {
             self.outbox.push_stream_header(&header_of(self.send.id()));
-            self.header = Header::Sent;
+            self.header = Header::Encoded;
         }
         let stream = self.send.id();
         let mut frames = self.frames.drain(..).peekable();

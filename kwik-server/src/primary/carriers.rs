@@ -31,7 +31,8 @@ impl Task {
                     let (receive, carrier) = stream.split();
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    tokio::join!(back.run(), SendPump::new(send, carrier, events).run());
+                    let pump = SendPump::new(send, carrier, events).opening();
+                    tokio::join!(back.run(), pump.run());
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
