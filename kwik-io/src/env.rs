@@ -93,6 +93,16 @@ impl Env {
         self.0.switches
     }
 
+    /// The checksum that a contribution of this host sends for a payload with this one: another where the laboratory
+    /// has the host's memory spoil bytes, as if they had changed after they were summed up.
+    pub(crate) fn checksum_sent(&self, checksum: u32) -> u32 {
+        #[cfg(feature = "sim")]
+        if self.0.network.as_ref().is_some_and(|network| network.spoils()) {
+            return !checksum;
+        }
+        checksum
+    }
+
     /// Where workers run in this world, if it can't be chosen: a simulated host is one runtime.
     pub fn placement(&self) -> Option<Placement> {
         #[cfg(feature = "sim")]

@@ -35,6 +35,9 @@ pub trait Network: fmt::Debug + Send + Sync {
     fn disk(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(std::future::ready(()))
     }
+
+    /// Whether the host's memory is bad now: what its contributions send is not what their checksums were made of.
+    fn spoils(&self) -> bool;
 }
 
 /// A bound UDP port of a simulated host: what has arrived and was not read yet.

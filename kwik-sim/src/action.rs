@@ -27,6 +27,11 @@ pub enum Action {
     Link(String, LinkConfig),
     /// The server's disk changes; see [`Host::disk`](crate::Host::disk).
     Disk(String, DiskState),
+    /// The server's memory goes bad: what it sends of other servers' streams is not what its checksums were made of. Its
+    /// disk and its control frames are right.
+    Corrupt(String),
+    /// Its memory is good again.
+    Mend(String),
     /// The server is no longer wanted: software that waits for it in [`Host::revoked`](crate::Host::revoked) takes it out
     /// of its sessions.
     Revoke(String),
@@ -45,6 +50,8 @@ impl Action {
             | Self::Heal(host)
             | Self::Link(host, _)
             | Self::Disk(host, _)
+            | Self::Corrupt(host)
+            | Self::Mend(host)
             | Self::Revoke(host)
             | Self::Tell(host, _) => host,
         }

@@ -14,7 +14,7 @@ use crate::failure::{Cause, Failure, SoftwareError};
 use crate::host::{Directory, Host, Identity};
 use crate::link::{Condition, LinkConfig};
 use crate::machine::{Machine, Running};
-use crate::world::World;
+use crate::world::{Memory, World};
 
 /// The client's name among the hosts.
 pub const CLIENT: &str = "client";
@@ -281,6 +281,8 @@ impl Run {
             Action::Heal(_) => self.world.set_condition(ip, Condition::Up),
             Action::Link(_, config) => self.set_links(ip, *config),
             Action::Disk(name, state) => self.directory[name].disk.set(*state),
+            Action::Corrupt(_) => self.world.set_memory(ip, Memory::Bad),
+            Action::Mend(_) => self.world.set_memory(ip, Memory::Good),
             Action::Revoke(name) => {
                 self.directory[name].revoked.send_modify(|times| *times += 1);
             }

@@ -129,4 +129,8 @@ impl Network for Card {
         let disk = self.disk.clone();
         Box::pin(async move { disk.answers().await })
     }
+
+    fn spoils(&self) -> bool {
+        self.world.spoils(self.ip)
+    }
 }

@@ -1,6 +1,6 @@
 //! The network between the hosts, and the record of what happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,6 +25,13 @@ pub(crate) struct World {
     switches: Switches,
 }
 
+/// What becomes of bytes between their checksum and the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    Good,
+    Bad,
+}
+
 #[derive(Debug, Default)]
 struct State {
     links: BTreeMap<(IpAddr, IpAddr), Link>,
@@ -34,6 +41,8 @@ struct State {
     flights: u64,
     events: Vec<(Duration, Event)>,
     wishes: Vec<Action>,
+    /// Hosts with bad memory.
+    spoiled: BTreeSet<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -70,6 +79,18 @@ impl World {
 
     pub(crate) fn set_condition(&self, host: IpAddr, condition: Condition) {
         self.change_links(host, |link| link.set_condition(condition));
+    }
+
+    pub(crate) fn set_memory(&self, host: IpAddr, memory: Memory) {
+        let spoiled = &mut self.state().spoiled;
+        match memory {
+            Memory::Bad => spoiled.insert(host),
+            Memory::Good => spoiled.remove(&host),
+        };
+    }
+
+    pub(crate) fn spoils(&self, host: IpAddr) -> bool {
+        self.state().spoiled.contains(&host)
     }
 
     pub(crate) fn bind(&self, address: SocketAddr) -> io::Result<Arc<Port>> {

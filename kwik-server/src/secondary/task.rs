@@ -9,6 +9,7 @@ use kwik_core::session::secondary::{ContributionPlan, MAX_DELEGATIONS, Output};
 use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlReader, ControlSender};
+use kwik_io::env::Env;
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::{
     ContributionControl, ContributionError, ContributionTarget, ContributionWriter, contribution,
@@ -48,6 +49,7 @@ struct Open {
 }
 
 struct Task {
+    env: Env,
     core: Core,
     link: Option<Link>,
     signer: PublicKey,
@@ -58,7 +60,7 @@ struct Task {
     pumps: JoinSet<(u64, Result<(), ContributionError>)>,
 }
 
-pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> SecondarySession {
+pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondarySession {
     let Parts { connection, control, stats, info, signer } = parts;
     let (path, epoch) = (core.path(), Epoch::FIRST);
     let (links, link_events) = channel::bounded(INBOX);
@@ -71,6 +73,7 @@ pub(crate) fn start(_shared: Arc<Shared>, core: Core, parts: Parts) -> Secondary
     let (offers, offered) = channel::bounded(MAX_DELEGATIONS);
     let (messages, messages_out) = channel::bounded(MESSAGES);
     let task = Box::new(Task {
+        env: shared.env.clone(),
         core,
         link: Some(link),
         signer,
@@ -181,6 +184,7 @@ impl Task {
                 kwik_io::pump::OpenError::Connection(error) => error.into(),
                 _ => ContributionOpenError::Busy,
             })?;
+        let pump = pump.in_world(self.env.clone());
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);

@@ -10,6 +10,7 @@ use s2n_quic::stream::{Error as QuicError, SendStream};
 
 use super::queue::{Next, Queue};
 use super::{ContributionError, Frame};
+use crate::env::Env;
 use crate::pump::CarrierId;
 use crate::pump::outbox::Outbox;
 use crate::stream::application;
@@ -39,6 +40,8 @@ pub struct ContributionPump {
     frame: Frame,
     /// The most that the next frame carries.
     room: usize,
+    /// The world whose memory its bytes are in.
+    env: Option<Env>,
 }
 
 impl ContributionPump {
@@ -51,7 +54,15 @@ impl ContributionPump {
             outbox: Outbox::default(),
             frame: Frame::default(),
             room: FIRST_PAYLOAD,
+            env: None,
         }
+    }
+
+    /// Has it send from this world's memory, which a laboratory can spoil.
+    #[must_use]
+    pub fn in_world(mut self, env: Env) -> Self {
+        self.env = Some(env);
+        self
     }
 
     /// Id of the QUIC stream.
@@ -120,7 +131,9 @@ impl ContributionPump {
         let (offset, length) = (*offset, std::mem::take(length));
         let stream = self.header.stream;
         let pieces = chunks.iter().map(|chunk| &chunk[..]);
-        let crc32c = Some(data::checksum(stream, offset, false, length, pieces));
+        let checksum = data::checksum(stream, offset, false, length, pieces);
+        let sent = |env: &Env| env.checksum_sent(checksum);
+        let crc32c = Some(self.env.as_ref().map_or(checksum, sent));
         self.outbox.push_header(&DataHeader { stream, offset, fin: false, length, crc32c });
         chunks.drain(..).for_each(|chunk| self.outbox.push(chunk));
     }
