@@ -10,53 +10,52 @@ use crate::common::{Download, Local, link};
 const SIZE: u64 = 64 << 20;
 /// Bytes per second over those edges, with the primary at `rtt_ms`, from the first byte on: what the request takes to the
 /// primary and back is nobody's.
-fn rate(edges: Vec<LinkConfig>, size: u64, rtt_ms: u64) -> f64 {
+fn rate(seed: u64, edges: Vec<LinkConfig>, size: u64, rtt_ms: u64) -> f64 {
     let primary = link(50, rtt_ms);
     let download = Download { primary, local: Local::None, ..Download::new(size, edges) };
-    let outcome = download.finish(1, Duration::from_secs(60));
+    let outcome = download.finish(seed, Duration::from_secs(60));
+    outcome.assert_frugal();
     let busy = outcome.elapsed - Duration::from_millis(rtt_ms);
     size as f64 / busy.as_secs_f64()
 }
 
-/// The rate of all together, in the sum of what each does alone in the same time, and in the best of them.
-fn compare(edges: &[LinkConfig]) -> (f64, f64) {
-    compare_at(edges, 20)
-}
-
-fn compare_at(edges: &[LinkConfig], rtt_ms: u64) -> (f64, f64) {
-    let together = rate(edges.to_vec(), SIZE, rtt_ms);
+/// The rate of all together, in the sum of what each does alone in the same time, and in the best of them; the worst of
+/// five seeds. The primary is at `rtt_ms` to all of them, at 20 ms to each alone.
+fn compare(edges: &[LinkConfig], rtt_ms: u64) -> (f64, f64) {
     let part = SIZE / edges.len() as u64;
-    let alone: Vec<f64> = edges.iter().map(|&edge| rate(vec![edge], part, 20)).collect();
+    let alone: Vec<f64> = edges.iter().map(|&edge| rate(1, vec![edge], part, 20)).collect();
     let (sum, best) = (alone.iter().sum::<f64>(), alone.iter().copied().fold(0.0, f64::max));
+    let together = (1..=5).map(|seed| rate(seed, edges.to_vec(), SIZE, rtt_ms));
+    let worst = together.fold(f64::INFINITY, f64::min);
     println!(
         "together {:.1} % of the sum, {:.2} times the best",
-        together / sum * 100.0,
-        together / best
+        worst / sum * 100.0,
+        worst / best
     );
-    (together / sum, together / best)
+    (worst / sum, worst / best)
 }
 
 #[test]
 fn equal_links_add_up() {
-    let (of_sum, _) = compare(&[link(40, 20); 3]);
+    let (of_sum, _) = compare(&[link(40, 20); 3], 20);
     assert!(of_sum >= 0.95, "{of_sum}");
 }
 
 #[test]
 fn round_trips_of_one_to_two_add_up() {
-    let (of_sum, _) = compare(&[link(40, 20), link(40, 40)]);
+    let (of_sum, _) = compare(&[link(40, 20), link(40, 40)], 20);
     assert!(of_sum >= 0.90, "{of_sum}");
 }
 
 #[test]
 fn round_trips_of_one_to_ten_are_no_worse_than_the_best() {
-    let (_, of_best) = compare(&[link(40, 20), link(40, 200)]);
+    let (_, of_best) = compare(&[link(40, 20), link(40, 200)], 20);
     assert!(of_best >= 1.0, "{of_best}");
 }
 
 /// The primary is at 150 ms, its edges at 5 ms.
 #[test]
 fn edges_are_kept_busy_by_a_far_primary() {
-    let (of_sum, _) = compare_at(&[link(40, 5); 3], 150);
+    let (of_sum, _) = compare(&[link(40, 5); 3], 150);
     assert!(of_sum >= 0.90, "{of_sum}");
 }

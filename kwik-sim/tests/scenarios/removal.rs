@@ -1,23 +1,43 @@
-//! The primary takes a secondary out while it sends.
+//! The primary takes a secondary out while it sends, or while it cannot.
 
 use std::time::Duration;
 
-use kwik_sim::Action;
+use kwik_sim::{Action, DiskState};
 
-use crate::common::{Download, assert_graceful, edge, edges, ideal, percent_of, within};
+use crate::common::{Download, Outcome, edge, edges, for_seeds, ideal};
 
 const SIZE: u64 = 32 << 20;
 
+/// What is done to it after the first half was read, each with what was read since.
+fn without(seed: u64, victim: usize, actions: &[(u64, Action)]) -> Outcome {
+    let mut download = Download::new(SIZE, edges(3));
+    let read = download.percent(50);
+    let actions = actions.iter().map(|(since, action)| (read + since, action.clone()));
+    download.when_read.extend(actions);
+    let least = ideal(read, 120) + ideal(SIZE - read, 80);
+    let outcome = download.finish(seed, Duration::from_secs(20));
+    outcome.assert_complete(least);
+    let removed = format!("{} removed: true", edge(victim));
+    assert!(outcome.notes().any(|text| text == removed));
+    outcome.assert_graceful();
+    outcome.assert_even_end(80);
+    outcome
+}
+
 #[test]
 fn a_secondary_that_is_taken_out_mid_range_is_not_missed() {
-    for victim in 0..3 {
-        let mut download = Download::new(SIZE, edges(3));
-        let read = download.percent(50);
-        download.when_read.push((read, Action::Revoke(edge(victim))));
-        let least = ideal(read, 120) + ideal(SIZE - read, 80);
-        let outcome = download.finish(1, Duration::from_secs(20));
-        within("completion", outcome.elapsed, percent_of(least, 115));
-        assert!(outcome.notes().any(|text| text.contains("removed: true")));
-        assert_graceful(&outcome, SIZE);
-    }
+    for_seeds(|seed, victim| {
+        without(seed, victim, &[(0, Action::Revoke(edge(victim)))]);
+    });
+}
+
+/// What it was asked for stands still when it is taken out: it may drain for five seconds, and nobody waits for it.
+#[test]
+fn a_secondary_that_is_taken_out_while_its_disk_hangs_is_not_waited_for() {
+    for_seeds(|seed, victim| {
+        let hung = Action::Disk(edge(victim), DiskState::Hung);
+        let actions = [(0, hung), (512 << 10, Action::Revoke(edge(victim)))];
+        let outcome = without(seed, victim, &actions);
+        assert!(outcome.lost_by(victim) > 0, "it owed nothing");
+    });
 }
