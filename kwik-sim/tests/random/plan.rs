@@ -242,7 +242,7 @@ fn fault(dice: &mut Dice, edges: usize, proof: bool) -> Vec<(Duration, Action)> 
         ),
         9 => (Action::Disk(name, DiskState::Stale), None),
         10 if proof => (Action::Disk(name, DiskState::Lying), None),
-        10 | 11 => (Action::Corrupt(name.clone()), dice.happens(50).then(|| Action::Mend(name))),
+        10 | 11 => (Action::Corrupt(name.clone()), dice.happens(50).then_some(Action::Mend(name))),
         12 => (
             Action::Disk(primary.clone(), DiskState::Hung),
             Some(Action::Disk(primary, DiskState::Healthy)),
