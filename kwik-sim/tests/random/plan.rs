@@ -218,6 +218,7 @@ fn host(action: &Action) -> &str {
         Action::Crash(host)
         | Action::Restart(host)
         | Action::Corrupt(host)
+        | Action::Revoke(host)
         | Action::Disk(host, _) => host,
         _ => "",
     }
