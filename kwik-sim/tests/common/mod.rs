@@ -142,6 +142,12 @@ impl Outcome {
         self.timed_notes().filter(|(at, text)| *at >= fault && told(text)).count()
     }
 
+    /// Whether the primary said that it asks a path no more, and why.
+    pub fn excludes(&self, index: usize, reason: &str) -> bool {
+        let path = format!("Excluded {{ stream: StreamId(0), path: PathId({})", index + 1);
+        self.notes().any(|text| text.contains(&path) && text.contains(reason))
+    }
+
     /// Who of the secondaries was the first to be ordered the byte at `offset`.
     pub fn owner_of(&self, offset: u64) -> usize {
         let host = self.named("ordered ", offset).next().unwrap();

@@ -22,17 +22,11 @@ fn with(proof: bool, seed: u64, victim: usize, action: fn(String) -> Action) -> 
     outcome
 }
 
-/// Whether the primary said that it asks the path no more, and why.
-fn is_excluded(outcome: &Outcome, victim: usize, reason: &str) -> bool {
-    let path = format!("Excluded {{ stream: StreamId(0), path: PathId({})", victim + 1);
-    outcome.notes().any(|text| text.contains(&path) && text.contains(reason))
-}
-
 #[test]
 fn r08_3_a_liar_is_found_out_by_the_hashes_that_the_primary_names() {
     for_seeds(|seed, victim| {
         let outcome = with(true, seed, victim, |edge| Action::Disk(edge, DiskState::Lying));
-        assert!(is_excluded(&outcome, victim, "Conflict"), "it was asked again");
+        assert!(outcome.excludes(victim, "Conflict"), "it was asked again");
     });
 }
 
@@ -41,7 +35,7 @@ fn r08_3_a_liar_is_found_out_by_the_hashes_that_the_primary_names() {
 fn r08_3_corrupt_bytes_are_thrown_away_and_asked_of_others() {
     for_seeds(|seed, victim| {
         let outcome = with(false, seed, victim, Action::Corrupt);
-        assert!(is_excluded(&outcome, victim, "Corrupt"), "it was asked again and again");
+        assert!(outcome.excludes(victim, "Corrupt"), "it was asked again and again");
         let address = outcome.metrics.paths[victim + 1].address;
         let faults = outcome.metrics.faults.into_iter();
         let (own, others): (Vec<Fault>, Vec<Fault>) =
@@ -64,7 +58,7 @@ fn r08_3_who_sent_corrupt_bytes_once_is_used_again() {
         outcome.assert_complete(ideal(2 * SIZE, 120));
         outcome.assert_graceful();
         outcome.assert_even_end(120);
-        assert!(!is_excluded(&outcome, victim, "Corrupt"), "once is no habit");
+        assert!(!outcome.excludes(victim, "Corrupt"), "once is no habit");
         assert!(!outcome.metrics.faults.is_empty(), "nothing was corrupt");
         assert!(outcome.metrics.paths[victim + 1].bytes > SIZE / 3, "it was hardly used again");
     });

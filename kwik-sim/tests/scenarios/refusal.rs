@@ -17,6 +17,7 @@ fn a_secondary_that_refuses_everything_costs_nothing() {
         outcome.assert_complete(ideal(SIZE, 80));
         assert_eq!(outcome.metrics.paths[victim + 1].bytes, 0);
         assert!(outcome.lost_by(victim) > 0, "it refused nothing");
+        assert!(outcome.excludes(victim, "Stale"), "it is asked again and again");
         outcome.assert_graceful();
         outcome.assert_even_end(80);
     });

@@ -27,7 +27,8 @@ fn without(seed: u64, victim: usize, actions: &[(u64, Action)]) -> Outcome {
 #[test]
 fn a_secondary_that_is_taken_out_mid_range_is_not_missed() {
     for_seeds(|seed, victim| {
-        without(seed, victim, &[(0, Action::Revoke(edge(victim)))]);
+        let outcome = without(seed, victim, &[(0, Action::Revoke(edge(victim)))]);
+        assert_eq!(outcome.metrics.paths.last().unwrap().state, "gone");
     });
 }
 
@@ -39,5 +40,10 @@ fn a_secondary_that_is_taken_out_while_its_disk_hangs_is_not_waited_for() {
         let actions = [(0, hung), (512 << 10, Action::Revoke(edge(victim)))];
         let outcome = without(seed, victim, &actions);
         assert!(outcome.lost_by(victim) > 0, "it owed nothing");
+        // Or gone, with what nobody needs any more.
+        assert!(
+            outcome.metrics.paths.iter().any(|path| path.state != "live"),
+            "it was not removed"
+        );
     });
 }
