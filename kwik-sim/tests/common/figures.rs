@@ -118,6 +118,11 @@ impl Outcome {
     }
 }
 
+/// Bytes that hedges and the end game may send twice: 3 % and 256 KiB.
+pub fn redundancy(size: u64) -> u64 {
+    size * 3 / 100 + (256 << 10)
+}
+
 /// The least time for `bytes` over `mbit` Mbit/s.
 pub fn ideal(bytes: u64, mbit: u64) -> Duration {
     Duration::from_secs_f64(bytes as f64 * 8.0 / (mbit as f64 * 1e6))

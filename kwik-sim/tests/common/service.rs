@@ -156,9 +156,14 @@ async fn follow(host: Host, mut session: SecondarySession, manner: Manner) {
         host.note(format!("ordered {}..{}", range.start, range.end));
         orders += 1;
         let breaks = matches!(manner, Manner::BreaksOff(every) if orders % every == 0);
+        let hangs = matches!(manner, Manner::Hangs(every) if orders % every == 0);
         let backwards = manner == Manner::Backwards;
         let host = host.clone();
         tokio::spawn(async move {
+            if hangs {
+                let _contribution = order.accept().await;
+                return std::future::pending().await;
+            }
             match send(&disk, order, breaks, backwards).await {
                 Ok(()) if breaks => {}
                 Ok(()) => host.note(format!("sent {}..{}", range.start, range.end)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kwik_sim::link::{Chance, LinkConfig};
 
-use crate::common::{Download, Local, for_seeds, link, percent_of, within};
+use crate::common::{Download, Local, for_seeds, link, percent_of, redundancy, within};
 
 const SIZE: u64 = 24 << 20;
 
@@ -35,7 +35,7 @@ fn lossy(percent: u32, hundredths: u32) {
         within("completion", outcome.elapsed, percent_of(ideal(percent), hundredths));
         // Copies are all that the bucket lets through; what is moved from one to another keeps arriving for a loop.
         let counted = outcome.metrics.redundant_bytes;
-        assert!(counted <= SIZE * 3 / 100 + (256 << 10), "{counted} redundant bytes");
+        assert!(counted <= redundancy(SIZE), "{counted} redundant bytes");
         outcome.assert_wire(8);
     });
 }
