@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use kwik_sim::link::{Chance, LinkConfig};
 
-use crate::common::{Download, Local, for_seeds, link, percent_of, redundancy, within};
+use crate::common::{Download, Local, for_seeds, link, percent_of, within};
 
 const SIZE: u64 = 24 << 20;
 
@@ -33,9 +33,7 @@ fn lossy(percent: u32, hundredths: u32) {
         let share = outcome.elapsed.as_secs_f64() / ideal(percent).as_secs_f64();
         println!("completion: {share:.3} times the ideal");
         within("completion", outcome.elapsed, percent_of(ideal(percent), hundredths));
-        // Copies are all that the bucket lets through; what is moved from one to another keeps arriving for a loop.
-        let counted = outcome.metrics.redundant_bytes;
-        assert!(counted <= redundancy(SIZE), "{counted} redundant bytes");
+        // What is copied, and what is moved from one to another: that keeps arriving for a loop.
         outcome.assert_wire(8);
     });
 }
