@@ -219,12 +219,14 @@ impl Task {
         }
     }
 
-    /// Streams whose application is gone are kept as long as they progress.
+    /// Streams whose application is gone are kept until QUIC has delivered them, as QUIC's own are, and then for a while:
+    /// the session's end would take from the primary what it has not read.
     fn detach_all(&mut self) {
         let now = self.shared.env.now();
         for (id, halves) in self.table.iter() {
-            let delivered = halves.send.as_ref().is_some_and(SharedSend::is_delivered);
-            self.core.detach_stream(id, delivered, now);
+            if halves.send.as_ref().is_some_and(SharedSend::is_delivered) {
+                self.core.detach_stream(id, true, now);
+            }
         }
     }
 
@@ -239,7 +241,7 @@ impl Task {
             LinkEvent::BadFrame(error) => {
                 self.core.handle_lost(path, epoch, error.code(), &error.to_string(), now);
             }
-            LinkEvent::Closing if path.is_primary() => self.waiting.clear(),
+            LinkEvent::Closing if path.is_primary() => self.waiting.close(),
             LinkEvent::Closing => {}
             LinkEvent::Lost(error) if path.is_primary() => {
                 self.requests.ending.set(error);

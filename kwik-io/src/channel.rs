@@ -193,13 +193,13 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.closed = true;
-        state.receiver = None;
+        let receiver = state.receiver.take();
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.0.places.close();
         self.0.over.notify_waiters();
-        // Outside the lock: a message may hold a sender.
-        drop(waiting);
+        // Outside the lock: a message, and a task that its waker keeps, may hold a sender.
+        drop((receiver, waiting));
     }
 }
 

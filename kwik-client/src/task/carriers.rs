@@ -77,6 +77,9 @@ impl Task {
         }
         let now = self.shared.env.now();
         let routed = self.core.handle_header(path, id, header, now);
+        if routed == Ok(Routed::Wait) {
+            return self.waiting.wait(request);
+        }
         // Streams that the header opened are made here.
         self.carry_out();
         match routed {
@@ -93,12 +96,11 @@ impl Task {
                 let route = self.receive_route(path, id, route, header.kind);
                 request.answer(route);
             }
-            Ok(Routed::Drain) => {
+            Ok(Routed::Drain | Routed::Wait) => {
                 self.count_fault(path, ErrorCode::Mapping);
                 self.controls.insert((path, id), (request.control.clone(), None));
                 request.answer(Route::Drain);
             }
-            Ok(Routed::Wait) => self.waiting.wait(request),
             Err(code) => {
                 tracing::debug!(%path, carrier = id, ?code, ?header, "carrier refused");
                 request.refuse(code);

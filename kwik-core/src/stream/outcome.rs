@@ -73,6 +73,14 @@ pub enum ReceiveError {
         /// The frame's bytes.
         range: ByteRange,
     },
+    /// Bytes of a source that was removed: its path is over, or it was isolated. They were on their way, nobody's fault.
+    #[error("the source on path {path} was removed before it sent {range}")]
+    SourceRemoved {
+        /// The source's path.
+        path: PathId,
+        /// The frame's bytes.
+        range: ByteRange,
+    },
     /// Bytes that differ from the primary's.
     #[error("path {path} sent other bytes than the primary in {range}", path = conflict.rival, range = conflict.range)]
     Conflict {

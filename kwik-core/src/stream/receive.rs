@@ -218,7 +218,7 @@ impl ReceiveHalf {
         };
         let known = self.sources.find(key).is_some();
         if !known {
-            return Err(ReceiveError::NotGranted { path, range });
+            return Err(ReceiveError::SourceRemoved { path, range });
         }
         if range.end() > max_offset {
             return Err(ReceiveError::FlowControl { path, offset: range.end(), max_offset });

@@ -252,13 +252,14 @@ impl SendHalf {
         Ok(final_size)
     }
 
-    /// The final size, once it is fixed.
+    /// The final size, once it is fixed. Where the receiver stopped the half that is the end of what was sent or delegated.
     pub fn final_size(&self) -> Option<Offset> {
         match self.state {
             State::Finished { final_size, .. }
             | State::Complete { final_size }
             | State::Reset { final_size, .. } => Some(final_size),
-            State::Open | State::Stopped { .. } => None,
+            State::Stopped { .. } => Some(self.reached()),
+            State::Open => None,
         }
     }
 
@@ -365,12 +366,16 @@ impl SendHalf {
         self.give_up(Some(code))
     }
 
+    /// Where bytes may have been sent: nobody was ordered to send past the window.
+    fn reached(&self) -> Offset {
+        self.committed.min(self.window.max_offset())
+    }
+
     fn give_up(&mut self, code: Option<u64>) -> Offset {
         let final_size = match self.state {
             State::Complete { final_size } | State::Reset { final_size, .. } => return final_size,
             State::Finished { final_size, fin_sent: true } => final_size,
-            // Nobody was ordered to send past the window.
-            _ => self.committed.min(self.window.max_offset()),
+            _ => self.reached(),
         };
         self.state = State::Reset { final_size, code };
         self.drop_queue();

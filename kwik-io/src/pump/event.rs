@@ -167,6 +167,7 @@ impl CarrierEnd {
     pub fn fault(&self) -> Option<ErrorCode> {
         match self {
             Self::Finished | Self::Reset { .. } | Self::Stopped { .. } | Self::Lost(_) => None,
+            Self::Insert(ReceiveError::SourceRemoved { .. }) => None,
             Self::NoFinalSize => Some(ErrorCode::FinalSize),
             Self::HeaderTimeout => Some(ErrorCode::HeaderMissing),
             Self::Decode(error) => Some(error.code()),

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwik_core::stream::SourceKey;
+use kwik_core::stream::{ReceiveError, SourceKey};
 use kwik_proto::data::{DataDecoder, DataEvent};
 use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
 use kwik_proto::{Epoch, PathId};
@@ -386,6 +386,9 @@ fn stop_code(end: &CarrierEnd) -> Option<application::Error> {
     match end {
         CarrierEnd::NoFinalSize => None,
         CarrierEnd::Stopped { code } => Some(*code),
+        CarrierEnd::Insert(ReceiveError::SourceRemoved { .. }) => {
+            Some(application::Error::of_kwik(ErrorCode::PathRemoved))
+        }
         other => other.fault().map(application::Error::of_kwik),
     }
 }

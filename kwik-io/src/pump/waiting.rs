@@ -20,11 +20,15 @@ pub struct Waiting {
     public: BTreeMap<StreamId, RouteRequest>,
     contributions: Vec<RouteRequest>,
     admitted: VecDeque<RouteRequest>,
+    over: bool,
 }
 
 impl Waiting {
     /// The core said that the header has to wait. A second carrier for the same stream is refused.
     pub fn wait(&mut self, request: RouteRequest) {
+        if self.over {
+            return request.refuse(ErrorCode::SessionClosed);
+        }
         match request.header.kind {
             CarrierKind::Public => match self.public.entry(request.header.stream) {
                 Entry::Vacant(entry) => drop(entry.insert(request)),
@@ -49,8 +53,8 @@ impl Waiting {
         self.admitted.pop_front()
     }
 
-    /// The connection is over: there will be no room. The pumps end.
-    pub fn clear(&mut self) {
-        *self = Self::default();
+    /// The connection is over: there will be no room, and the pumps end. Headers may still come that QUIC had before.
+    pub fn close(&mut self) {
+        *self = Self { over: true, ..Self::default() };
     }
 }

@@ -41,7 +41,8 @@ struct Shared {
 /// What a send half has to tell the session's task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendStatus {
-    /// The application reset the half with this code, or the receiver stopped it.
+    /// The application reset the half with this code, or the receiver stopped it: the peer is to hear where it ended (RFC
+    /// 9000, 3.5).
     pub reset: Option<application::Error>,
     /// Fixed once the half was finished or reset.
     pub final_size: Option<Offset>,
@@ -110,8 +111,6 @@ impl SharedSend {
             return;
         }
         state.half.handle_stop(code.into());
-        // The peer hears where the half ended (RFC 9000, 3.5).
-        state.half.reset(code.into());
         state.stopped = Some(code);
         self.changed(state);
     }

@@ -91,14 +91,16 @@ impl Task {
             // A client contributes to nothing.
             CarrierKind::Contribution => Err(ErrorCode::ProtocolViolation),
         };
+        if admitted == Ok(Admitted::Wait) {
+            return self.waiting.wait(request);
+        }
         self.carry_out();
         match admitted {
             Ok(Admitted::Open) => {
                 let route = self.connect(id, request.back.take());
                 request.answer(route);
             }
-            Ok(Admitted::Over) => request.refuse(ErrorCode::StreamClosed),
-            Ok(Admitted::Wait) => self.waiting.wait(request),
+            Ok(_) => request.refuse(ErrorCode::StreamClosed),
             Err(code) => {
                 self.core.close(code, None, "a stream that the client may not open");
                 request.refuse(code);

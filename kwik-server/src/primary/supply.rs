@@ -129,7 +129,7 @@ impl Task {
         self.providers.running.insert(id, Running { stream, range, carrier, control });
         self.pumps.spawn(async move {
             // Its writer learns of the end.
-            let _ = pump.run().await;
+            let _ = pump.announced().run().await;
         });
         let env = self.shared.env.clone();
         self.providers.copies.spawn(async move {

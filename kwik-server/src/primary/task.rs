@@ -188,7 +188,7 @@ impl Task {
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), None, &error.to_string());
             }
-            LinkEvent::Closing => self.waiting.clear(),
+            LinkEvent::Closing => self.waiting.close(),
             LinkEvent::Lost(error) => {
                 self.requests.ending.set(error);
                 self.end(ErrorCode::SessionClosed, "the connection is over");

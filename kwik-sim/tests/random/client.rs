@@ -32,8 +32,6 @@ pub struct Task {
     pub liars: BTreeSet<String>,
     /// Who may be blamed for wrong checksums.
     pub spoilers: BTreeSet<String>,
-    /// Who may have sent something after its path was gone. A carrier that is cut off counts as a fault, wrongly.
-    pub gone: BTreeSet<String>,
     /// Servers that are gone.
     pub down: BTreeSet<String>,
     pub watch: Watch,
@@ -197,7 +195,6 @@ async fn check_faults(host: &Host, session: &Session, task: &Task) -> Result<(),
         names.iter().map(|name| host.address_of(name)).collect::<BTreeSet<_>>()
     };
     let (liars, spoilers) = (named(&task.liars), named(&task.spoilers));
-    let gone = named(&task.gone);
     // What comes late for a stream that ended early is counted, and nobody's fault; nor is a server that is not there.
     let blamed = |fault: &Fault| {
         !matches!(
@@ -213,7 +210,6 @@ async fn check_faults(host: &Host, session: &Session, task: &Task) -> Result<(),
     for fault in session.metrics().await?.faults.into_iter().filter(blamed) {
         let guilty = match fault.code {
             ErrorCode::Checksum => spoilers.contains(&fault.address),
-            ErrorCode::NotGranted => gone.contains(&fault.address),
             _ => liars.contains(&fault.address),
         };
         assert!(guilty, "{} is blamed: {fault:?}", fault.address);

@@ -50,7 +50,6 @@ fn run(seed: u64) -> (f64, Report) {
         mended: plan.mended(),
         liars: plan.touched(is_lie),
         spoilers: plan.touched(|action| matches!(action, Action::Corrupt(_))),
-        gone: plan.touched(|action| matches!(action, Action::Revoke(_) | Action::Crash(_))),
         down: plan.down(),
         watch: watch.clone(),
     };

@@ -133,7 +133,9 @@ impl ClientSession {
             .map(|open| half.missing_in(open).take(MAX_MISSING).collect())
             .unwrap_or_default();
         let first = missing.first().map_or(known_end, |missing| missing.start());
-        let unwritten = half.final_size().is_none() && self.is_the_primarys(id, first);
+        // With a path gone nobody can tell whether it was to be asked for what is missing.
+        let gone = self.paths.iter().any(|path| path.state() == PathState::Gone);
+        let unwritten = !gone && half.final_size().is_none() && self.is_the_primarys(id, first);
         loop {
             let view = StreamView {
                 read_offset: half.read_offset(),

@@ -154,7 +154,7 @@ fn frame_of_a_removed_source_is_refused() {
     half.remove_source(source);
     half.add_source(B, None);
     let error = half.insert(source, at(0), text("a"), 1, NOW).unwrap_err();
-    assert!(matches!(error, ReceiveError::NotGranted { path: A, .. }));
+    assert!(matches!(error, ReceiveError::SourceRemoved { path: A, .. }));
     assert_eq!(half.source(source), None);
 }
 

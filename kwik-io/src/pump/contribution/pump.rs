@@ -29,7 +29,7 @@ const _: () = assert!(MOST_PAYLOAD <= MAX_CONTRIBUTION_PAYLOAD);
 
 /// Frames a contribution's bytes and hands them to QUIC. Run it on the worker of its endpoint.
 ///
-/// The header goes out with the first bytes or with the end.
+/// The header goes out with the first bytes or with the end, unless it is to be [`announced`](Self::announced).
 #[derive(Debug)]
 pub struct ContributionPump {
     carrier: SendStream,
@@ -62,6 +62,13 @@ impl ContributionPump {
     #[must_use]
     pub fn in_world(mut self, env: Env) -> Self {
         self.env = Some(env);
+        self
+    }
+
+    /// Sends the header at once: where no order tells the client of the promise, the header does, and bytes may be late.
+    #[must_use]
+    pub fn announced(mut self) -> Self {
+        self.encode_header();
         self
     }
 
