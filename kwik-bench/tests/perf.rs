@@ -65,14 +65,14 @@ fn memory_states_its_bound() {
 }
 
 #[test]
-fn scale_has_points_in_four_series() {
+fn scale_has_points_in_five_series() {
     let report = report("scale");
     assert_targets(&report, &["flatness"]);
     let points = report["points"].as_array().unwrap();
     let mut series: Vec<&str> =
         points.iter().map(|point| point["series"].as_str().unwrap()).collect();
     series.dedup();
-    assert_eq!(series, ["streams", "stream_bytes", "sessions", "paths"]);
+    assert_eq!(series, ["streams", "stream_bytes", "sessions", "native_sessions", "paths"]);
 }
 
 #[test]

@@ -61,6 +61,8 @@ pub struct Oracle {
     policy: Policy,
     window: u64,
     state: State,
+    /// Whether it was complete when it was stopped.
+    had_all: bool,
     read: Vec<(u8, u16)>,
     held: BTreeMap<u64, (u8, u16)>,
     settled: u64,
@@ -83,6 +85,7 @@ impl Oracle {
             policy,
             window,
             state: State::Open,
+            had_all: false,
             read: Vec::new(),
             held: BTreeMap::new(),
             settled: 0,
@@ -116,6 +119,9 @@ impl Oracle {
     }
 
     pub fn is_complete(&self) -> bool {
+        if let State::Stopped(_) = self.state {
+            return self.had_all;
+        }
         self.final_size.is_some_and(|size| size <= self.contiguous_end())
     }
 
@@ -396,6 +402,7 @@ impl Oracle {
 
     pub fn stop(&mut self, code: u64) {
         if !matches!(self.state, State::Reset(_) | State::Stopped(_)) {
+            self.had_all = self.is_complete();
             self.end(State::Stopped(code));
         }
     }
