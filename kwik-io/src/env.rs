@@ -59,7 +59,8 @@ impl Env {
         Self::with(Source::Seeded { epoch, stream: Mutex::new(Keystream::new(seed)) })
     }
 
-    /// As [`Env::seeded`], on a simulated network. To be made inside the runtime of the simulated host.
+    /// As [`Env::seeded`], on a simulated network. To be made inside the runtime of the simulated host, on the thread
+    /// that runs all hosts of its world: TLS takes its entropy from there.
     #[cfg(feature = "sim")]
     pub fn simulated(
         seed: u64,
@@ -67,6 +68,7 @@ impl Env {
         network: Arc<dyn crate::sim::Network>,
         switches: Switches,
     ) -> Self {
+        crate::sim::seed(!seed);
         let source = Source::Seeded { epoch, stream: Mutex::new(Keystream::new(seed)) };
         let start = tokio::time::Instant::now();
         Self(Arc::new(World { start, source, network: Some(network), switches }))
@@ -231,7 +233,7 @@ fn nudge(mut address: SocketAddr) {
 
 /// Bytes from a seed: SHA-256 of (seed, counter), block after block. The same on every machine and in every version
 /// of every library, which a stock generator does not promise.
-struct Keystream {
+pub(crate) struct Keystream {
     seed: u64,
     counter: u64,
     block: [u8; SHA256_OUTPUT_LEN],
@@ -239,11 +241,11 @@ struct Keystream {
 }
 
 impl Keystream {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self { seed, counter: 0, block: [0; SHA256_OUTPUT_LEN], used: SHA256_OUTPUT_LEN }
     }
 
-    fn fill(&mut self, bytes: &mut [u8]) {
+    pub(crate) fn fill(&mut self, bytes: &mut [u8]) {
         for byte in bytes {
             if self.used == self.block.len() {
                 self.refill();

@@ -15,9 +15,11 @@ use std::task::{Context, Poll, Waker};
 mod clock;
 mod endpoint;
 mod random;
+mod tls;
 
 pub(crate) use endpoint::Io;
 pub(crate) use random::Random;
+pub(crate) use tls::{seed, seeded};
 
 /// The network as one simulated host sees it.
 pub trait Network: fmt::Debug + Send + Sync {

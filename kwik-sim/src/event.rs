@@ -18,6 +18,8 @@ pub enum Event {
         to: SocketAddr,
         /// Bytes of UDP payload.
         length: usize,
+        /// CRC-32C of the UDP payload, before the link touches it.
+        checksum: u32,
         /// What the link makes of it.
         fate: Fate,
     },

@@ -28,7 +28,7 @@ type Software =
 /// A laboratory: servers, one client, a link between the client and each server, and a script of what goes wrong.
 ///
 /// Servers and client are your own code over the real KWIK, in simulated time. Nothing depends on the machine: equal
-/// seeds give equal runs, to the datagram. There are no other links: servers don't talk to each other.
+/// seeds give equal runs, to the byte. There are no other links: servers don't talk to each other.
 ///
 /// ```
 /// use std::time::Duration;

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use crc_fast::CrcAlgorithm;
 use kwik_core::delegation::Switches;
 use kwik_io::sim::Port;
 
@@ -118,8 +119,9 @@ impl World {
         let Some(link) = state.links.get_mut(&(from.ip(), to.ip())) else {
             return state.events.push((now, Event::NoRoute { from, to }));
         };
-        let fate = link.send(now, payload.len());
-        state.events.push((now, Event::Sent { from, to, length: payload.len(), fate }));
+        let (length, checksum) = (payload.len(), checksum(payload));
+        let fate = link.send(now, length);
+        state.events.push((now, Event::Sent { from, to, length, checksum, fate }));
         if let Fate::Delivered { at, corruption } = fate {
             let mut payload = payload.to_vec();
             if let Some(corruption) = corruption {
@@ -164,4 +166,8 @@ impl State {
             self.events.push((now, Event::NotTaken { to }));
         }
     }
+}
+
+fn checksum(payload: &[u8]) -> u32 {
+    crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, payload) as u32
 }

@@ -1,4 +1,4 @@
-//! A seed repeats its run: every datagram, at its time, with its size.
+//! A seed repeats its run: every datagram, at its time, with its bytes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -10,8 +10,12 @@ use kwik_sim::Action;
 use kwik_sim::link::{Chance, LinkConfig};
 
 fn run(seed: u64) -> kwik_sim::Report {
-    let rough =
-        LinkConfig { loss: Chance::percent(2), jitter: Duration::from_millis(3), ..link(20, 20) };
+    let rough = LinkConfig {
+        loss: Chance::percent(2),
+        corruption: Chance::percent(2),
+        jitter: Duration::from_millis(3),
+        ..link(20, 20)
+    };
     let mut download = Download::new(2 << 20, vec![rough, rough, link(10, 40)]);
     let half = download.percent(50);
     download.when_read.push((half, Action::Crash(edge(0))));

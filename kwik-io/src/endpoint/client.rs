@@ -183,8 +183,11 @@ impl Shared {
         if let Some(network) = self.env.network() {
             let (env, port) = (self.env.clone(), network.bind(local).map_err(no_socket)?);
             let (network, runtime) = (network.clone(), worker.runtime().clone());
+            let random = crate::sim::Random(env.clone());
             let client = builder
-                .with_random(crate::sim::Random(env.clone()))
+                .with_random(random.clone())
+                .and_then(|builder| builder.with_connection_id(random.clone()))
+                .and_then(|builder| builder.with_stateless_reset_token(random))
                 .and_then(|builder| builder.with_io(crate::sim::Io { env, network, port, runtime }))
                 .unwrap_or_else(|never| match never {})
                 .start()

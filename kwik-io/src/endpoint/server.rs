@@ -164,8 +164,11 @@ impl ServerEndpoint {
             let (network, runtime, local) =
                 (network.clone(), worker.runtime().clone(), port.address());
             let io = crate::sim::Io { env: env.clone(), network, port, runtime };
+            let random = crate::sim::Random(env.clone());
             let server = builder
-                .with_random(crate::sim::Random(env.clone()))
+                .with_random(random.clone())
+                .and_then(|builder| builder.with_connection_id(random.clone()))
+                .and_then(|builder| builder.with_stateless_reset_token(random))
                 .and_then(|builder| builder.with_io(io))
                 .unwrap_or_else(|never| match never {})
                 .start()

@@ -2,14 +2,20 @@
 
 use std::convert::Infallible;
 
-use s2n_quic::provider::random::{Generator, Provider};
+use s2n_quic::provider::connection_id::{self, ConnectionInfo, LocalId, Validator};
+use s2n_quic::provider::{random, stateless_reset_token};
+use s2n_quic_core::stateless_reset::Token;
 
 use crate::env::Env;
 
-/// Draws from the environment, whose seed decides.
+/// Length of connection ids, s2n-quic's own.
+const ID: usize = 16;
+
+/// Draws from the environment, whose seed decides: s2n-quic's random numbers, connection ids and stateless reset tokens.
+#[derive(Clone)]
 pub(crate) struct Random(pub(crate) Env);
 
-impl Provider for Random {
+impl random::Provider for Random {
     type Generator = Self;
     type Error = Infallible;
 
@@ -18,12 +24,42 @@ impl Provider for Random {
     }
 }
 
-impl Generator for Random {
+impl random::Generator for Random {
     fn public_random_fill(&mut self, dest: &mut [u8]) {
         self.0.fill(dest);
     }
 
     fn private_random_fill(&mut self, dest: &mut [u8]) {
         self.0.fill(dest);
+    }
+}
+
+impl connection_id::Generator for Random {
+    fn generate(&mut self, _connection: &ConnectionInfo) -> LocalId {
+        LocalId::try_from_bytes(&self.0.random::<ID>()).expect("a length that ids may have")
+    }
+}
+
+impl Validator for Random {
+    fn validate(&self, _connection: &ConnectionInfo, packet: &[u8]) -> Option<usize> {
+        (packet.len() >= ID).then_some(ID)
+    }
+}
+
+impl stateless_reset_token::Provider for Random {
+    type Generator = Self;
+    type Error = Infallible;
+
+    fn start(self) -> Result<Self, Infallible> {
+        Ok(self)
+    }
+}
+
+impl stateless_reset_token::Generator for Random {
+    /// As with s2n-quic's own: a token that nobody could make again.
+    const ENABLED: bool = false;
+
+    fn generate(&mut self, _connection: &[u8]) -> Token {
+        self.0.random().into()
     }
 }

@@ -68,7 +68,7 @@ pub enum TrustError {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn client_config(env: &Env, trust: &Trust) -> Result<(ClientConfig, RefusalCell), TrustError> {
-    let provider = provider();
+    let provider = provider_in(env);
     let rule = match trust {
         Trust::Pin(pin) => Rule::Pin(*pin),
         Trust::Ca(pem) => Rule::Authorities(authorities(bundle(pem)?, &provider)?),
@@ -95,11 +95,12 @@ pub fn server_config(
     env: &Env,
     certificate: &ServerCertificate,
 ) -> Result<ServerConfig, TrustError> {
-    let mut config = ServerConfig::builder_with_details(provider(), Arc::new(Wall(env.clone())))
-        .with_protocol_versions(&[&TLS13])
-        .map_err(|error| TrustError::Tls(error.to_string()))?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Always(certificate.certified())));
+    let mut config =
+        ServerConfig::builder_with_details(provider_in(env), Arc::new(Wall(env.clone())))
+            .with_protocol_versions(&[&TLS13])
+            .map_err(|error| TrustError::Tls(error.to_string()))?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Always(certificate.certified())));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -116,6 +117,17 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
         ],
         ..aws_lc_rs::default_provider()
     })
+}
+
+/// As [`provider`], with the entropy of `env`.
+fn provider_in(env: &Env) -> Arc<CryptoProvider> {
+    #[cfg(feature = "sim")]
+    if env.network().is_some() {
+        return Arc::new(crate::sim::seeded(CryptoProvider::clone(&provider())));
+    }
+    #[cfg(not(feature = "sim"))]
+    let _ = env;
+    provider()
 }
 
 fn authorities(
