@@ -47,7 +47,7 @@ pub enum StreamAction {
     PeerDone(StreamId, bool),
     /// Readers get this after the last contiguous byte.
     Fail(StreamId, Failure),
-    /// Both halves are over: forget the stream.
+    /// Both halves are over at this end: forget the stream.
     Remove(StreamId),
     /// Opening may succeed again.
     Available(StreamKind),
@@ -62,9 +62,9 @@ pub(super) enum Effect {
     Frame(ControlFrame),
     /// For the driver.
     Action(StreamAction),
-    /// A receiving half is over; on the client every source of it is to be told.
+    /// A receiving half takes nothing more; on the client every source of it is to be told.
     ReceiveClosed(StreamId, bool),
-    /// A sending half is over.
+    /// Nothing more is sent on a sending half.
     SendClosed(StreamId),
 }
 
@@ -73,6 +73,9 @@ enum Half {
     /// The stream has no such half.
     Absent,
     Open,
+    /// Nothing more is to be done at this end, but the half counts: one that is received until the application knows its
+    /// end, one that is sent, and was reset, until the receiver is done with it.
+    Ended,
     Closed,
 }
 
@@ -90,12 +93,23 @@ struct Stream {
     admitted: bool,
     /// The window that senders were told last.
     window: Offset,
+    /// The driver forgot it.
+    removed: bool,
 }
 
 impl Stream {
     fn new(receive: Half, send: Half) -> Self {
         let window = Offset::ZERO.saturating_add(INITIAL_WINDOW);
-        Self { receive, send, admitted: false, window }
+        Self { receive, send, admitted: false, window, removed: false }
+    }
+
+    /// Whether this end has nothing left to do for it.
+    fn is_settled(&self) -> bool {
+        self.receive.is_over() && self.send != Half::Open
+    }
+
+    fn is_over(&self) -> bool {
+        self.receive.is_over() && self.send.is_over()
     }
 }
 
@@ -253,15 +267,18 @@ impl PublicStreams {
 
     /// Whether the stream is one of these, open or not: not one that was never opened.
     pub(super) fn unknown(&self, id: StreamId) -> Option<UnknownStream> {
-        UnknownStream::of(id, &self.numbers)
+        let forgotten = self.table.get(&id).is_none_or(|stream| stream.removed);
+        let over = forgotten.then_some(UnknownStream::Closed);
+        UnknownStream::of(id, &self.numbers).or(over)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = StreamId> + '_ {
         self.table.keys().copied()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.table.is_empty()
+    /// Whether this end has nothing left to do for any stream.
+    pub(super) fn is_idle(&self) -> bool {
+        self.table.values().all(|stream| stream.removed)
     }
 
     /// Bytes promised to senders now.
@@ -287,7 +304,7 @@ impl PublicStreams {
                 Overdue::Undelivered(id) => {
                     self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
                 }
-                Overdue::Delivered(id) => self.close_send(id),
+                Overdue::Delivered(id) => self.end_send(id),
             }
         }
     }
@@ -328,8 +345,8 @@ impl PublicStreams {
     pub(super) fn handle_closed(&mut self, frame: StreamClosed) -> Result<(), ErrorCode> {
         if self.known_send_half(frame.stream)? {
             self.act(StreamAction::PeerDone(frame.stream, frame.complete));
-            self.close_send(frame.stream);
         }
+        self.close_send(frame.stream);
         Ok(())
     }
 
@@ -345,7 +362,7 @@ impl PublicStreams {
         };
         match stream.receive {
             Half::Absent => Err(ErrorCode::StreamState),
-            Half::Closed => Ok(()),
+            Half::Ended | Half::Closed => Ok(()),
             Half::Open => {
                 self.act(StreamAction::Reset(frame.stream, frame.error_code, frame.final_size));
                 Ok(())
@@ -368,7 +385,7 @@ impl PublicStreams {
                 error_code,
                 final_size,
             }));
-            self.close_send(id);
+            self.end_send(id);
         }
     }
 
@@ -382,10 +399,22 @@ impl PublicStreams {
         now: Instant,
         loop_time: Duration,
     ) {
-        let Some(stream) = self.table.get_mut(&id).filter(|stream| stream.receive == Half::Open)
-        else {
-            return;
-        };
+        if self.receives(id) {
+            self.service_open(id, half, now, loop_time);
+        }
+        if half.is_over() {
+            self.close_receive(id, half.is_complete());
+        }
+    }
+
+    fn service_open(
+        &mut self,
+        id: StreamId,
+        half: &mut ReceiveHalf,
+        now: Instant,
+        loop_time: Duration,
+    ) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
         let max_offset = if stream.admitted {
             half.update_window(now, loop_time, &mut self.budget)
         } else {
@@ -394,7 +423,8 @@ impl PublicStreams {
         };
         if half.is_finished() {
             half.close_window(&mut self.budget);
-            self.close_receive(id, half.is_complete());
+            stream.receive = Half::Ended;
+            self.effects.push_back(Effect::ReceiveClosed(id, half.is_complete()));
         } else if let Some(max_offset) = max_offset {
             stream.window = max_offset;
             self.tell(ControlFrame::StreamWindow(StreamWindow { stream: id, max_offset }));
@@ -421,35 +451,49 @@ impl PublicStreams {
         self.numbers.was_opened(id)
     }
 
+    /// The application knows the end of a half that has ended.
     fn close_receive(&mut self, id: StreamId, complete: bool) {
-        let Some(stream) = self.table.get_mut(&id) else { return };
-        if stream.receive.is_over() {
+        let Some(stream) = self.table.get_mut(&id).filter(|stream| stream.receive == Half::Ended)
+        else {
             return;
-        }
+        };
         stream.receive = Half::Closed;
         self.tell(ControlFrame::StreamClosed(StreamClosed { stream: id, complete }));
-        self.effects.push_back(Effect::ReceiveClosed(id, complete));
-        self.remove_if_over(id);
+        self.settle(id);
+    }
+
+    /// Nothing more is sent. The stream keeps its place until the receiver is done with it: before that the receiver counts
+    /// it too.
+    fn end_send(&mut self, id: StreamId) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        if stream.send == Half::Open {
+            stream.send = Half::Ended;
+            self.linger.remove(id);
+            self.effects.push_back(Effect::SendClosed(id));
+            self.settle(id);
+        }
     }
 
     fn close_send(&mut self, id: StreamId) {
+        self.end_send(id);
         let Some(stream) = self.table.get_mut(&id) else { return };
-        if stream.send == Half::Open {
+        if stream.send == Half::Ended {
             stream.send = Half::Closed;
-            self.linger.remove(id);
-            self.effects.push_back(Effect::SendClosed(id));
-            self.remove_if_over(id);
+            self.settle(id);
         }
     }
 
-    fn remove_if_over(&mut self, id: StreamId) {
-        let over = |stream: &Stream| stream.receive.is_over() && stream.send.is_over();
-        if !self.table.get(&id).is_some_and(over) {
+    fn settle(&mut self, id: StreamId) {
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        let over = stream.is_over();
+        if stream.is_settled() && !std::mem::replace(&mut stream.removed, true) {
+            self.act(StreamAction::Remove(id));
+        }
+        if !over {
             return;
         }
         self.table.remove(&id);
         self.numbers.handle_closed(id);
-        self.act(StreamAction::Remove(id));
         if id.initiator() == self.local {
             self.act(StreamAction::Available(id.kind()));
         } else {

@@ -15,6 +15,7 @@ mod isolation;
 mod orders;
 mod orphan;
 mod passing_on;
+mod places;
 mod primary;
 mod proofs;
 mod redial;

@@ -102,6 +102,8 @@ pub struct ReceiveHalf {
     referee: Referee,
     proofs: Proofs,
     final_size: Option<Offset>,
+    /// The application knows how the half ended.
+    told: bool,
     /// End of the last byte that the primary itself sent.
     primary_end: Offset,
     /// Bytes below were read or could have been.
@@ -129,6 +131,7 @@ impl ReceiveHalf {
             referee: Referee::default(),
             proofs: Proofs::default(),
             final_size: None,
+            told: false,
             primary_end: Offset::ZERO,
             settled_end: Offset::ZERO,
             memory_start: Offset::ZERO,
@@ -285,6 +288,15 @@ impl ReceiveHalf {
     ///
     /// After a failure the bytes before it can still be read; after a reset nothing can.
     pub fn read(&mut self, max: usize, now: Instant) -> Read {
+        let read = self.read_next(max, now);
+        let at_end = matches!(read, Read::Data(_))
+            && self.final_size == Some(self.reassembler.read_offset());
+        self.told |=
+            at_end || matches!(read, Read::Reset { .. } | Read::Failed(_) | Read::Finished);
+        read
+    }
+
+    fn read_next(&mut self, max: usize, now: Instant) -> Read {
         if let State::Reset { error_code } | State::Stopped { error_code, .. } = self.state {
             return Read::Reset { error_code };
         }

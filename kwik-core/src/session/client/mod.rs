@@ -343,7 +343,7 @@ impl ClientSession {
 
     /// Whether no stream is open and none is owed to anybody.
     pub fn is_idle(&self) -> bool {
-        self.closed || self.streams.is_empty()
+        self.closed || self.streams.is_idle()
     }
 
     /// Whether the session is over.

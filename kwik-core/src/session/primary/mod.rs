@@ -303,7 +303,7 @@ impl PrimarySession {
 
     /// Whether anything is still owed: a driver keeps the connection until this is false.
     pub fn is_idle(&self) -> bool {
-        self.closed || self.streams.is_empty()
+        self.closed || self.streams.is_idle()
     }
 
     /// The RTT of the primary path, measured by this end.

@@ -87,6 +87,7 @@ fn rule_4_every_half_that_can_be_open_has_its_first_window_set_aside() {
         let reset = StreamReset { stream: stream(id), error_code: 1, final_size: offset(1) };
         bench.primary(ControlFrame::StreamReset(reset));
     }
+    bench.read(stream(399));
     let halves = bench.halves.len() as u64;
     assert_eq!(halves, 300 - 1, "the unidirectional one is over, the other still sends");
     assert!(bench.client.promised_bytes() >= (halves - 1) * INITIAL_WINDOW * 3 / 2);

@@ -34,6 +34,7 @@ fn client() -> Bench {
     bench.drain();
     bench.primary(reset(4));
     bench.primary(closed(4));
+    bench.read(stream(4));
     assert!(!bench.halves.contains_key(&stream(4)));
     bench.forget();
     bench

@@ -107,6 +107,7 @@ impl ReceiveHalf {
     /// The application wants no more: what is there is thrown away, what comes is counted and dropped. A half that has
     /// every byte stays [complete](Self::is_complete): its sender has nothing to learn.
     pub fn stop(&mut self, error_code: u64) {
+        self.told = true;
         if matches!(self.state, State::Open | State::Failed(_)) {
             let complete = self.is_complete();
             self.close(State::Stopped { error_code, complete });
@@ -153,5 +154,11 @@ impl ReceiveHalf {
     /// Whether nothing is left to do: every byte was read, or the half was reset, stopped or failed.
     pub fn is_finished(&self) -> bool {
         self.state != State::Open || self.final_size == Some(self.reassembler.read_offset())
+    }
+
+    /// Whether the half is finished and the application knows: it read the last byte or the end, or wanted no more. Before
+    /// that it is in QUIC's states Data Recvd or Reset Recvd (RFC 9000, 3.2).
+    pub fn is_over(&self) -> bool {
+        self.told && self.is_finished()
     }
 }

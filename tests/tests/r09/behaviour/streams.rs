@@ -173,6 +173,28 @@ behaviours! {
     }
 
     #[tokio::test]
+    async fn r09_3_a_reset_stream_keeps_its_place_until_the_peer_knows(mut pair) {
+        for _ in 0..100 {
+            pair.client.open_send_stream().await.unwrap().reset(7_u32.into()).unwrap();
+        }
+        let mut handle = pair.client.handle();
+        let waiting = tokio::spawn(async move { handle.open_send_stream().await });
+        let (mut near, mut far) = both(&mut pair).await;
+        for _ in 0..5 {
+            near.send("ping".into()).await.unwrap();
+            assert_eq!(far.receive().await.unwrap().unwrap(), "ping");
+            far.send("pong".into()).await.unwrap();
+            assert_eq!(near.receive().await.unwrap().unwrap(), "pong");
+        }
+        assert!(!waiting.is_finished());
+        for _ in 0..100 {
+            let mut stream = pair.server.accept_receive_stream().await.unwrap().unwrap();
+            assert!(stream.receive().await.is_err());
+        }
+        assert_eq!(waiting.await.unwrap().unwrap().id(), 402);
+    }
+
+    #[tokio::test]
     async fn r09_5_a_cancelled_open_opens_nothing(mut pair) {
         // Polled once at most: whether it was done by then differs, what comes after does not.
         let cancelled = futures_util::FutureExt::now_or_never(pair.client.open_send_stream());
