@@ -105,7 +105,8 @@ impl Builder {
         self
     }
 
-    /// How long a reader waits for bytes that nobody promises. Default 10 s.
+    /// How long a reader waits for bytes that nobody promises. Default 10 s. Six times as long for a server that has
+    /// neither failed nor promised: it hashes its copy, or writes slowly under a grant, or is the primary itself.
     #[must_use]
     pub fn with_gap_timeout(mut self, timeout: Duration) -> Self {
         self.session.gap_timeout = timeout;

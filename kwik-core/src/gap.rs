@@ -7,7 +7,9 @@
 //! - the *range clock*: not one byte of it came for a second beyond the time it should have taken.
 //!
 //! A byte for which all promises are late, or that nobody promised though it must exist, has
-//! [`GapConfig::gap_timeout`] to arrive. Promises made after the first was broken stop that clock while they are not late, but not for more than another gap timeout.
+//! [`GapConfig::gap_timeout`] to arrive. Promises made after the first was broken stop that clock while they are not late,
+//! but not for more than another gap timeout. Whoever has neither failed nor promised (an answer of Pending, an open
+//! contribution under a grant, the primary itself) is waited for longer, and not for ever either.
 
 mod judge;
 mod promise;
@@ -34,7 +36,7 @@ use work::Work;
 pub struct GapConfig {
     /// How long the reader waits at one offset that nobody delivers before the stream fails. Default: 10 s. Lower:
     /// outages that would have healed become errors; higher: an application waits that long for bytes that exist
-    /// nowhere.
+    /// nowhere. A source that has neither failed nor promised has six times as long.
     pub gap_timeout: Duration,
     /// Promises remembered at a time, over all streams. Default: 16,384. When full the oldest is forgotten: its range
     /// then counts as promised by nobody, which costs the primary a Gap frame.
@@ -70,6 +72,9 @@ pub struct StreamView<'a> {
     /// Whether the first missing byte is still to be written by the primary, for all that is known: nobody else was ever
     /// asked for it, and the stream has no end yet. Such a byte may take any time, as on any stream of QUIC.
     pub unwritten: bool,
+    /// Whether somebody may be about to send the first missing byte without having promised it: a contribution is open
+    /// under a grant that covers it, and its path is up.
+    pub opened: bool,
 }
 
 /// What [`Promises::poll`] wants done.
@@ -156,6 +161,7 @@ impl Supply {
 ///     missing: &[range],
 ///     waiting: true,
 ///     unwritten: false,
+///     opened: false,
 /// };
 /// assert_eq!(promises.poll(stream, &view, Instant::ZERO), None);
 /// let (due, _) = promises.poll_timeout().unwrap();

@@ -1,6 +1,8 @@
 //! Handing out: from the pool to whoever frees up, and at the end from the slow to the idle.
 
-use kwik_proto::frame::{Delegation, GapReason};
+use std::collections::BTreeMap;
+
+use kwik_proto::frame::{Delegation, GapReason, PathState};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use super::Scheduler;
@@ -156,7 +158,7 @@ impl Scheduler {
         let Some(half) = self.halves.get_mut(&stream) else { return };
         let missing = range.len() - half.held.iter_in(range).map(ByteRange::len).sum::<u64>();
         let Some(plan) = half.plan_at(range.start()) else { return };
-        plan.given_up = false;
+        (plan.given_up, plan.unserved) = (false, false);
         let repaired = plan.take(range);
         let resource = plan.resource.clone();
         let Some(source) = self.sources.get_mut(&path) else { return };
@@ -258,24 +260,56 @@ impl Scheduler {
         })
     }
 
-    /// Says once that bytes are wanted which nobody is left to deliver.
+    /// Says once that bytes are wanted which nobody is left to deliver, or nobody for now.
     pub(super) fn give_up(&mut self) {
         for &stream in &self.busy {
             let Some(half) = self.halves.get_mut(&stream) else { continue };
             let window = half.window;
             for plan in half.plans.values_mut().filter(|plan| !plan.given_up) {
-                let Some(reason) = plan.last_reason else { continue };
-                let hopeless = !self
-                    .sources
-                    .values()
-                    .any(|source| source.may_come_back() && plan.may_ask(source.path));
-                let Some(ready) = plan.ready(window).filter(|_| hopeless) else { continue };
+                let left = left(&self.sources, plan);
+                let said = plan.unserved && left == Left::Gone;
+                let Some(ready) = plan.ready(window).filter(|_| left != Left::Some && !said) else {
+                    continue;
+                };
                 let Some(range) = plan.pool.iter_in(ready).next() else { continue };
-                plan.given_up = true;
-                let reason =
-                    if reason == GapReason::Revoked { GapReason::Unassigned } else { reason };
-                self.decisions.push_back(Decision::GiveUp { stream, range, reason });
+                let reason = match plan.last_reason {
+                    None | Some(GapReason::Revoked) => GapReason::Unassigned,
+                    Some(reason) => reason,
+                };
+                plan.unserved = true;
+                plan.given_up = left == Left::Nobody;
+                self.decisions.push_back(if plan.given_up {
+                    Decision::GiveUp { stream, range, reason }
+                } else {
+                    Decision::Unserved { stream, range, reason }
+                });
             }
         }
+    }
+}
+
+/// Who of a plan's sources is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// One that can be asked, now or soon.
+    Some,
+    /// Only such as are gone, and are dialled again while they are wanted.
+    Gone,
+    Nobody,
+}
+
+fn left(sources: &BTreeMap<PathId, Box<Source>>, plan: &Plan) -> Left {
+    let named = || sources.values().filter(|source| plan.may_ask(source.path));
+    let any = |state| named().any(|source| source.state == state);
+    let out = |source: &Source| matches!(source.state, PathState::Gone | PathState::Draining);
+    if !named().all(|source| out(source)) {
+        return Left::Some;
+    }
+    let untried = plan.last_reason.is_none();
+    match any(PathState::Gone) {
+        true => Left::Gone,
+        // Others may join, or what is on its way out is not over yet.
+        false if untried && (plan.is_open_to_all() || any(PathState::Draining)) => Left::Some,
+        false => Left::Nobody,
     }
 }

@@ -81,8 +81,18 @@ pub enum Decision {
         /// Which.
         delegation: DelegationId,
     },
+    /// Tell the client that nobody can be asked for the range now: those who may deliver it are gone, and may come back.
+    /// Said once; if one does the range is asked for.
+    Unserved {
+        /// The stream.
+        stream: StreamId,
+        /// The first missing range.
+        range: ByteRange,
+        /// Why the last source is no more.
+        reason: GapReason,
+    },
     /// Nobody is left who could deliver the range: every candidate refused it for good, and there is no local
-    /// provider. Said once; if a source joins later the range is asked for all the same.
+    /// provider. To be told to the client as well. Said once; if a source joins later the range is asked for all the same.
     GiveUp {
         /// The stream.
         stream: StreamId,

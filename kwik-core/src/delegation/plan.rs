@@ -33,6 +33,8 @@ pub(super) struct Plan {
     failures: BTreeMap<PathId, u32>,
     pub(super) last_reason: Option<GapReason>,
     pub(super) given_up: bool,
+    /// The client was told that nobody can be asked.
+    pub(super) unserved: bool,
     /// Its orders wait for a proof before they are given.
     pub(super) proven: bool,
     /// Only the primary itself is asked: what secondaries would send could not be proven.
@@ -60,6 +62,7 @@ impl Plan {
             failures: BTreeMap::new(),
             last_reason: None,
             given_up: false,
+            unserved: false,
             proven: false,
             held: false,
         }
@@ -91,6 +94,11 @@ impl Plan {
     pub(super) fn may_ask_now(&self, path: PathId) -> bool {
         let provable = !self.held || path.is_primary();
         provable && self.may_ask(path) && !self.pending.contains(&path)
+    }
+
+    /// Whether a path that joins later may be asked.
+    pub(super) fn is_open_to_all(&self) -> bool {
+        matches!(self.candidates, Candidates::All)
     }
 
     /// Takes the local provider out of `all` if it is the last resort and somebody else can be trusted to deliver.

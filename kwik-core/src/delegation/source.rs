@@ -143,11 +143,6 @@ impl Source {
         self.unreached
     }
 
-    /// Whether waiting for it has a point: it is not on its way out.
-    pub(super) fn may_come_back(&self) -> bool {
-        self.state != PathState::Draining
-    }
-
     /// Takes the client's report; `complete`: every progress report so far named all that the client holds.
     pub(super) fn handle_status(&mut self, status: &PathStatus, complete: bool) {
         self.set_state(status.state);

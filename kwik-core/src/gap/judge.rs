@@ -30,6 +30,10 @@ const COMPARED: Duration = Duration::from_millis(250);
 const MUCH_SLOWER: u32 = 2;
 const CRAWLING: u32 = 8;
 
+/// How many gap timeouts one may take who has neither failed nor promised. Fewer: a server that hashes 50 GB at 1 GB/s
+/// before it joins comes too late; more: a reader waits for minutes for an application that hangs.
+const PATIENT_TIMEOUTS: u32 = 6;
+
 /// The rules, applied to one stream at one moment.
 pub(super) struct Judge<'a> {
     pub(super) paths: &'a BTreeMap<PathId, Work>,
@@ -148,26 +152,19 @@ impl Judge<'_> {
     /// The gap timeout, and the report of a head that nobody promised.
     pub(super) fn hopeless(&self, wait: &mut Wait, timeout: Duration) -> Option<GapAction> {
         let head = self.head()?;
-        let counts =
-            |promise: &&Promise| self.paths.get(&promise.path).is_some_and(|work| !work.suspect);
-        let promised = wait.owners(head).any(|promise| counts(&promise));
+        let promised = wait.owners(head).any(|promise| self.counts(promise));
         if !promised && self.view.unwritten {
             wait.hopeless_since = None;
             return self.unassigned(wait, head);
         }
-        let hope =
-            wait.owners(head).any(|promise| counts(&promise) && promise.state == State::Owed);
-        if promised && !hope {
-            wait.let_down_since.get_or_insert(self.now);
-        }
-        let mut end = wait.let_down_since.map(|since| since + timeout.saturating_mul(2));
-        if hope {
-            wait.hope_again(self.now);
+        let owed = |promise: &Promise| self.counts(promise) && promise.state == State::Owed;
+        let hope = wait.owners(head).any(owed);
+        let end = if !hope && self.has_unfailed(wait, head) {
+            Some(wait.be_patient(timeout.saturating_mul(PATIENT_TIMEOUTS), self.now))
         } else {
-            let since = *wait.hopeless_since.get_or_insert(self.now);
-            let alone = since + timeout.saturating_sub(wait.hopeless_before);
-            end = Some(end.map_or(alone, |end| end.min(alone)));
-        }
+            wait.end_patience(self.now);
+            self.end_of_wait(wait, promised, hope, timeout)
+        };
         if let Some(end) = end.filter(|_| !wait.gave_up) {
             if self.now >= end {
                 wait.gave_up = true;
@@ -176,10 +173,51 @@ impl Judge<'_> {
             }
             wait.arm(end);
         }
-        if hope {
+        if promised {
+            if hope {
+                wait.unassigned_since = None;
+            }
             return None;
         }
-        if promised { None } else { self.unassigned(wait, head) }
+        self.unassigned(wait, head)
+    }
+
+    /// Whether a promise is more than a memory: its path is up.
+    fn counts(&self, promise: &Promise) -> bool {
+        self.paths.get(&promise.path).is_some_and(|work| !work.suspect)
+    }
+
+    /// Whether somebody has neither failed nor promised the head: who said that it will join, who has a contribution open
+    /// for it, and the primary, which is late with a copy that nobody can replace, or may vouch for.
+    fn has_unfailed(&self, wait: &Wait, head: Offset) -> bool {
+        let mut here = wait.promises.values().filter(|promise| promise.range.contains(head));
+        let unfailed = |promise: &Promise| match promise.state {
+            State::Pending => self.counts(promise),
+            State::Owed | State::Late => promise.path.is_primary(),
+        };
+        self.view.opened || here.any(unfailed)
+    }
+
+    /// When the wait for the head is over, with everybody late or nobody asked (no hope), or with a promise after others
+    /// that were broken.
+    fn end_of_wait(
+        &self,
+        wait: &mut Wait,
+        promised: bool,
+        hope: bool,
+        timeout: Duration,
+    ) -> Option<Instant> {
+        if promised && !hope {
+            wait.let_down_since.get_or_insert(self.now);
+        }
+        let end = wait.let_down_since.map(|since| since + timeout.saturating_mul(2));
+        if hope {
+            wait.hope_again(self.now);
+            return end;
+        }
+        let since = *wait.hopeless_since.get_or_insert(self.now);
+        let alone = since + timeout.saturating_sub(wait.hopeless_before);
+        Some(end.map_or(alone, |end| end.min(alone)))
     }
 
     fn unassigned(&self, wait: &mut Wait, head: Offset) -> Option<GapAction> {

@@ -3,6 +3,8 @@
 
 use super::*;
 
+mod patience;
+
 const P: PathId = PathId::new(1);
 const Q: PathId = PathId::new(2);
 const D: DelegationId = DelegationId(7);
@@ -34,6 +36,7 @@ struct Bench {
     missing: Vec<ByteRange>,
     waiting: bool,
     unwritten: bool,
+    opened: bool,
 }
 
 impl Bench {
@@ -45,7 +48,7 @@ impl Bench {
             promises.set_path(path, timing, at(0));
         }
         let missing = vec![range(0, 10_000)];
-        Self { promises, head: 0, missing, waiting: true, unwritten: false }
+        Self { promises, head: 0, missing, waiting: true, unwritten: false, opened: false }
     }
 
     fn record(&mut self, path: PathId, id: DelegationId, range: ByteRange, millis: u64) {
@@ -69,6 +72,7 @@ impl Bench {
             missing: &self.missing,
             waiting: self.waiting,
             unwritten: self.unwritten,
+            opened: self.opened,
         };
         self.promises.poll(stream(), &view, at(millis))
     }
@@ -415,6 +419,7 @@ fn reports_end_at_the_end_of_time() {
         missing: &[range(0, 10_000)],
         waiting: true,
         unwritten: false,
+        opened: false,
     };
     let said = std::iter::from_fn(|| bench.promises.poll(stream(), &view, forever)).take(10);
     assert!(said.count() < 10);

@@ -44,6 +44,10 @@ pub(super) struct Wait {
     pub(super) hopeless_before: Duration,
     /// Since when the head is where it is with all promises for it broken: new ones put the end off once only.
     pub(super) let_down_since: Option<Instant>,
+    /// Since when the reader has waited for somebody who has neither failed nor promised.
+    patient_since: Option<Instant>,
+    /// How long it had waited so before. Only progress forgives it.
+    patient_before: Duration,
     /// How fast the range at the head comes while the reader waits for it.
     pub(super) crawl: Option<Crawl>,
     /// Since when nobody has promised the head, or has been reported to.
@@ -68,6 +72,8 @@ impl Wait {
             hopeless_since: None,
             hopeless_before: Duration::ZERO,
             let_down_since: None,
+            patient_since: None,
+            patient_before: Duration::ZERO,
             crawl: None,
             unassigned_since: None,
             gave_up: false,
@@ -107,6 +113,8 @@ impl Wait {
             self.hopeless_since = None;
             self.hopeless_before = Duration::ZERO;
             self.let_down_since = None;
+            self.patient_since = None;
+            self.patient_before = Duration::ZERO;
             self.unassigned_since = None;
             self.gave_up = false;
         }
@@ -129,12 +137,27 @@ impl Wait {
         crawl.time_for(rest)
     }
 
-    /// Somebody has promised the head: the clock stands still.
+    /// Somebody is there to wait for: the clock stands still.
     pub(super) fn hope_again(&mut self, now: Instant) {
         if let Some(since) = self.hopeless_since.take() {
             self.hopeless_before += now.since(since);
         }
-        self.unassigned_since = None;
+    }
+
+    /// The reader waits for somebody who has neither failed nor promised: all clocks stand still but the one of this
+    /// patience, which ends it after `limit` in all.
+    pub(super) fn be_patient(&mut self, limit: Duration, now: Instant) -> Instant {
+        self.hope_again(now);
+        let since = *self.patient_since.get_or_insert(now);
+        since + limit.saturating_sub(self.patient_before)
+    }
+
+    /// There is nobody of that kind, any more.
+    pub(super) fn end_patience(&mut self, now: Instant) {
+        let Some(since) = self.patient_since.take() else { return };
+        let waited = now.since(since);
+        self.patient_before += waited;
+        self.let_down_since = self.let_down_since.map(|since| since + waited);
     }
 
     /// A timer fired. Far too late, once: nobody could be heard meanwhile, so nobody is blamed for it.
@@ -145,6 +168,7 @@ impl Wait {
             self.head_since = now;
             self.hopeless_since = self.hopeless_since.map(|_| now);
             self.let_down_since = self.let_down_since.map(|_| now);
+            self.patient_since = self.patient_since.map(|_| now);
             self.crawl = None;
             self.unassigned_since = self.unassigned_since.map(|_| now);
         }

@@ -20,6 +20,7 @@ mod primary;
 mod proofs;
 mod redial;
 mod set_up;
+mod unserved;
 mod windows;
 
 use std::collections::BTreeMap;

@@ -714,6 +714,7 @@ impl<'a> World<'a> {
                 missing: &missing,
                 waiting: self.read == contiguous && !missing.is_empty(),
                 unwritten: false,
+                opened: false,
             };
             match self.promises.poll(self.stream, &view, self.now) {
                 Some(GapAction::Report(gap)) => {

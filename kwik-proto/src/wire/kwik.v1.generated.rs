@@ -856,6 +856,7 @@ pub struct HeldRange {
 }
 /// Bytes that are due and that nobody delivers.
 /// Sender: client, to the primary. When: at once, for each cause: late, refused, reset, corrupt, path suspect or gone.
+/// Or primary, to the client. When: nobody can be asked for bytes of a delegated range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
     /// KWIK stream id. Range: 0 to 2^62 - 1.

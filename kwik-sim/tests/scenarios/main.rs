@@ -23,6 +23,7 @@ mod nowhere;
 mod outage;
 mod owner_freezes;
 mod partition;
+mod patience;
 mod refusal;
 mod removal;
 mod repeated_liar;

@@ -231,6 +231,18 @@ impl ClientSession {
         self.outputs.push_back(Output::Service(stream));
     }
 
+    /// Nobody can be asked for bytes of a stream, by the primary's word: the reader waits for them no longer than for any
+    /// that nobody promised.
+    pub(super) fn handle_unserved(&mut self, gap: &Gap) -> Result<(), ErrorCode> {
+        self.announce_target(gap.stream)?;
+        self.watch(gap.stream);
+        if let Some(watch) = self.watches.get_mut(&gap.stream) {
+            watch.note_unserved(gap.range);
+            self.outputs.push_back(Output::Service(gap.stream));
+        }
+        Ok(())
+    }
+
     /// A grant or delegation announces its stream: it exists, but accept waits for the primary's header.
     fn announce_target(&mut self, stream: StreamId) -> Result<(), ErrorCode> {
         if !takes_contributions(stream) {

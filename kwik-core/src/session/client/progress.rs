@@ -7,6 +7,7 @@ use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 
 use super::ClientSession;
 use crate::gap::{GapAction, StreamView};
+use crate::interval::RangeSet;
 use crate::stream::{Failure, ReceiveHalf};
 use crate::time::Instant;
 
@@ -14,6 +15,8 @@ use crate::time::Instant;
 const MAX_HELD: usize = 32;
 /// Missing ranges that the judgement of gaps looks at.
 const MAX_MISSING: usize = 64;
+/// Separate ranges of a stream that nobody can be asked for. A primary that names more has its reader wait for those.
+const MAX_UNSERVED: usize = 64;
 
 /// When a stream with several sources was last reported.
 #[derive(Debug, Default)]
@@ -22,9 +25,17 @@ pub(super) struct StreamWatch {
     last: Option<StreamProgress>,
     due: Option<Instant>,
     now: bool,
+    /// What the primary can ask nobody for.
+    unserved: RangeSet,
 }
 
 impl StreamWatch {
+    pub(super) fn note_unserved(&mut self, range: ByteRange) {
+        if self.unserved.count() < MAX_UNSERVED {
+            self.unserved.insert(range);
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.due
     }
@@ -133,9 +144,9 @@ impl ClientSession {
             .map(|open| half.missing_in(open).take(MAX_MISSING).collect())
             .unwrap_or_default();
         let first = missing.first().map_or(known_end, |missing| missing.start());
-        // With a path gone nobody can tell whether it was to be asked for what is missing.
-        let gone = self.paths.iter().any(|path| path.state() == PathState::Gone);
-        let unwritten = !gone && half.final_size().is_none() && self.is_the_primarys(id, first);
+        let unserved = self.watches.get(&id).is_some_and(|watch| watch.unserved.contains(first));
+        let unwritten = !unserved && half.final_size().is_none() && self.is_the_primarys(id, first);
+        let opened = self.is_open(id, first);
         loop {
             let view = StreamView {
                 read_offset: half.read_offset(),
@@ -143,6 +154,7 @@ impl ClientSession {
                 missing: &missing,
                 waiting: half.waiting_since().is_some(),
                 unwritten,
+                opened,
             };
             match self.promises.poll(id, &view, now) {
                 Some(GapAction::Report(gap)) => {
@@ -161,10 +173,12 @@ impl ClientSession {
         self.fail_stream(id, Failure::Missing { offset, len }, ErrorCode::PathTimeout);
     }
 
-    /// Where the stream goes at least: what arrived, what was ever granted, and the final size.
+    /// Where the stream goes at least: what arrived, what was ever granted, or can be asked of nobody, and the final size.
     fn known_end(&self, id: StreamId, half: &ReceiveHalf) -> Offset {
         let granted = self.grants.known_end(id);
-        let known = half.received_end().max(granted);
+        let unserved = self.watches.get(&id).and_then(|watch| watch.unserved.last());
+        let unserved = unserved.map_or(Offset::ZERO, ByteRange::end);
+        let known = half.received_end().max(granted).max(unserved);
         half.final_size().map_or(known, |end| end.max(known))
     }
 
@@ -173,6 +187,18 @@ impl ClientSession {
         let byte = ByteRange::with_length(at, 1).unwrap_or_default();
         let paths = self.grants.paths_for(id);
         !paths.into_iter().any(|path| self.grants.allows(path, id, byte))
+    }
+
+    /// Whether somebody has a contribution open that may bring that byte though nobody was ordered to.
+    fn is_open(&self, id: StreamId, at: Offset) -> bool {
+        let byte = ByteRange::with_length(at, 1).unwrap_or_default();
+        let ordered = |key| self.carriers.get(&key).is_none_or(|entry| entry.delegation.is_some());
+        let is_up = |path| {
+            let path = self.paths.path(path);
+            path.is_some_and(|path| path.state() != PathState::Suspect)
+        };
+        let mut keys = self.mapping.carriers_of(id);
+        keys.any(|key| !ordered(key) && is_up(key.0) && self.grants.allows(key.0, id, byte))
     }
 
     fn note_stall(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {

@@ -235,10 +235,18 @@ impl PrimarySession {
                 let revoke = Revoke { stream, delegation: Some(delegation) };
                 orders.entry(path).or_default().push(Order::Revoke(revoke));
             }
+            Decision::Unserved { stream, range, reason } => self.tell_gap(stream, range, reason),
             Decision::GiveUp { stream, range, reason } => {
+                self.tell_gap(stream, range, reason);
                 self.outputs.push_back(Output::Event(Event::Unavailable(stream, range, reason)));
             }
         }
+    }
+
+    /// The client, which alone knows what its reader waits for, need not wait for what was never asked of anybody.
+    fn tell_gap(&mut self, stream: StreamId, range: ByteRange, reason: GapReason) {
+        let gap = Gap { stream, range, reason, path: None, delegation: None };
+        self.send(ControlFrame::Gap(gap));
     }
 
     pub(super) fn order(&mut self, id: PathId, orders: Vec<Order>) {

@@ -1,0 +1,86 @@
+//! Who has neither failed nor promised is waited for, but not for ever.
+
+use super::*;
+
+const SECOND: u64 = 1000;
+
+/// Looks twenty times a second from `from` on; when the reader was given up.
+fn given_up(bench: &mut Bench, from: u64, until: u64) -> Option<u64> {
+    (from..=until).step_by(50).find(|&millis| {
+        std::iter::from_fn(|| bench.poll(millis))
+            .any(|action| matches!(action, GapAction::GiveUp { .. }))
+    })
+}
+
+fn says(bench: &mut Bench, path: PathId, id: DelegationId, state: DelegationState, millis: u64) {
+    assert!(bench.promises.handle_status(path, id, state, at(millis)));
+}
+
+#[test]
+fn who_says_that_it_will_join_has_six_gap_timeouts() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 10_000), 0);
+    says(&mut bench, P, D, DelegationState::Pending, 0);
+    assert_eq!(given_up(&mut bench, 0, 100 * SECOND), Some(60 * SECOND));
+}
+
+#[test]
+fn a_path_that_is_suspect_will_not_join() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 10_000), 0);
+    says(&mut bench, P, D, DelegationState::Pending, 0);
+    assert_eq!(given_up(&mut bench, 0, 30 * SECOND), None);
+    bench.promises.path_suspect(P, at(30 * SECOND));
+    assert_eq!(given_up(&mut bench, 30 * SECOND, 100 * SECOND), Some(40 * SECOND));
+}
+
+#[test]
+fn announcements_do_not_add_up() {
+    let mut bench = Bench::new();
+    let mut found = None;
+    for round in 0..10 {
+        let (from, id) = (round * 9 * SECOND, DelegationId(100 + round));
+        bench.record(P, id, range(0, 10_000), from);
+        says(&mut bench, P, id, DelegationState::Pending, from);
+        found = found.or(given_up(&mut bench, from, from + 8 * SECOND));
+        let refused = DelegationState::Refused(GapReason::Busy);
+        says(&mut bench, P, id, refused, from + 8 * SECOND);
+        found = found.or(given_up(&mut bench, from + 8 * SECOND, from + 9 * SECOND));
+    }
+    // Eight seconds of patience and one without it in each round: ten of the latter come sooner than sixty of the former.
+    assert_eq!(found, Some(7 * 9 * SECOND + 4 * SECOND));
+}
+
+#[test]
+fn the_time_until_it_joined_is_not_held_against_it() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 10_000), 0);
+    bench.poll(0);
+    assert_eq!(bench.poll(45), gap(range(0, 10_000), GapReason::Late, P, D));
+    bench.record(Q, E, range(0, 10_000), 45);
+    says(&mut bench, Q, E, DelegationState::Pending, 45);
+    assert_eq!(given_up(&mut bench, 45, 40 * SECOND), None);
+    says(&mut bench, Q, E, DelegationState::Accepted, 40 * SECOND);
+    assert_eq!(given_up(&mut bench, 40 * SECOND, 49 * SECOND), None);
+}
+
+#[test]
+fn an_open_contribution_may_pause() {
+    let mut bench = Bench::new();
+    bench.opened = true;
+    assert_eq!(given_up(&mut bench, 0, 59 * SECOND), None);
+    bench.head = 1;
+    bench.missing = vec![range(1, 10_000)];
+    assert_eq!(given_up(&mut bench, 59 * SECOND, 118 * SECOND), None, "a byte came");
+    // Closed.
+    bench.opened = false;
+    assert_eq!(given_up(&mut bench, 118 * SECOND, 200 * SECOND), Some(128 * SECOND));
+}
+
+#[test]
+fn nobody_replaces_the_primarys_copy() {
+    let mut bench = Bench::new();
+    bench.record(PathId::PRIMARY, D, range(0, 10_000), 0);
+    // It is called late after 45 ms, and the look after that finds it so.
+    assert_eq!(given_up(&mut bench, 0, 100 * SECOND), Some(60 * SECOND + 50));
+}
