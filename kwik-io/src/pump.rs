@@ -9,6 +9,7 @@ mod allocation;
 mod control;
 mod event;
 mod outbox;
+mod outgoing;
 mod receive;
 mod send;
 mod waiting;
@@ -23,6 +24,7 @@ pub use control::CarrierControl;
 pub use event::{
     Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, Route, RouteRequest, SendEnd,
 };
+pub use outgoing::Outgoing;
 pub use receive::{HEADER_TIMEOUT, ReceivePump};
 pub use send::SendPump;
 pub use waiting::Waiting;

@@ -6,10 +6,9 @@ use kwik_core::conflict::Conflict;
 use kwik_core::stream::{ReceiveError, SourceKey};
 use kwik_proto::frame::{ErrorCode, StreamHeader};
 use kwik_proto::{DecodeError, Epoch, PathId};
-use s2n_quic::stream::SendStream;
 use tokio::sync::oneshot;
 
-use super::CarrierControl;
+use super::{CarrierControl, Outgoing};
 use crate::stream::{SharedReceive, application, connection};
 
 /// Id of the QUIC stream that a carrier is, on its path's connection. Never the id of a KWIK stream.
@@ -60,7 +59,7 @@ pub enum CarrierEvent {
         /// How it ended.
         end: CarrierEnd,
         /// The other direction of a bidirectional carrier whose header never came.
-        back: Option<SendStream>,
+        back: Option<Outgoing>,
     },
     /// A carrier that this end sends on is over.
     SendEnded {
@@ -79,7 +78,7 @@ pub struct RouteRequest {
     /// The header.
     pub header: StreamHeader,
     /// The other direction, if the peer opened a bidirectional carrier.
-    pub back: Option<SendStream>,
+    pub back: Option<Outgoing>,
     /// The session's hold on the pump.
     pub control: CarrierControl,
     /// Where the answer goes.

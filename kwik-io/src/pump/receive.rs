@@ -15,6 +15,7 @@ use s2n_quic::stream::{Error as QuicError, ReceiveStream, SendStream};
 use tokio::sync::oneshot;
 
 use super::CarrierControl;
+use super::Outgoing;
 use super::allocation::allocation_behind;
 use super::event::{
     Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, Route, RouteRequest,
@@ -69,7 +70,7 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct ReceivePump {
     quic: ReceiveStream,
-    back: Option<SendStream>,
+    back: Option<Outgoing>,
     carrier: Carrier,
     events: Sender<Box<CarrierEvent>>,
     header_timeout: Duration,
@@ -121,7 +122,7 @@ impl ReceivePump {
     /// Hands the outgoing direction of a bidirectional carrier to the session along with the header.
     #[must_use]
     pub fn with_back(mut self, back: SendStream) -> Self {
-        self.back = Some(back);
+        self.back = Some(back.into());
         self
     }
 

@@ -7,10 +7,11 @@ use kwik_core::stream::OutFrame;
 use kwik_proto::data::{DataHeader, MAX_PUBLIC_PAYLOAD};
 use kwik_proto::frame::{CarrierKind, StreamHeader};
 use kwik_proto::{Epoch, PathId, StreamId};
-use s2n_quic::stream::{Error as QuicError, SendStream};
+use s2n_quic::stream::Error as QuicError;
 
 use super::event::{Carrier, CarrierEvent, CarrierId, SendEnd};
 use super::outbox::Outbox;
+use super::outgoing::Outgoing;
 use crate::channel::Sender;
 use crate::stream::{SendStep, SharedSend, application, connection};
 
@@ -30,7 +31,7 @@ const BYTES_PER_BATCH: usize = MAX_PUBLIC_PAYLOAD;
 /// ```
 #[derive(Debug)]
 pub struct SendPump {
-    quic: SendStream,
+    quic: Outgoing,
     send: SharedSend,
     carrier: Carrier,
     events: Sender<Box<CarrierEvent>>,
@@ -54,7 +55,12 @@ enum Header {
 
 impl SendPump {
     /// A pump from `send` to a carrier on the primary path.
-    pub fn new(send: SharedSend, carrier: SendStream, events: Sender<Box<CarrierEvent>>) -> Self {
+    pub fn new(
+        send: SharedSend,
+        carrier: impl Into<Outgoing>,
+        events: Sender<Box<CarrierEvent>>,
+    ) -> Self {
+        let carrier = carrier.into();
         let header = header_of(send.id());
         let carrier_id = CarrierId(carrier.id());
         Self {

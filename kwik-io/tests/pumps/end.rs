@@ -103,7 +103,7 @@ impl Table {
         self.rows().receive.get(&id).cloned()
     }
 
-    fn find_send(&self, id: StreamId) -> Option<SharedSend> {
+    pub(crate) fn find_send(&self, id: StreamId) -> Option<SharedSend> {
         self.rows().send.get(&id).cloned()
     }
 }

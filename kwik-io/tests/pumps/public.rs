@@ -6,7 +6,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use kwik_io::pump::{CarrierEnd, SendEnd};
-use kwik_io::stream::{Error, ReceiveStream};
+use kwik_io::stream::{Error, ReceiveStream, application, connection};
+use kwik_proto::StreamId;
+use kwik_proto::frame::ErrorCode;
 
 use crate::end::{expect, pair};
 use crate::pattern;
@@ -284,4 +286,28 @@ async fn an_application_on_its_own_thread_is_woken() {
         answer.send(chunk).await.unwrap();
     }
     application.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_carrier_is_reset_when_its_session_is_over() {
+    let (mut client, mut server) = pair().await;
+    let (mut request, _answer) = expect(&server, 0, WINDOW);
+    let mut stream = client.open(0, WINDOW).await;
+    stream.send(Bytes::from_static(b"ping")).await.unwrap();
+    assert_eq!(request.receive().await.unwrap().unwrap(), "ping");
+    let send = client.table.find_send(StreamId::from_wire(0).unwrap()).unwrap();
+    send.fail(connection::Error::IdleTimerExpired);
+    assert_eq!(client.send_ended().await, SendEnd::SessionOver);
+    let code = application::Error::of_kwik(ErrorCode::SessionClosed);
+    assert_eq!(server.ended().await.1, CarrierEnd::Reset { code });
+}
+
+#[tokio::test]
+async fn a_direction_that_nobody_sends_on_is_reset() {
+    let (mut client, mut server) = pair().await;
+    let mut stream = client.open(0, WINDOW).await;
+    stream.send(Bytes::from_static(b"ping")).await.unwrap();
+    assert_eq!(server.ended().await.1, CarrierEnd::Refused(ErrorCode::Mapping));
+    let code = application::Error::of_kwik(ErrorCode::SessionClosed);
+    assert_eq!(client.ended().await.1, CarrierEnd::Reset { code });
 }

@@ -3,12 +3,11 @@
 use kwik_core::session::primary::Admitted;
 use kwik_core::stream::{Failure, ReceiveHalf};
 use kwik_io::pump::{
-    Carrier, CarrierEvent, CarrierFault, ReceivePump, Route, RouteRequest, SendPump,
+    Carrier, CarrierEvent, CarrierFault, Outgoing, ReceivePump, Route, RouteRequest, SendPump,
 };
 use kwik_io::table::Halves;
 use kwik_proto::frame::{CarrierKind, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
-use s2n_quic::stream::SendStream;
 use tracing::Instrument;
 
 use super::task::Task;
@@ -109,7 +108,7 @@ impl Task {
     }
 
     /// Connects the halves of an open stream with the carrier that the client opened for it.
-    fn connect(&mut self, id: StreamId, back: Option<SendStream>) -> Route {
+    fn connect(&mut self, id: StreamId, back: Option<Outgoing>) -> Route {
         if let (Some(back), Some(send)) = (back, self.table.send(id).cloned()) {
             let events = self.inbox.carriers.clone();
             let span = tracing::debug_span!("stream", %id);

@@ -1,0 +1,40 @@
+//! The direction of a carrier that this end sends on.
+
+use std::ops::{Deref, DerefMut};
+
+use kwik_proto::frame::ErrorCode;
+use s2n_quic::stream::SendStream;
+
+use crate::stream::application;
+
+/// A QUIC stream to send on, which is reset when it is dropped before everything on it arrived. s2n-quic would finish
+/// it: to the peer, a stream without a final size, broken before the session's end says why.
+#[derive(Debug)]
+pub struct Outgoing(SendStream);
+
+impl From<SendStream> for Outgoing {
+    fn from(carrier: SendStream) -> Self {
+        Self(carrier)
+    }
+}
+
+impl Deref for Outgoing {
+    type Target = SendStream;
+
+    fn deref(&self) -> &SendStream {
+        &self.0
+    }
+}
+
+impl DerefMut for Outgoing {
+    fn deref_mut(&mut self) -> &mut SendStream {
+        &mut self.0
+    }
+}
+
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        // Fails only if the carrier is over already.
+        let _ = self.0.reset(application::Error::of_kwik(ErrorCode::SessionClosed).to_quic());
+    }
+}
