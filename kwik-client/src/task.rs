@@ -459,11 +459,7 @@ impl Task {
     fn end(&mut self, code: ErrorCode, application_code: Option<u64>, reason: &str) {
         let remote = connection::Location::Remote;
         let spoken = application_code.and_then(|code| application::Error::new(code).ok());
-        let closing = match (spoken, code) {
-            (Some(code), _) => code,
-            (None, ErrorCode::None) => application::Error::UNKNOWN,
-            (None, code) => application::Error::of_kwik(code),
-        };
+        let closing = spoken.unwrap_or_else(|| application::Error::of_kwik(code));
         let error = match (spoken, code) {
             (None, ErrorCode::None) => connection::Error::closed(remote),
             _ => connection::Error::application(closing, remote),

@@ -1,9 +1,10 @@
-//! One direction of a stream ends abruptly; what becomes of the other.
+//! Ends that lost packets must not change: of one direction of a stream, and of a session.
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
-use kwik_client::Connect;
+use kwik_client::{Connect, Session};
+use kwik_server::PrimarySession;
 use kwik_server::stream::Error;
 use kwik_sim::link::LinkConfig;
 use kwik_sim::{Action, Disk, Host, Lab, SoftwareError};
@@ -68,4 +69,81 @@ fn an_upload_that_is_reset_in_an_outage_leaves_its_download_alone() {
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(read, SIZE as u64);
+}
+
+/// A round trip so long that a lost frame is sent again only when its sender has closed the connection.
+fn far() -> LinkConfig {
+    LinkConfig { delay: Duration::from_millis(300), ..LinkConfig::default() }
+}
+
+/// Lets every packet of the next 200 ms be lost.
+async fn interrupt(host: &Host) {
+    host.act(Action::Partition(PRIMARY.into()));
+    let host = host.clone();
+    tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        host.act(Action::Heal(PRIMARY.into()));
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
+async fn connect(host: &Host) -> Result<(kwik_client::Client, Session), SoftwareError> {
+    let client = host.client().with_tls(host.pin_of(PRIMARY))?.start()?;
+    let session = client.connect(Connect::new(host.address_of(PRIMARY))).await?;
+    Ok((client, session))
+}
+
+async fn serve(host: &Host) -> Result<PrimarySession, SoftwareError> {
+    let mut server = host.server()?.start()?;
+    let session = server.accept().await.ok_or("no session")?;
+    // Kept with its socket.
+    tokio::spawn(async move { server.accept().await });
+    Ok(session)
+}
+
+#[test]
+fn a_client_that_leaves_is_no_error_though_its_farewell_is_lost() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let tell = std::sync::Mutex::new(Some(tell));
+    let mut lab = Lab::new(1);
+    lab.server(PRIMARY, far(), move |host| {
+        let tell = tell.lock().unwrap().take();
+        async move {
+            let mut session = serve(&host).await?;
+            let end = session.accept().await.map(|stream| stream.is_none());
+            let _ = tell.ok_or("a second start")?.send(end);
+            std::future::pending().await
+        }
+    });
+    let (end, _) = lab
+        .run(BOUND, |host| async move {
+            let (_client, session) = connect(&host).await?;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            interrupt(&host).await;
+            drop(session);
+            Ok(told.await?)
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(end, Ok(true));
+}
+
+#[test]
+fn a_server_that_leaves_is_no_error_though_its_farewell_is_lost() {
+    let mut lab = Lab::new(1);
+    lab.server(PRIMARY, far(), |host| async move {
+        let mut session = serve(&host).await?;
+        let leave = session.accept().await?;
+        interrupt(&host).await;
+        drop((leave, session));
+        std::future::pending().await
+    });
+    let (end, _) = lab
+        .run(BOUND, |host| async move {
+            let (_client, mut session) = connect(&host).await?;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            session.open_send_stream().await?.finish()?;
+            Ok(session.accept().await.map(|stream| stream.is_none()))
+        })
+        .unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(end, Ok(true));
 }

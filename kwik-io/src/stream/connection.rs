@@ -3,6 +3,8 @@
 use std::io;
 use std::time::Duration;
 
+use kwik_proto::frame::ErrorCode;
+
 use super::application;
 
 /// What calls on sessions return.
@@ -156,7 +158,12 @@ impl From<s2n_quic::connection::Error> for Error {
                 initiator: end(initiator.is_remote()),
             },
             Quic::Application { error, initiator, .. } => {
-                Self::application(error.into(), end(initiator.is_remote()))
+                let (error, end) = (application::Error::from(error), end(initiator.is_remote()));
+                match error.kwik_code() {
+                    // A close in good order, whose frame on the control stream was lost.
+                    Some(ErrorCode::None) => Self::closed(end),
+                    _ => Self::application(error, end),
+                }
             }
             Quic::StatelessReset { .. } => Self::StatelessReset,
             Quic::IdleTimerExpired { .. } => Self::IdleTimerExpired,

@@ -484,11 +484,7 @@ impl Task {
         self.table.fail_all(error);
         self.told.end(error);
         self.providers.clear();
-        let closing = match (error.application_error(), code) {
-            (Some(code), _) => code,
-            (None, ErrorCode::None) => application::Error::UNKNOWN,
-            (None, _) => kwik,
-        };
+        let closing = error.application_error().unwrap_or(kwik);
         if let Some(link) = self.link.take() {
             link.close(closing);
         }

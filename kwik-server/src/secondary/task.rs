@@ -254,10 +254,7 @@ impl Task {
     }
 
     fn end(&mut self, code: ErrorCode) {
-        let closing = match code {
-            ErrorCode::None => application::Error::UNKNOWN,
-            code => application::Error::of_kwik(code),
-        };
+        let closing = application::Error::of_kwik(code);
         let remote = connection::Location::Remote;
         self.requests.ending.set(match code {
             ErrorCode::None => connection::Error::closed(remote),
