@@ -7,10 +7,14 @@ use kwik_proto::Offset;
 use super::Budget;
 use crate::time::Instant;
 
+/// A reader that took anything is heard of after that time, however little it took: a sender whose application has left
+/// takes 30 s of silence for a reader that is gone.
+const SLOW_READER: Duration = Duration::from_secs(10);
+
 /// How far this end lets its peers send on one stream half.
 ///
 /// The window moves only by named operations: [`consumed`](Self::consumed) when the reader took bytes, and
-/// [`extended`](Self::extended), which decides whether the new limit is worth a frame (each W/8 of movement), doubles W
+/// [`extended`](Self::extended), which decides whether the new limit is worth a frame (each W/8 of movement, and any after 10 s), doubles W
 /// for a reader that is faster than the window allows, and books it in the session's [`Budget`]. What was promised is
 /// never taken back: the limit never falls, and W never shrinks.
 ///
@@ -41,6 +45,8 @@ pub struct ReceiveWindow {
     admitted: bool,
     /// What the budget counts for it, in bytes of window.
     booked: u64,
+    /// When the peers heard of the window last.
+    told: Option<Instant>,
     /// When and where the reader's present half window began.
     pace: Option<(Instant, Offset)>,
 }
@@ -55,6 +61,7 @@ impl ReceiveWindow {
             demand: 0,
             admitted: false,
             booked: 0,
+            told: None,
             pace: None,
         }
     }
@@ -95,9 +102,9 @@ impl ReceiveWindow {
         self.demand = self.demand.max(bytes);
     }
 
-    /// Whether the limit could move by at least W/8, or W should grow.
-    pub fn wants_extension(&self) -> bool {
-        self.demand > self.size || self.movement() >= (self.size / 8).max(1)
+    /// Whether the limit could move by at least W/8, or at all when it has not for long, or W should grow.
+    pub fn wants_extension(&self, now: Instant) -> bool {
+        self.demand > self.size || self.is_worth_a_frame(now)
     }
 
     /// Moves the limit if it is worth a frame, and returns it then.
@@ -120,9 +127,11 @@ impl ReceiveWindow {
             self.size = self.size.max(self.booked);
         }
         self.demand = 0;
-        if self.movement() < (self.size / 8).max(1) {
+        self.told.get_or_insert(now);
+        if !self.is_worth_a_frame(now) {
             return None;
         }
+        self.told = Some(now);
         self.max_offset = self.read_offset.saturating_add(self.size);
         Some(self.max_offset)
     }
@@ -132,6 +141,12 @@ impl ReceiveWindow {
         if std::mem::take(&mut self.admitted) {
             budget.release(self.booked);
         }
+    }
+
+    fn is_worth_a_frame(&self, now: Instant) -> bool {
+        let silent = self.told.is_some_and(|told| now >= told + SLOW_READER);
+        let least = if silent { 1 } else { (self.size / 8).max(1) };
+        self.movement() >= least
     }
 
     /// Bytes that the limit could move.

@@ -35,13 +35,29 @@ fn limit_is_announced_at_each_eighth_of_movement() {
     let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 1);
     let mut window = opened(65_536, &mut budget);
     window.consumed(8_191);
-    assert!(!window.wants_extension());
+    assert!(!window.wants_extension(at(0)));
     assert_eq!(window.extended(at(0), Duration::ZERO, &mut budget), None);
     window.consumed(1);
-    assert!(window.wants_extension());
+    assert!(window.wants_extension(at(0)));
     let announced = window.extended(at(0), Duration::ZERO, &mut budget);
     assert_eq!(announced, Offset::new(65_536 + 8_192));
     assert_eq!(window.extended(at(0), Duration::ZERO, &mut budget), None);
+}
+
+#[test]
+fn a_slow_reader_is_heard_of_every_ten_seconds() {
+    let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 1);
+    let mut window = opened(65_536, &mut budget);
+    assert_eq!(window.extended(at(5_000), Duration::ZERO, &mut budget), None);
+    assert!(!window.wants_extension(at(20_000)), "it took nothing");
+    window.consumed(1);
+    assert!(!window.wants_extension(at(14_999)));
+    assert!(window.wants_extension(at(15_000)));
+    let announced = window.extended(at(15_000), Duration::ZERO, &mut budget);
+    assert_eq!(announced, Offset::new(65_537));
+    window.consumed(1);
+    assert_eq!(window.extended(at(24_999), Duration::ZERO, &mut budget), None);
+    assert!(window.extended(at(25_000), Duration::ZERO, &mut budget).is_some());
 }
 
 #[test]
@@ -85,7 +101,7 @@ fn window_grows_to_what_is_asked_for_within_the_budget() {
     let mut budget = Budget::new(3 * MIB, 1);
     let mut window = opened(65_536, &mut budget);
     window.demand(MIB);
-    assert!(window.wants_extension());
+    assert!(window.wants_extension(at(0)));
     window.extended(at(0), Duration::ZERO, &mut budget);
     assert_eq!(window.size(), MIB);
     window.demand(100 * MIB);

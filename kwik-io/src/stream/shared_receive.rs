@@ -214,7 +214,7 @@ impl SharedReceive {
             || !outcome.conflicts.is_empty()
             || arrivals.fin.is_some()
             || state.watch == Watch::Progress
-            || state.half.wants_window()
+            || state.half.wants_window(now)
             || state.half.is_complete();
         state.held |= outcome.readable;
         let more_follows = bytes >= BULK && inserted.is_ok() && !state.half.is_complete();
@@ -294,7 +294,7 @@ impl SharedReceive {
         };
         let result = self.read_result(&mut state, count, read.as_ref(), cx);
         let waits = result.is_pending() && state.watch == Watch::Progress;
-        let ring = waits || state.half.wants_window() || state.half.is_finished();
+        let ring = waits || state.half.wants_window(now) || state.half.is_finished();
         drop(state);
         if ring {
             self.0.bell.ring();

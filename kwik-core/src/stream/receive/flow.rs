@@ -22,8 +22,8 @@ impl ReceiveHalf {
     }
 
     /// Whether [`update_window`](Self::update_window) may have something to announce.
-    pub fn wants_window(&self) -> bool {
-        self.needs_window() && self.window.wants_extension()
+    pub fn wants_window(&self, now: Instant) -> bool {
+        self.needs_window() && self.window.wants_extension(now)
     }
 
     fn needs_window(&self) -> bool {

@@ -329,9 +329,9 @@ fn window_follows_the_reader() {
     let mut half = first_wins(Budget::FLOOR);
     let source = half.add_source(A, None);
     half.insert(source, at(0), Bytes::from(vec![0; 16 << 10]), 16 << 10, NOW).unwrap();
-    assert!(!half.wants_window());
+    assert!(!half.wants_window(NOW));
     half.read(usize::MAX, NOW);
-    assert!(half.wants_window());
+    assert!(half.wants_window(NOW));
     assert_eq!(half.update_window(NOW, Duration::ZERO, &mut budget), Some(at(80 << 10)));
-    assert!(!half.wants_window());
+    assert!(!half.wants_window(NOW));
 }
