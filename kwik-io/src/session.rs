@@ -2,14 +2,17 @@
 
 mod ending;
 mod handle;
+mod upkeep;
 
 use kwik_proto::StreamKind;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::channel::{self, Receiver, Sender};
 use crate::stream::{application, connection};
 use crate::table::Halves;
+use upkeep::{Chore, Upkeep};
 
 pub use ending::{Closing, Ending};
 pub use handle::{SessionHandle, SessionInfo};
@@ -57,12 +60,14 @@ impl Drop for Opened {
 #[derive(Debug)]
 pub struct Asker<X> {
     requests: Sender<Box<Request<X>>>,
+    upkeep: Arc<Upkeep>,
     ending: Ending,
 }
 
 impl<X> Clone for Asker<X> {
     fn clone(&self) -> Self {
-        Self { requests: self.requests.clone(), ending: self.ending.clone() }
+        let (requests, upkeep) = (self.requests.clone(), self.upkeep.clone());
+        Self { requests, upkeep, ending: self.ending.clone() }
     }
 }
 
@@ -80,13 +85,23 @@ pub struct Requests<X> {
 
 /// Requests in the order in which the task serves them.
 #[derive(Debug)]
-pub struct Wishes<X>(Receiver<Box<Request<X>>>);
+pub struct Wishes<X> {
+    requests: Receiver<Box<Request<X>>>,
+    upkeep: Arc<Upkeep>,
+}
 
 impl<X> Wishes<X> {
-    /// The next request: what was told first, then what was asked. `None`: all askers are gone. Nothing is lost when the
-    /// call is given up.
+    /// The next request: PINGs and keep-alive first, then what was told, then what was asked. `None`: all askers are gone.
+    /// Nothing is lost when the call is given up.
     pub async fn next(&mut self) -> Option<Request<X>> {
-        self.0.recv().await.map(|request| *request)
+        tokio::select! {
+            biased;
+            chore = self.upkeep.next() => Some(match chore {
+                Chore::Ping => Request::Ping,
+                Chore::KeepAlive(enabled) => Request::KeepAlive(enabled),
+            }),
+            request = self.requests.recv() => request.map(|request| *request),
+        }
     }
 }
 
@@ -110,8 +125,9 @@ pub fn requests<X>() -> (Asker<X>, Requests<X>) {
     let (sender, receiver) = channel::bounded(MAX_REQUESTS);
     let ending = Ending::default();
     let close = Closing::of(&ending);
-    let asker = Asker { requests: sender, ending: ending.clone() };
-    let (wishes, waiting) = (Wishes(receiver), VecDeque::new());
+    let upkeep = Arc::<Upkeep>::default();
+    let asker = Asker { requests: sender, upkeep: upkeep.clone(), ending: ending.clone() };
+    let (wishes, waiting) = (Wishes { requests: receiver, upkeep }, VecDeque::new());
     let requests = Requests { wishes, close, ending, waiting };
     (asker, requests)
 }
@@ -154,11 +170,6 @@ impl<X> Asker<X> {
     /// wait as the session let the application have. Everything else is to be [asked](Self::ask).
     pub fn tell(&self, request: X) {
         let _ = self.requests.push(Box::new(Request::Other(request)));
-    }
-
-    /// What may as well not happen: lost if the session is over, or 256 requests wait.
-    fn leave(&self, request: Request<X>) {
-        let _ = self.requests.try_send(Box::new(request));
     }
 
     /// Closes the session with the application's code. Every stream fails, on this end at once.

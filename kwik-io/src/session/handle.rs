@@ -9,7 +9,8 @@ use std::task::{Context, Poll, ready};
 
 use kwik_proto::StreamKind;
 
-use super::{Asker, Ending, Request};
+use super::upkeep::Chore;
+use super::{Asker, Ending};
 use crate::stream::{application, connection};
 use crate::table::Halves;
 
@@ -135,7 +136,7 @@ impl<X> SessionHandle<X> {
     /// # Errors
     /// Why the session is over.
     pub fn ping(&self) -> connection::Result<()> {
-        self.leave(Request::Ping)
+        self.want(Chore::Ping)
     }
 
     /// Has QUIC keep the connection alive, or no more.
@@ -143,14 +144,14 @@ impl<X> SessionHandle<X> {
     /// # Errors
     /// Why the session is over.
     pub fn keep_alive(&self, enabled: bool) -> connection::Result<()> {
-        self.leave(Request::KeepAlive(enabled))
+        self.want(Chore::KeepAlive(enabled))
     }
 
-    fn leave(&self, request: Request<X>) -> connection::Result<()> {
+    fn want(&self, chore: Chore) -> connection::Result<()> {
         match self.ending().error() {
             Some(error) => Err(error),
             None => {
-                self.asker().leave(request);
+                self.asker().upkeep.want(chore);
                 Ok(())
             }
         }

@@ -12,23 +12,38 @@ fn number(request: Option<Request<u32>>) -> Option<u32> {
 #[tokio::test]
 async fn what_is_told_is_never_lost_and_comes_before_what_is_asked() {
     let (asker, mut requests) = requests::<u32>();
-    for _ in 0..2 * MAX_REQUESTS {
-        asker.leave(Request::Ping);
-    }
+    let asked = tokio::spawn({
+        let asker = asker.clone();
+        async move { asker.ask::<()>(|_| 1000).await }
+    });
+    tokio::task::yield_now().await;
     for told in 0..1000 {
         asker.tell(told);
     }
     drop(asker);
-    for told in 0..1000 {
-        assert_eq!(number(requests.wishes.next().await), Some(told));
+    for number_of in 0..=1000 {
+        assert_eq!(number(requests.wishes.next().await), Some(number_of));
     }
-    for _ in 0..MAX_REQUESTS {
-        assert!(matches!(requests.wishes.next().await, Some(Request::Ping)));
+    assert!(asked.await.unwrap().is_err(), "it was not answered");
+    assert!(requests.wishes.next().await.is_none());
+}
+
+#[tokio::test]
+async fn pings_and_keep_alive_are_not_lost_where_requests_wait() {
+    let (asker, mut requests) = requests::<u32>();
+    let mut asking = tokio::task::JoinSet::new();
+    for _ in 0..2 * MAX_REQUESTS {
+        let asker = asker.clone();
+        asking.spawn(async move { drop(asker.open(StreamKind::Bidirectional).await) });
     }
-    assert!(
-        requests.wishes.next().await.is_none(),
-        "pings beyond the cap are lost, and all are gone"
-    );
+    tokio::task::yield_now().await;
+    for enabled in [true, false, true] {
+        asker.upkeep.want(Chore::Ping);
+        asker.upkeep.want(Chore::KeepAlive(enabled));
+    }
+    assert!(matches!(requests.wishes.next().await, Some(Request::Ping)));
+    assert!(matches!(requests.wishes.next().await, Some(Request::KeepAlive(true))));
+    assert!(matches!(requests.wishes.next().await, Some(Request::Open(_))));
 }
 
 #[tokio::test]
