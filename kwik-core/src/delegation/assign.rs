@@ -72,11 +72,7 @@ impl Scheduler {
             if ready == 0 {
                 continue;
             }
-            let mut all = self.standings(plan, now);
-            if all.iter().any(|source| !source.on_trial) {
-                // Nobody waits for a source that may fail again.
-                all.retain(|source| !source.on_trial);
-            }
+            let all = self.trusted(plan, now);
             for me in all.iter().filter(|source| source.has_room) {
                 let len = pick::length(me, &all, room, &self.config);
                 let skip = pick::leave_to_others(me, len, &all, &self.config);
@@ -106,6 +102,15 @@ impl Scheduler {
             let range = plan.tail(half.window, self.config.floor).filter(|_| trusted)?;
             Some(Choice { path, stream, range, role: Role::Original })
         })
+    }
+
+    /// Who may be asked for bytes that the reader needs. Nobody waits for a source that may fail again, unless all may.
+    pub(super) fn trusted(&self, plan: &Plan, now: Instant) -> Vec<pick::Standing> {
+        let mut all = self.standings(plan, now);
+        if all.iter().any(|source| !source.on_trial) {
+            all.retain(|source| !source.on_trial);
+        }
+        all
     }
 
     /// Who may be asked for bytes of a plan now, the soonest first. A local provider of last resort only if it is alone.

@@ -12,6 +12,7 @@ mod config;
 mod dial;
 mod dispute;
 mod half;
+mod head;
 mod hedge;
 mod ledger;
 mod outcome;
@@ -104,6 +105,8 @@ pub struct Scheduler {
     truncated: BTreeSet<StreamId>,
     ledger: Ledger,
     bucket: Bucket,
+    /// Those whose reader waits for a byte that nobody promised.
+    starving: BTreeSet<StreamId>,
     /// The primary's copies that are on their way to decide who was wrong.
     rulings: Rulings,
     /// Streams that want one.
@@ -139,6 +142,7 @@ impl Scheduler {
             busy: BTreeSet::new(),
             truncated: BTreeSet::new(),
             ledger: Ledger::default(),
+            starving: BTreeSet::new(),
             rulings: Rulings::new(),
             disputes: BTreeSet::new(),
             barred: BTreeMap::new(),
@@ -402,6 +406,7 @@ impl Scheduler {
             }
         }
         self.busy.remove(&stream);
+        self.starving.remove(&stream);
         self.truncated.remove(&stream);
         self.forget_rulings(stream);
         if let Some(half) = self.halves.remove(&stream) {
@@ -421,6 +426,7 @@ impl Scheduler {
             self.rule(now);
             self.retry_copies(now);
             self.assign(now);
+            self.feed_starving(now);
             self.end_game(now);
             self.give_up();
         } else if self.decisions.is_empty() && std::mem::take(&mut self.roomier) {

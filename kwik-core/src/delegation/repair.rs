@@ -140,6 +140,7 @@ impl Scheduler {
                     self.bar(gap.stream, gap.range, path, GapReason::Conflict);
                 }
             }
+            (None, GapReason::Unassigned) => self.starved(gap.stream, gap.range),
             (None, _) => {}
         }
         self.reopen(gap.stream, gap.range);

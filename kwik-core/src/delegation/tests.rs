@@ -21,6 +21,7 @@ mod dial;
 mod dispute;
 mod draining;
 mod hangs;
+mod heads;
 mod limits;
 mod trial;
 

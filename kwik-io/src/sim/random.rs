@@ -6,12 +6,14 @@ use s2n_quic::provider::connection_id::{self, ConnectionInfo, LocalId, Validator
 use s2n_quic::provider::{random, stateless_reset_token};
 use s2n_quic_core::stateless_reset::Token;
 
+use super::tls;
 use crate::env::Env;
 
 /// Length of connection ids, s2n-quic's own.
 const ID: usize = 16;
 
-/// Draws from the environment, whose seed decides: s2n-quic's random numbers, connection ids and stateless reset tokens.
+/// s2n-quic's random numbers, drawn from the environment, and its connection ids and stateless reset tokens, drawn as
+/// those of TLS: the seed decides all.
 #[derive(Clone)]
 pub(crate) struct Random(pub(crate) Env);
 
@@ -36,7 +38,7 @@ impl random::Generator for Random {
 
 impl connection_id::Generator for Random {
     fn generate(&mut self, _connection: &ConnectionInfo) -> LocalId {
-        LocalId::try_from_bytes(&self.0.random::<ID>()).expect("a length that ids may have")
+        LocalId::try_from_bytes(&on_the_wire::<ID>()).expect("a length that ids may have")
     }
 }
 
@@ -60,6 +62,10 @@ impl stateless_reset_token::Generator for Random {
     const ENABLED: bool = false;
 
     fn generate(&mut self, _connection: &[u8]) -> Token {
-        self.0.random().into()
+        on_the_wire().into()
     }
+}
+
+fn on_the_wire<const N: usize>() -> [u8; N] {
+    tls::random().expect("endpoints run on the thread of their laboratory")
 }

@@ -2,7 +2,8 @@
 //!
 //! rustls takes its entropy through references that live for ever, so it can't come from an
 //! [`Env`](crate::env::Env). It comes from the thread: [`seed`] is called at the start of each simulated host, and all
-//! hosts of a laboratory share a thread.
+//! hosts of a laboratory share a thread. Connection ids come from there as well: what looks random on the wire decides
+//! nothing, and does not shift the numbers that do.
 
 use std::cell::RefCell;
 
@@ -34,20 +35,28 @@ pub(crate) fn seeded(provider: CryptoProvider) -> CryptoProvider {
     }
 }
 
+/// The thread's next bytes; `None`: no simulated host runs on it.
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    fill(&mut bytes).map(|()| bytes)
+}
+
+fn fill(bytes: &mut [u8]) -> Option<()> {
+    ENTROPY.with_borrow_mut(|entropy| entropy.as_mut().map(|entropy| entropy.fill(bytes)))
+}
+
 #[derive(Debug)]
 struct Seeded;
 
 impl SecureRandom for Seeded {
     fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        let fill = |entropy: &mut Option<Keystream>| entropy.as_mut().map(|it| it.fill(bytes));
-        ENTROPY.with_borrow_mut(fill).ok_or(GetRandomFailed)
+        fill(bytes).ok_or(GetRandomFailed)
     }
 }
 
 impl SupportedKxGroup for Seeded {
     fn start(&self) -> Result<Box<dyn ActiveKeyExchange>, Error> {
-        let mut secret = [0; 32];
-        self.fill(&mut secret)?;
+        let secret = random::<32>().ok_or(GetRandomFailed)?;
         let refused = |_| Error::General("no X25519 key".to_owned());
         let private = PrivateKey::from_private_key(&X25519, &secret).map_err(refused)?;
         let public = private.compute_public_key().map_err(|_| GetRandomFailed)?;
