@@ -180,8 +180,14 @@ pub fn edge(index: usize) -> String {
 }
 
 /// Runs `test` with five seeds; its second argument is one of three secondaries, each of them at least once.
+/// `KWIK_SEEDS=50` runs so many, `KWIK_SEED=17` seed 17 alone.
 pub fn for_seeds(test: impl Fn(u64, usize)) {
-    for seed in 1..=5 {
+    let variable = |name| std::env::var(name).ok()?.parse().ok();
+    let seeds = match variable("KWIK_SEED") {
+        Some(seed) => seed..=seed,
+        None => 1..=variable("KWIK_SEEDS").unwrap_or(5),
+    };
+    for seed in seeds {
         let victim = (seed % 3) as usize;
         println!("seed {seed}, secondary {victim}");
         test(seed, victim);

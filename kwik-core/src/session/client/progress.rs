@@ -213,7 +213,8 @@ impl ClientSession {
         let owner = owner.or_else(|| self.is_the_primarys(id, at).then_some(PathId::PRIMARY));
         let end = self.known_end(id, half).max(at);
         let missing = ByteRange::new(at, end).and_then(|open| half.missing_in(open).next());
-        if let Some(range) = missing {
+        // What is there and waits for the proof of its range is waited for as well.
+        if let Some(range) = missing.and_then(|missing| ByteRange::new(at, missing.end())) {
             self.stalls.waiting(id, range, owner, now);
         }
     }

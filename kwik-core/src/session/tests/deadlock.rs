@@ -228,3 +228,22 @@ fn a_pause_is_blamed_on_who_was_asked_and_else_on_the_primary() {
     assert_eq!(blamed(range(0, 10_000)), Some(EDGE));
     assert_eq!(blamed(range(5000, 10_000)), Some(PathId::PRIMARY));
 }
+
+/// Bytes that are there and can't be read before the rest of their range proves them.
+#[test]
+fn a_wait_for_a_proof_is_a_pause() {
+    let mut bench = Bench::attached(EDGE);
+    let Order::Delegation(order) = delegation(1, stream(0), range(0, 1000)) else { panic!() };
+    let hash = Some(blake3::hash(&[0; 1000]).into());
+    bench.order(EDGE, 1, 1, vec![Order::Delegation(Delegation { blake3: hash, ..order })]);
+    bench.header(EDGE, 3, contribution(stream(0), 1, range(0, 1000))).unwrap().unwrap();
+    assert_eq!(bench.read(stream(0)), 0);
+    bench.data(EDGE, 3, 0, 600);
+    assert_eq!(bench.read(stream(0)), 0, "not proven");
+    bench.wait(ms(80));
+    bench.data(EDGE, 3, 600, 400);
+    assert_eq!(bench.read(stream(0)), 1000);
+    let [stall] = bench.client.stalls() else { panic!("{:?}", bench.client.stalls()) };
+    assert_eq!((stall.duration, stall.path, stall.ended_by), (ms(80), Some(EDGE), Some(EDGE)));
+    assert_eq!(stall.range, range(0, 1000));
+}
