@@ -2,7 +2,6 @@
 //! contributions that break off, servers that refuse, hang or die. Whatever happens, every byte arrives once, in order.
 #![allow(clippy::unwrap_used)]
 
-#[path = "session/world.rs"]
 mod world;
 
 use world::{Plan, World};

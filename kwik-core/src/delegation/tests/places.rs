@@ -1,0 +1,52 @@
+//! Where a range lies.
+
+use super::*;
+
+#[test]
+fn equals_leave_nothing_to_each_other() {
+    let all: Vec<_> = (1..=8).map(|path| source(path, 1e7, 0.05, MIB)).collect();
+    let config = DelegationConfig::default();
+    assert_eq!(pick::leave_to_others(&all[0], MIB, &all, &config), 0);
+}
+
+#[test]
+fn a_slow_source_leaves_what_others_do_meanwhile() {
+    let config = DelegationConfig::default();
+    let all = [source(1, 1e7, 0.0, MIB), source(2, 1e5, 0.0, 64 * KIB)];
+    // 64 KiB take it 0.655 s, the other 0.00655 s.
+    let left = pick::leave_to_others(&all[1], 64 * KIB, &all, &config);
+    assert!((6_400_000..6_500_000).contains(&left), "{left}");
+    let mut off = config;
+    off.switches.admission = false;
+    assert_eq!(pick::leave_to_others(&all[1], 64 * KIB, &all, &off), 0);
+}
+
+#[test]
+fn a_range_lies_behind_what_is_left_to_others() {
+    let pool = [range(0, 100), range(200, 1000)];
+    let table = [
+        // (skip, len, floor, place)
+        (0, 50, 1, Some(range(0, 50))),
+        (0, 100, 1, Some(range(0, 100))),
+        (100, 50, 1, Some(range(200, 250))),
+        (150, 50, 100, Some(range(300, 350))),
+        (0, 80, 64, Some(range(0, 100))),
+        (900, 50, 1, None),
+        (850, 200, 1, Some(range(950, 1000))),
+    ];
+    for (skip, len, floor, expected) in table {
+        let placed = pick::place(pool.into_iter(), skip, len, floor);
+        assert_eq!(placed, expected, "skip {skip} len {len} floor {floor}");
+    }
+    assert_eq!(pick::place([].into_iter(), 0, 1, 1), None);
+}
+
+#[test]
+fn a_copy_at_the_end_makes_both_end_together() {
+    let (me, slow) = (source(1, 1e7, 0.01, MIB), source(2, 1e6, 0.0, MIB));
+    let share = pick::end_game_share(&me, &slow, 1_000_000, 0.01).unwrap();
+    let slow_ends = (1_000_000 - share) as f64 / slow.rate;
+    let copy_ends = me.free_in + share as f64 / me.rate;
+    assert!((slow_ends - copy_ends).abs() < 1e-3, "{slow_ends} {copy_ends}");
+    assert_eq!(pick::end_game_share(&me, &slow, 15_000, 0.01), None, "not worth it");
+}

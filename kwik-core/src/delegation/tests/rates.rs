@@ -1,0 +1,66 @@
+//! How fast a path is taken to be.
+
+use super::*;
+
+#[test]
+fn idle_time_does_not_count() {
+    let mut rate = PathRate::new();
+    assert_eq!(rate.estimate(), None);
+    rate.update(100_000, ms(100), ms(60));
+    // Minutes later by the clock, but only 100 ms of work.
+    rate.update(200_000, ms(200), ms(60));
+    assert_eq!(rate.estimate(), Some(1_000_000));
+}
+
+#[test]
+fn a_rate_that_cannot_be_is_not_believed() {
+    let mut rate = PathRate::new();
+    rate.update(0, Duration::from_micros(1), ms(60));
+    rate.update(u64::MAX, Duration::from_micros(2), ms(60));
+    assert_eq!(rate.estimate(), Some(1_000_000_000_000));
+}
+
+#[test]
+fn an_old_rate_is_forgotten_after_the_horizon() {
+    let mut rate = PathRate::new();
+    (1..=20).for_each(|step| rate.update(step * 10_000, ms(step * 10), ms(60)));
+    (1..=20).for_each(|step| rate.update(200_000 + step * 1000, ms(200 + step * 10), ms(60)));
+    assert_eq!(rate.estimate(), Some(100_000));
+}
+
+#[test]
+fn time_before_the_first_byte_says_nothing() {
+    let mut rate = PathRate::new();
+    rate.update(0, ms(500), ms(60));
+    assert_eq!(rate.estimate(), None);
+    rate.update(10_000, ms(510), ms(60));
+    assert_eq!(rate.estimate(), Some(1_000_000));
+    rate.update(10_000, ms(510), ms(60));
+    rate.update(9_000, ms(600), ms(60));
+    assert_eq!(rate.estimate(), Some(1_000_000), "counters never fall");
+}
+
+#[test]
+fn the_allowance_doubles_while_the_rate_grows_by_a_quarter() {
+    let mut allowance = Allowance::new(100);
+    assert_eq!(allowance.target(None, 0), 200);
+    let rates = [1000, 1300, 1700, 1800, 1800, 1800];
+    let targets = [400, 800, 1600, 1600, 1600, 0];
+    for (turn, (rate, target)) in rates.into_iter().zip(targets).enumerate() {
+        let now = at(turn as u64 * 100);
+        allowance.range_done(Some(rate), ms(100), now);
+        // A second range in the same turn is no second sign of growth.
+        allowance.range_done(Some(rate * 10), ms(100), now);
+        assert_eq!(allowance.target(Some(0), 0), target, "turn {turn}");
+    }
+    assert_eq!(allowance.target(Some(5000), 0), 5000);
+}
+
+#[test]
+fn a_late_range_halves_what_a_path_gets_until_it_delivers() {
+    let mut allowance = Allowance::new(100);
+    allowance.range_late(800);
+    assert_eq!(allowance.target(Some(800), 0), 400);
+    allowance.range_done(Some(1), ms(100), at(0));
+    assert_eq!(allowance.target(Some(800), 0), 800);
+}
