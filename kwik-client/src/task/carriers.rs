@@ -84,17 +84,16 @@ impl Task {
         self.carry_out();
         match routed {
             Ok(Routed::To(route)) => {
-                if let Some(back) = request.back.take()
-                    && let Some(send) = self.table.send(route.stream).cloned()
-                {
-                    let events = self.inbox.carriers.clone();
-                    let span = tracing::debug_span!("stream", id = %route.stream);
-                    self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
-                }
+                self.send_back(&mut request);
                 let control = request.control.clone();
                 self.controls.insert((path, id), (control, Some(route.stream)));
                 let route = self.receive_route(path, id, route, header.kind);
                 request.answer(route);
+            }
+            Ok(Routed::SendOnly) => {
+                self.send_back(&mut request);
+                request.control.stop(ErrorCode::StreamClosed);
+                request.answer(Route::Drain);
             }
             Ok(Routed::Drain | Routed::Wait) => {
                 self.count_fault(path, ErrorCode::Mapping);
@@ -105,6 +104,18 @@ impl Task {
                 tracing::debug!(%path, carrier = id, ?code, ?header, "carrier refused");
                 request.refuse(code);
             }
+        }
+    }
+
+    /// Sends what this end has for the stream on the other direction of its carrier.
+    fn send_back(&mut self, request: &mut RouteRequest) {
+        let id = request.header.stream;
+        if let Some(back) = request.back.take()
+            && let Some(send) = self.table.send(id).cloned()
+        {
+            let events = self.inbox.carriers.clone();
+            let span = tracing::debug_span!("stream", %id);
+            self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
         }
     }
 

@@ -197,7 +197,7 @@ impl World {
                 self.client.core.handle_source(path, carrier, source);
                 self.client.feeds.insert((path, carrier), Feed { stream: route.stream, source });
             }
-            Ok(Routed::Drain) => {}
+            Ok(Routed::Drain | Routed::SendOnly) => {}
             Ok(Routed::Wait) => self.fail(format!("carrier {carrier} of {path} had to wait")),
             Err(code) => {
                 self.network.remark(|| format!("carrier {carrier} of {path} refused: {code:?}"));

@@ -28,6 +28,8 @@ pub struct Route {
 pub enum Routed {
     /// Its bytes go there.
     To(Route),
+    /// Its stream takes no more bytes, but this end still sends on it: the carrier is stopped, its other direction used.
+    SendOnly,
     /// They are dropped, until [`Output::Reroute`] or [`Output::StopCarrier`] for it.
     Drain,
     /// It is not read, until [`StreamAction::Admit`](crate::session::StreamAction::Admit) for its stream: then ask again.
@@ -54,6 +56,7 @@ enum Standing {
     Refused(ErrorCode),
     Corrupt,
     Early,
+    SendOnly,
 }
 
 #[derive(Debug)]
@@ -92,6 +95,10 @@ impl ClientSession {
                 return Ok(Routed::Drain);
             }
             Standing::Early => return Ok(Routed::Wait),
+            Standing::SendOnly => {
+                let known = self.sending.create(path, carrier, header);
+                return known.map(|_| Routed::SendOnly).map_err(|error| error.code());
+            }
         }
         match self.mapping.create(path, carrier, header) {
             Ok(_) => Ok(Routed::To(self.route(path, carrier, &header, now)?)),
@@ -217,8 +224,14 @@ impl ClientSession {
                 }
             }
         }
-        let open = self.streams.receives(stream);
-        if open { Standing::Fits } else { Standing::Refused(ErrorCode::StreamClosed) }
+        match self.streams.receives(stream) {
+            true => Standing::Fits,
+            // The primary opened it for both directions, and the end of its own was faster than the header.
+            false if stream.initiator() == Initiator::Server && self.streams.sends(stream) => {
+                Standing::SendOnly
+            }
+            false => Standing::Refused(ErrorCode::StreamClosed),
+        }
     }
 
     fn admit_contribution(&mut self, path: PathId, header: &StreamHeader) -> Standing {

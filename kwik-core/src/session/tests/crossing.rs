@@ -74,3 +74,21 @@ fn a_hole_below_the_final_size_is_missed_though_nobody_was_asked_for_it() {
     let failed = Output::Stream(StreamAction::Fail(id, failure));
     assert!(bench.asked.contains(&failed), "{:?}", bench.asked);
 }
+
+#[test]
+fn a_stream_whose_end_overtook_its_header_still_carries_the_answer() {
+    let mut bench = Bench::established();
+    for (id, sends) in [(1, false), (5, true)] {
+        bench.primary(reset(id));
+        bench.read(stream(id));
+        if !sends {
+            bench.client.reset_stream(stream(id), 1, Offset::ZERO);
+            bench.drain();
+        }
+        let routed = bench.header(PathId::PRIMARY, id, public(id));
+        let expected = if sends { Ok(Routed::SendOnly) } else { Err(ErrorCode::StreamClosed) };
+        assert_eq!(routed, expected, "stream {id}");
+    }
+    let again = bench.header(PathId::PRIMARY, 9, public(5));
+    assert_eq!(again, Err(ErrorCode::Mapping), "one carrier is all that it gets");
+}
