@@ -35,7 +35,7 @@ impl Task {
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    let pump = SendPump::new(send, carrier, events).opening();
+                    let (pump, back) = SendPump::new(send, carrier, events).opening(back);
                     tokio::join!(back.run(), pump.run());
                 }
                 StreamKind::Unidirectional => {

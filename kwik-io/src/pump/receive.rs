@@ -71,6 +71,8 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct ReceivePump {
     quic: ReceiveStream,
     back: Option<Outgoing>,
+    /// Dropped when the header was read, for the pump of the other direction.
+    unanswered: Option<oneshot::Sender<Infallible>>,
     carrier: Carrier,
     events: Sender<Box<CarrierEvent>>,
     header_timeout: Duration,
@@ -103,6 +105,7 @@ impl ReceivePump {
         Self {
             quic: carrier,
             back: None,
+            unanswered: None,
             carrier: Carrier { path, epoch, id, header: None, source: None },
             events,
             header_timeout: HEADER_TIMEOUT,
@@ -123,6 +126,12 @@ impl ReceivePump {
     #[must_use]
     pub fn with_back(mut self, back: SendStream) -> Self {
         self.back = Some(back.into());
+        self
+    }
+
+    /// Tells the pump that sends on a carrier of this end, by dropping `unanswered`, that the peer knows the carrier.
+    pub(super) fn with_opener(mut self, unanswered: oneshot::Sender<Infallible>) -> Self {
+        self.unanswered = Some(unanswered);
         self
     }
 
@@ -151,6 +160,7 @@ impl ReceivePump {
                 let _ = self.quic.stop_sending(code.to_quic());
             }
             self.release();
+            self.unanswered = None;
             let (carrier, back) = (self.carrier, self.back.take());
             // Fails only if the session is gone, and then nobody wants to know.
             let _ = self.events.send(Box::new(CarrierEvent::Ended { carrier, end, back })).await;
@@ -166,6 +176,7 @@ impl ReceivePump {
             Ok(header) => header?,
             Err(_) => return Err(CarrierEnd::HeaderTimeout),
         };
+        self.unanswered = None;
         self.route(header).await?;
         loop {
             let decoded = self.decode();

@@ -1,6 +1,8 @@
 //! Sends a public stream.
 
-use std::future::poll_fn;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use kwik_core::stream::OutFrame;
@@ -8,10 +10,12 @@ use kwik_proto::data::{DataHeader, MAX_PUBLIC_PAYLOAD};
 use kwik_proto::frame::{CarrierKind, StreamHeader};
 use kwik_proto::{Epoch, PathId, StreamId};
 use s2n_quic::stream::Error as QuicError;
+use tokio::sync::oneshot;
 
 use super::event::{Carrier, CarrierEvent, CarrierId, SendEnd};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
+use super::receive::ReceivePump;
 use crate::channel::Sender;
 use crate::stream::{SendStep, SharedSend, application, connection};
 
@@ -39,6 +43,8 @@ pub struct SendPump {
     frames: Vec<OutFrame>,
     header: Header,
     opening: bool,
+    /// Resolves when the carrier's other direction shows that the peer has read the header, or is over.
+    answered: Option<oneshot::Receiver<Infallible>>,
 }
 
 /// Whether the peer can know which stream the carrier is.
@@ -78,14 +84,18 @@ impl SendPump {
             frames: Vec::new(),
             header: Header::Unsent,
             opening: false,
+            answered: None,
         }
     }
 
-    /// Says that the carrier has another direction, of which the peer learns from this one's header what it belongs to.
+    /// Says that the carrier has another direction, which `answer` reads, and of which the peer learns from this one's
+    /// header what it belongs to.
     #[must_use]
-    pub fn opening(mut self) -> Self {
+    pub fn opening(mut self, answer: ReceivePump) -> (Self, ReceivePump) {
+        let (unanswered, answered) = oneshot::channel();
         self.opening = true;
-        self
+        self.answered = Some(answered);
+        (self, answer.with_opener(unanswered))
     }
 
     /// Runs until everything was delivered or the stream ended otherwise, and reports it.
@@ -131,8 +141,8 @@ impl SendPump {
     }
 
     /// Resets the carrier. A peer that never saw the header sees it first, so that it knows what the other direction of
-    /// the carrier belongs to: QUIC throws away what was not delivered. The control stream has told of the reset by
-    /// then, so the wait costs no more than what QUIC holds.
+    /// the carrier belongs to: QUIC throws away what was not delivered, and at the peer what it has not read. The control
+    /// stream has told of the reset by then, so the wait costs no more than what QUIC holds.
     fn poll_reset(&mut self, code: application::Error, cx: &mut Context<'_>) -> Poll<SendEnd> {
         match self.header {
             Header::Unsent => {
@@ -156,6 +166,10 @@ impl SendPump {
             if let Err(error) = announced {
                 return Poll::Ready(end_of(error));
             }
+        }
+        if let Some(answered) = &mut self.answered {
+            let _ = ready!(Pin::new(answered).poll(cx));
+            self.answered = None;
         }
         // Fails only if the carrier is over already.
         let _ = self.quic.reset(code.to_quic());

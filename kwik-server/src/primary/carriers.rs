@@ -30,7 +30,7 @@ impl Task {
                     let (receive, carrier) = stream.split();
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    let pump = SendPump::new(send, carrier, events).opening();
+                    let (pump, back) = SendPump::new(send, carrier, events).opening(back);
                     tokio::join!(back.run(), pump.run());
                 }
                 StreamKind::Unidirectional => {
