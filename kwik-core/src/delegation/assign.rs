@@ -202,7 +202,7 @@ impl Scheduler {
             return;
         }
         while let Some((choice, slow)) = self.end_game_choice(now) {
-            self.bucket.spend(choice.range.len());
+            self.bucket.spend_at_end(choice.range.len());
             self.stats.end_game_copies += 1;
             if let Some(original) = self.ledger.entry_mut(slow) {
                 original.copied = true;
@@ -212,7 +212,7 @@ impl Scheduler {
     }
 
     fn end_game_choice(&self, now: Instant) -> Option<(Choice, DelegationId)> {
-        let balance = self.bucket.balance(self.stats.delivered_bytes);
+        let balance = self.bucket.end_game_balance(self.stats.delivered_bytes);
         let full = self.ledger.len() >= self.config.delegations;
         if balance < END_GAME_LEAST || full || !self.has_room(now) {
             return None;

@@ -67,7 +67,49 @@ fn a_range_that_hangs_is_moved_though_its_owner_sends_others() {
     let mut hang = Hang::new();
     let other = PathId::new(3 - hang.owner.value());
     assert_eq!(hang.moved(|_| 0), Some((300, vec![other])), "not to the one that hangs on it");
-    assert_eq!(hang.bench.scheduler.stats().redundancy_charged, 0);
+    // What may have come behind a lost packet.
+    assert_eq!(hang.bench.scheduler.stats().redundancy_charged, 16 * KIB);
+}
+
+#[test]
+fn what_stands_still_is_waited_for_longer_when_too_much_was_wasted() {
+    let mut hang = Hang::new();
+    hang.bench.scheduler.bucket.spend(1);
+    assert_eq!(hang.moved(|_| 0).map(|(when, _)| when), Some(1050));
+}
+
+#[test]
+fn a_late_range_is_not_moved_to_who_is_hardly_sooner() {
+    let late = |rate: u64| {
+        let mut hang = Hang::new();
+        let mut status = hang.bench.status(hang.owner, PathState::Live);
+        (status.received_bytes, status.busy_us) = (510_000, 150_000);
+        hang.bench.scheduler.handle_path_status(&status, at(60));
+        (status.received_bytes, status.busy_us) = (510_000 + rate / 10, 250_000);
+        hang.bench.scheduler.handle_path_status(&status, at(60));
+        hang.bench.now = at(60);
+        // The other would be there in 78 ms.
+        let rest = range(0, 256 * KIB);
+        hang.bench.gap(hang.owner, hang.id, rest, GapReason::Late);
+        let decisions = hang.bench.decisions();
+        decisions.iter().any(|decision| matches!(decision, Decision::Revoke { .. }))
+    };
+    assert!(late(1_000_000));
+    assert!(!late(2_500_000));
+}
+
+#[test]
+fn the_end_game_takes_a_third_of_the_bucket() {
+    let mut bucket = Bucket::new(&DelegationConfig {
+        redundancy_opening: 300,
+        redundancy_share: 0.1,
+        ..DelegationConfig::default()
+    });
+    assert_eq!(bucket.end_game_balance(3000), 200);
+    bucket.spend_at_end(150);
+    assert_eq!((bucket.end_game_balance(3000), bucket.balance(3000)), (50, 450));
+    bucket.spend(430);
+    assert_eq!(bucket.end_game_balance(3000), 20);
 }
 
 #[test]
