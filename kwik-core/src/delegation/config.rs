@@ -27,8 +27,8 @@ pub struct DelegationConfig {
     /// Bytes kept outstanding on a path, in units of `rate * L` (one turn of its control loop). Default: 1.25. Below 1
     /// a path idles while its next order travels.
     pub outstanding_gain: f64,
-    /// Redundant bytes that hedges and the end game may cause, as a share of the delivered bytes. Default: 0.015, half of
-    /// what may be sent in vain: the wire also carries what is thrown away with a carrier, and KWIK's own frames.
+    /// Redundant bytes that hedges and the end game may cause, as a share of the delivered bytes. Default: 0.0125, less
+    /// than half of what may be sent in vain: the wire also carries what is thrown away with a carrier, and KWIK's own frames.
     pub redundancy_share: f64,
     /// Redundant bytes allowed before anything is delivered. Default: 256 KiB.
     pub redundancy_opening: u64,
@@ -58,7 +58,7 @@ impl Default for DelegationConfig {
             first_range: 256 << 10,
             first_rate: 2_500_000,
             outstanding_gain: 1.25,
-            redundancy_share: 0.015,
+            redundancy_share: 0.0125,
             redundancy_opening: 256 << 10,
             report_interval: Duration::from_millis(5),
             pause_first: Duration::from_millis(250),

@@ -25,8 +25,8 @@ const OVERDRAWN: u32 = 4;
 const SOONER: f64 = 2.0;
 
 /// The part of the bucket that the end game may take. More: the copies of the last second cost a long transfer all that it
-/// saved for late ranges.
-const END_GAME_PART: u64 = 3;
+/// saved for late ranges. Less: the last bytes of a slow path, 0.5 MB in a transfer of 64 MB, can't be copied.
+const END_GAME_PART: f64 = 0.45;
 
 /// Redundant bytes that may still be ordered: an opening balance and a share of what was delivered, less what was spent.
 ///
@@ -62,7 +62,8 @@ impl Bucket {
 
     /// What the end game may spend after `delivered` bytes.
     pub(super) fn end_game_balance(&self, delivered: u64) -> u64 {
-        let part = (self.earned(delivered) / END_GAME_PART).saturating_sub(self.end_game);
+        let part = (self.earned(delivered) as f64 * END_GAME_PART) as u64;
+        let part = part.saturating_sub(self.end_game);
         part.min(self.balance(delivered))
     }
 

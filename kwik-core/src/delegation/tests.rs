@@ -60,7 +60,7 @@ fn source(path: u16, rate: f64, free_in: f64, size: u64) -> Standing {
 fn redundancy_is_an_opening_balance_and_a_share() {
     let mut bucket = Bucket::new(&DelegationConfig::default());
     assert_eq!(bucket.balance(0), 256 * KIB);
-    assert_eq!(bucket.balance(100_000_000), 256 * KIB + 1_500_000);
+    assert_eq!(bucket.balance(100_000_000), 256 * KIB + 1_250_000);
     bucket.spend(200 * KIB);
     assert_eq!((bucket.balance(0), bucket.spent()), (56 * KIB, 200 * KIB));
     bucket.refund(100 * KIB);

@@ -99,15 +99,15 @@ fn a_late_range_is_not_moved_to_who_is_hardly_sooner() {
 }
 
 #[test]
-fn the_end_game_takes_a_third_of_the_bucket() {
+fn the_end_game_takes_less_than_half_of_the_bucket() {
     let mut bucket = Bucket::new(&DelegationConfig {
         redundancy_opening: 300,
         redundancy_share: 0.1,
         ..DelegationConfig::default()
     });
-    assert_eq!(bucket.end_game_balance(3000), 200);
+    assert_eq!(bucket.end_game_balance(3000), 270);
     bucket.spend_at_end(150);
-    assert_eq!((bucket.end_game_balance(3000), bucket.balance(3000)), (50, 450));
+    assert_eq!((bucket.end_game_balance(3000), bucket.balance(3000)), (120, 450));
     bucket.spend(430);
     assert_eq!(bucket.end_game_balance(3000), 20);
 }
