@@ -176,9 +176,12 @@ impl Scheduler {
             Verdict::ForGood => self.bar(stream, range, path, reason),
             Verdict::Later => self.pause(path, now),
             Verdict::BrokeOff => {
+                let source = self.sources.get(&path);
+                // What else it was asked for before fails for the same cause, and that counts once.
+                let again = source.is_some_and(|source| source.pause_end(now).is_some());
                 self.pause(path, now);
                 let half = self.halves.get_mut(&stream);
-                let plan = half.and_then(|half| half.plan_at(range.start()));
+                let plan = half.and_then(|half| half.plan_at(range.start())).filter(|_| !again);
                 // The primary's own copy is the last resort: it is asked again, however often it failed.
                 let once_too_often = plan.is_some_and(|plan| plan.broke_off(path, reason));
                 if once_too_often && !path.is_primary() {

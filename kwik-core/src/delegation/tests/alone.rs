@@ -49,3 +49,23 @@ fn the_primarys_own_copy_is_asked_again_however_often_it_fails() {
         bench.now = bench.scheduler.poll_timeout().expect("it is asked again");
     }
 }
+
+#[test]
+fn what_breaks_off_at_once_counts_once() {
+    let mut bench = Bench::new(8 * MIB, only(1), Local::None);
+    let excluded = |bench: &mut Bench| {
+        let mut events = std::iter::from_fn(|| bench.scheduler.poll_event());
+        events.any(|event| matches!(event, Event::Excluded { .. }))
+    };
+    for failures in 1..=3 {
+        let orders = bench.orders();
+        assert!(orders.len() > 1 || failures > 1, "{orders:?}");
+        for (path, id, _) in orders {
+            bench.answer(path, id, DelegationState::Failed(GapReason::Reset));
+        }
+        assert_eq!(excluded(&mut bench), failures == 3, "after {failures} failures");
+        assert_eq!(bench.decisions().len(), usize::from(failures == 3), "it pauses");
+        let pause = |bench: &Bench| bench.scheduler.poll_timeout().expect("it is asked again");
+        bench.now = if failures < 3 { pause(&bench) } else { bench.now };
+    }
+}
