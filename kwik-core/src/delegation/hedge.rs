@@ -21,7 +21,7 @@ const BEHIND: u64 = 16 << 10;
 /// How many times as long a late range is waited for where more was wasted than there was to waste.
 const OVERDRAWN: u32 = 4;
 
-/// How much sooner somebody else has to be, for a range that did not have its time, and at least for one that did.
+/// How much sooner somebody else has to be than a range's own pace, or, before that is known, than its path's rate.
 const SOONER: f64 = 2.0;
 
 /// The part of the bucket that the end game may take. More: the copies of the last second cost a long transfer all that it
@@ -96,6 +96,7 @@ impl Bucket {
     /// Puts back what a copy did not cost after all.
     pub(super) fn refund(&mut self, bytes: u64) {
         self.spent = self.spent.saturating_sub(bytes);
+        self.end_game = self.end_game.min(self.spent);
     }
 
     pub(super) fn spent(&self) -> u64 {
@@ -206,8 +207,8 @@ impl Scheduler {
     /// moved from one to the other never come.
     ///
     /// The owner's rate says nothing about a range that hangs while others come: one that was given its time since it was
-    /// called late is judged by what came of itself. Either counts twice, for the cost of moving, and because rates under loss
-    /// differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
+    /// called late is judged by what came of itself. Either counts twice (the pace up to the rate), for the cost of moving,
+    /// and because rates under loss differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
     fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
         let owner = self.sources.get(&entry.path);
         let pace = owner.and_then(|source| entry.pace(self.patience_with(source), now));

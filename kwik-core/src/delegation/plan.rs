@@ -125,8 +125,7 @@ impl Plan {
     }
 
     /// A path broke a range off; `true`: once too often.
-    pub(super) fn broke_off(&mut self, path: PathId, reason: GapReason) -> bool {
-        self.last_reason = Some(reason);
+    pub(super) fn broke_off(&mut self, path: PathId) -> bool {
         let failures = self.failures.entry(path).or_insert(0);
         *failures += 1;
         *failures >= PATIENCE

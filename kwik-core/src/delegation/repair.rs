@@ -181,9 +181,12 @@ impl Scheduler {
                 let again = source.is_some_and(|source| source.pause_end(now).is_some());
                 self.pause(path, now);
                 let half = self.halves.get_mut(&stream);
-                let plan = half.and_then(|half| half.plan_at(range.start())).filter(|_| !again);
+                let plan = half.and_then(|half| half.plan_at(range.start()));
                 // The primary's own copy is the last resort: it is asked again, however often it failed.
-                let once_too_often = plan.is_some_and(|plan| plan.broke_off(path, reason));
+                let once_too_often = plan.is_some_and(|plan| {
+                    plan.last_reason = Some(reason);
+                    !again && plan.broke_off(path)
+                });
                 if once_too_often && !path.is_primary() {
                     self.bar(stream, range, path, reason);
                 }

@@ -190,12 +190,12 @@ impl Judge<'_> {
     /// Whether somebody has neither failed nor promised the head: who said that it will join, who has a contribution open
     /// for it, and the primary, which is late with a copy that nobody can replace, or may vouch for.
     fn has_unfailed(&self, wait: &Wait, head: Offset) -> bool {
-        let mut here = wait.promises.values().filter(|promise| promise.range.contains(head));
         let unfailed = |promise: &Promise| match promise.state {
+            // It is asked for nothing else until it joins, so that it need not have promised the head.
             State::Pending => self.counts(promise),
-            State::Owed | State::Late => promise.path.is_primary(),
+            State::Owed | State::Late => promise.path.is_primary() && promise.range.contains(head),
         };
-        self.view.opened || here.any(unfailed)
+        self.view.opened || wait.promises.values().any(unfailed)
     }
 
     /// When the wait for the head is over, with everybody late or nobody asked (no hope), or with a promise after others

@@ -110,6 +110,8 @@ fn the_end_game_takes_less_than_half_of_the_bucket() {
     assert_eq!((bucket.end_game_balance(3000), bucket.balance(3000)), (120, 450));
     bucket.spend(430);
     assert_eq!(bucket.end_game_balance(3000), 20);
+    bucket.refund(580);
+    assert_eq!(bucket.end_game_balance(3000), 270, "what was given back was the end game's too");
 }
 
 #[test]

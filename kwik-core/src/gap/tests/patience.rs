@@ -25,6 +25,14 @@ fn who_says_that_it_will_join_has_six_gap_timeouts() {
 }
 
 #[test]
+fn who_will_join_need_not_have_promised_the_head() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(20_000, 30_000), 0);
+    says(&mut bench, P, D, DelegationState::Pending, 0);
+    assert_eq!(given_up(&mut bench, 0, 100 * SECOND), Some(60 * SECOND));
+}
+
+#[test]
 fn a_path_that_is_suspect_will_not_join() {
     let mut bench = Bench::new();
     bench.record(P, D, range(0, 10_000), 0);
