@@ -8,9 +8,10 @@
 //!
 //! A byte for which all promises are late, or that nobody promised though it must exist, has
 //! [`GapConfig::gap_timeout`] to arrive. Promises made after the first was broken stop that clock while they are not late,
-//! but not for more than another gap timeout. Whoever has neither failed nor promised (an answer of Pending, an open
-//! contribution under a grant, the primary itself) is waited for longer, and not for ever either.
+//! but not for more than another gap timeout. While somebody has neither failed nor promised (an answer of Pending, an open
+//! contribution under a grant, the primary itself) these clocks stand still. In all the wait ends after six gap timeouts.
 
+mod clocks;
 mod judge;
 mod promise;
 mod wait;
@@ -36,7 +37,7 @@ use work::Work;
 pub struct GapConfig {
     /// How long the reader waits at one offset that nobody delivers before the stream fails. Default: 10 s. Lower:
     /// outages that would have healed become errors; higher: an application waits that long for bytes that exist
-    /// nowhere. A source that has neither failed nor promised has six times as long.
+    /// nowhere. For a source that has neither failed nor promised it waits six times as long.
     pub gap_timeout: Duration,
     /// Promises remembered at a time, over all streams. Default: 16,384. When full the oldest is forgotten: its range
     /// then counts as promised by nobody, which costs the primary a Gap frame.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kwik_proto::frame::{Gap, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
+use super::clocks::Prospects;
 use super::promise::{Promise, State, doubled};
 use super::wait::{Wait, missing_span};
 use super::work::{self, Work};
@@ -29,10 +30,6 @@ const COMPARED: Duration = Duration::from_millis(250);
 /// as the head clock does.
 const MUCH_SLOWER: u32 = 2;
 const CRAWLING: u32 = 8;
-
-/// How many gap timeouts one may take who has neither failed nor promised. Fewer: a server that hashes 50 GB at 1 GB/s
-/// before it joins comes too late; more: a reader waits for minutes for an application that hangs.
-const PATIENT_TIMEOUTS: u32 = 6;
 
 /// The rules, applied to one stream at one moment.
 pub(super) struct Judge<'a> {
@@ -154,17 +151,13 @@ impl Judge<'_> {
         let head = self.head()?;
         let promised = wait.owners(head).any(|promise| self.counts(promise));
         if !promised && self.view.unwritten {
-            wait.hopeless_since = None;
+            wait.clocks.stop(self.now);
             return self.unassigned(wait, head);
         }
-        let owed = |promise: &Promise| self.counts(promise) && promise.state == State::Owed;
-        let hope = wait.owners(head).any(owed);
-        let end = if !hope && self.has_unfailed(wait, head) {
-            Some(wait.be_patient(timeout.saturating_mul(PATIENT_TIMEOUTS), self.now))
-        } else {
-            wait.end_patience(self.now);
-            self.end_of_wait(wait, promised, hope, timeout)
-        };
+        let owes = |promise: &Promise| self.counts(promise) && promise.state == State::Owed;
+        let owed = wait.owners(head).any(owes);
+        let who = Prospects { promised, owed, unfailed: self.has_unfailed(wait, head) };
+        let end = wait.clocks.run(who, timeout, self.now);
         if let Some(end) = end.filter(|_| !wait.gave_up) {
             if self.now >= end {
                 wait.gave_up = true;
@@ -174,7 +167,7 @@ impl Judge<'_> {
             wait.arm(end);
         }
         if promised {
-            if hope {
+            if owed {
                 wait.unassigned_since = None;
             }
             return None;
@@ -196,28 +189,6 @@ impl Judge<'_> {
             State::Owed | State::Late => promise.path.is_primary() && promise.range.contains(head),
         };
         self.view.opened || wait.promises.values().any(unfailed)
-    }
-
-    /// When the wait for the head is over, with everybody late or nobody asked (no hope), or with a promise after others
-    /// that were broken.
-    fn end_of_wait(
-        &self,
-        wait: &mut Wait,
-        promised: bool,
-        hope: bool,
-        timeout: Duration,
-    ) -> Option<Instant> {
-        if promised && !hope {
-            wait.let_down_since.get_or_insert(self.now);
-        }
-        let end = wait.let_down_since.map(|since| since + timeout.saturating_mul(2));
-        if hope {
-            wait.hope_again(self.now);
-            return end;
-        }
-        let since = *wait.hopeless_since.get_or_insert(self.now);
-        let alone = since + timeout.saturating_sub(wait.hopeless_before);
-        Some(end.map_or(alone, |end| end.min(alone)))
     }
 
     fn unassigned(&self, wait: &mut Wait, head: Offset) -> Option<GapAction> {

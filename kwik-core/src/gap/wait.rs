@@ -7,6 +7,7 @@ use kwik_proto::frame::Gap;
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 
 use super::StreamView;
+use super::clocks::Clocks;
 use super::promise::{Promise, State};
 use crate::interval::RangeSet;
 use crate::time::Instant;
@@ -37,17 +38,8 @@ pub(super) struct Wait {
     pub(super) head_since: Instant,
     /// How often whoever promised the head was called late since it last moved.
     pub(super) head_lates: u32,
-    /// Since when the reader has waited with nobody to wait for.
-    pub(super) hopeless_since: Option<Instant>,
-    /// How long it had waited so before somebody promised the head and let it down. Only progress forgives it: else one
-    /// that accepts and never sends would keep the reader for ever.
-    pub(super) hopeless_before: Duration,
-    /// Since when the head is where it is with all promises for it broken: new ones put the end off once only.
-    pub(super) let_down_since: Option<Instant>,
-    /// Since when the reader has waited for somebody who has neither failed nor promised.
-    patient_since: Option<Instant>,
-    /// How long it had waited so before. Only progress forgives it.
-    patient_before: Duration,
+    /// How long the reader has waited there for what does not come.
+    pub(super) clocks: Clocks,
     /// How fast the range at the head comes while the reader waits for it.
     pub(super) crawl: Option<Crawl>,
     /// Since when nobody has promised the head, or has been reported to.
@@ -69,11 +61,7 @@ impl Wait {
             head: Offset::ZERO,
             head_since: now,
             head_lates: 0,
-            hopeless_since: None,
-            hopeless_before: Duration::ZERO,
-            let_down_since: None,
-            patient_since: None,
-            patient_before: Duration::ZERO,
+            clocks: Clocks::default(),
             crawl: None,
             unassigned_since: None,
             gave_up: false,
@@ -110,11 +98,7 @@ impl Wait {
             self.head = view.contiguous_end;
             self.head_since = now;
             self.head_lates = 0;
-            self.hopeless_since = None;
-            self.hopeless_before = Duration::ZERO;
-            self.let_down_since = None;
-            self.patient_since = None;
-            self.patient_before = Duration::ZERO;
+            self.clocks = Clocks::default();
             self.unassigned_since = None;
             self.gave_up = false;
         }
@@ -137,38 +121,14 @@ impl Wait {
         crawl.time_for(rest)
     }
 
-    /// Somebody is there to wait for: the clock stands still.
-    pub(super) fn hope_again(&mut self, now: Instant) {
-        if let Some(since) = self.hopeless_since.take() {
-            self.hopeless_before += now.since(since);
-        }
-    }
-
-    /// The reader waits for somebody who has neither failed nor promised: all clocks stand still but the one of this
-    /// patience, which ends it after `limit` in all.
-    pub(super) fn be_patient(&mut self, limit: Duration, now: Instant) -> Instant {
-        self.hope_again(now);
-        let since = *self.patient_since.get_or_insert(now);
-        since + limit.saturating_sub(self.patient_before)
-    }
-
-    /// There is nobody of that kind, any more.
-    pub(super) fn end_patience(&mut self, now: Instant) {
-        let Some(since) = self.patient_since.take() else { return };
-        let waited = now.since(since);
-        self.patient_before += waited;
-        self.let_down_since = self.let_down_since.map(|since| since + waited);
-    }
-
     /// A timer fired. Far too late, once: nobody could be heard meanwhile, so nobody is blamed for it.
     fn wake(&mut self, now: Instant) {
-        let late = self.timer.is_some_and(|timer| now.since(timer) > OVERSLEPT);
+        let slept = self.timer.map_or(Duration::ZERO, |timer| now.since(timer));
+        let late = slept > OVERSLEPT;
         if late && !self.overslept {
             self.rearmed = now;
             self.head_since = now;
-            self.hopeless_since = self.hopeless_since.map(|_| now);
-            self.let_down_since = self.let_down_since.map(|_| now);
-            self.patient_since = self.patient_since.map(|_| now);
+            self.clocks.slept(slept, now);
             self.crawl = None;
             self.unassigned_since = self.unassigned_since.map(|_| now);
         }

@@ -138,3 +138,37 @@ fn sources_that_accept_and_never_send_keep_the_reader_for_two_timeouts_at_most()
     assert!(gaps.len() > 10, "each is late: {}", gaps.len());
     assert!(end.is_some_and(|end| (10_000..20_200).contains(&end)), "{end:?}");
 }
+
+/// Nobody promised the head. What comes of it when every third look is later than its timer.
+#[test]
+fn a_process_that_oversleeps_again_and_again_gives_up_too() {
+    let mut bench = Bench::new();
+    let (mut now, mut end) = (0, None);
+    for look in 1..1000 {
+        while let Some(action) = bench.poll(now) {
+            if matches!(action, GapAction::GiveUp { .. }) {
+                end = end.or(Some(now));
+            }
+        }
+        let due = bench.due().unwrap().as_millis() as u64;
+        now = due + if look % 3 == 0 { 60 } else { 0 };
+    }
+    // The sleep is left out, and once what was waited before.
+    assert!(end.is_some_and(|end| (10_000..12_500).contains(&end)), "{end:?}");
+}
+
+#[test]
+fn who_sleeps_for_long_has_its_patience_back() {
+    let mut bench = Bench::new();
+    let gave_up = |bench: &mut Bench, millis| {
+        std::iter::from_fn(|| bench.poll(millis))
+            .any(|action| matches!(action, GapAction::GiveUp { .. }))
+    };
+    assert!((0..=9000).step_by(100).all(|millis| !gave_up(&mut bench, millis)));
+    // Twice: what was waited for may have to be dialled again, but once.
+    let hour = 3_600_000;
+    assert!((hour..hour + 9000).step_by(100).all(|millis| !gave_up(&mut bench, millis)));
+    assert!(!gave_up(&mut bench, 2 * hour));
+    let end = (2 * hour..).step_by(100).find(|&millis| gave_up(&mut bench, millis));
+    assert!(end.is_some_and(|end| (900..=1100).contains(&(end - 2 * hour))), "{end:?}");
+}
