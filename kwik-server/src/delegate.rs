@@ -25,7 +25,8 @@ pub trait RangeSource: Send + Sync {
 /// Which secondaries may be asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Paths {
-    /// All of the session, also such as are added later.
+    /// All of the session, also such as are added later. While there is none, and no copy of the primary's, a reader
+    /// waits for the bytes for the client's gap timeout, 10 s by default.
     #[default]
     All,
     /// These.

@@ -298,7 +298,7 @@ impl Scheduler {
 enum Left {
     /// One that can be asked, now or soon.
     Some,
-    /// Only such as are gone, and are dialled again while they are wanted.
+    /// Only such as are gone, and are dialled again while they are wanted, or as may be added.
     Gone,
     Nobody,
 }
@@ -313,8 +313,10 @@ fn left(sources: &BTreeMap<PathId, Box<Source>>, plan: &Plan) -> Left {
     let untried = plan.last_reason.is_none();
     match any(PathState::Gone) {
         true => Left::Gone,
-        // Others may join, or what is on its way out is not over yet.
-        false if untried && (plan.is_open_to_all() || any(PathState::Draining)) => Left::Some,
+        // What is on its way out is not over yet.
+        false if untried && any(PathState::Draining) => Left::Some,
+        // Others may join.
+        false if untried && plan.is_open_to_all() => Left::Gone,
         false => Left::Nobody,
     }
 }

@@ -13,7 +13,8 @@ pub struct PlanId(pub u64);
 /// Who may be asked for a plan's bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Candidates {
-    /// Every secondary path of the session, also such as join later.
+    /// Every secondary path of the session, also such as join later. While there is none, and no copy of the primary's, a
+    /// reader waits for the bytes as for any that nobody promised: for the client's gap timeout.
     All,
     /// These paths only. The primary itself is named by [`Local`], never here.
     List(Vec<PathId>),
@@ -81,8 +82,8 @@ pub enum Decision {
         /// Which.
         delegation: DelegationId,
     },
-    /// Tell the client that nobody can be asked for the range now: those who may deliver it are gone, and may come back.
-    /// Said once; if one does the range is asked for.
+    /// Tell the client that nobody can be asked for the range now: those who may deliver it are gone, and may come back,
+    /// or were not added yet. Said once; if one comes the range is asked for.
     Unserved {
         /// The stream.
         stream: StreamId,

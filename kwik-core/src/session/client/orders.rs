@@ -223,6 +223,9 @@ impl ClientSession {
             self.hashes.entry(stream).or_default().push((range, hash));
         }
         self.watch(stream);
+        if let Some(watch) = self.watches.get_mut(&stream) {
+            watch.asked_anew(range);
+        }
         self.promises.record(path, delegation.id, stream, range, now);
         if let Some(reason) = refused {
             self.hand_back_order(path, delegation, reason, now);

@@ -36,6 +36,17 @@ impl StreamWatch {
         }
     }
 
+    /// Somebody is asked for it: if that fails too, the primary says so again.
+    pub(super) fn asked_anew(&mut self, range: ByteRange) {
+        self.unserved.remove(range);
+    }
+
+    fn handle_read(&mut self, offset: Offset) {
+        if let Some(read) = ByteRange::new(Offset::ZERO, offset) {
+            self.unserved.remove(read);
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.due
     }
@@ -100,9 +111,8 @@ impl ClientSession {
             // Whoever ends a stream that has a hole owes the hole, even if nobody else was ever asked for it.
             self.watch(id);
         }
-        if !self.watches.contains_key(&id) {
-            return;
-        }
+        let Some(watch) = self.watches.get_mut(&id) else { return };
+        watch.handle_read(half.read_offset());
         self.grants.handle_read(id, half.read_offset());
         self.judge_gaps(id, half, now);
         self.report(id, half, now);

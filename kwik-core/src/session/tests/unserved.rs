@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::delegation::{Candidates, Local};
+use crate::interval::RangeSet;
 use crate::session::PrimarySession;
 use crate::session::primary::{Event, Output as PrimaryOutput, PathSpec};
 
@@ -45,6 +46,35 @@ fn who_comes_back_is_waited_for() {
     assert!(bench.data(EDGE, 3, 100, 200));
     assert_eq!(bench.read(stream(0)), 200);
     assert_eq!(waited(&mut bench, 100), None);
+}
+
+#[test]
+fn an_outage_is_noted_however_many_there_were() {
+    let mut bench = begun(Bench::attached(EDGE));
+    for outage in 0..100 {
+        bench.primary(told(range(101 + 2 * outage, 102 + 2 * outage), GapReason::PathGone));
+    }
+    assert!(bench.data(PathId::PRIMARY, 0, 100, 200));
+    assert_eq!(bench.read(stream(0)), 200);
+    bench.primary(told(range(300, 301), GapReason::PathGone));
+    assert_eq!(waited(&mut bench, 11), Some(Failure::Missing { offset: offset(300), len: 1 }));
+}
+
+#[test]
+fn an_outage_is_noted_while_others_that_ended_are_unread() {
+    let mut bench = begun(Bench::attached(EDGE));
+    for outage in 0..100 {
+        let part = range(102 + 2 * outage, 103 + 2 * outage);
+        bench.primary(told(part, GapReason::PathGone));
+        bench.order(EDGE, 1, outage + 1, vec![delegation(outage + 1, stream(0), part)]);
+        bench
+            .header(EDGE, 3 + 4 * outage, contribution(stream(0), outage + 1, part))
+            .unwrap()
+            .unwrap();
+        assert!(bench.data(EDGE, 3 + 4 * outage, 102 + 2 * outage, 1));
+    }
+    bench.primary(told(range(100, 101), GapReason::PathGone));
+    assert_eq!(waited(&mut bench, 11), Some(Failure::Missing { offset: offset(100), len: 2 }));
 }
 
 /// A writer may think for long, whoever else has died meanwhile.
@@ -163,4 +193,46 @@ fn the_application_hears_it_too_when_they_were_taken_out() {
     assert!(desk.primary.remove_path(desk.paths[1], Instant::ZERO));
     assert_eq!(desk.told(), (vec![told(range(0, 60_000), GapReason::PathGone)], true));
     assert_eq!(desk.told(), (vec![], false));
+}
+
+#[test]
+fn a_stream_that_is_delegated_after_the_last_path_left_is_not_waited_for_for_ever() {
+    let mut desk = Desk::new();
+    for path in desk.paths.clone() {
+        desk.primary.remove_path(path, Instant::ZERO);
+    }
+    let delegate = |desk: &mut Desk, part| {
+        let (resource, now) = (Bytes::from_static(b"x"), Instant::ZERO);
+        let all = Candidates::All;
+        desk.primary.delegate(stream(0), part, resource, all, Local::None, now).unwrap();
+    };
+    delegate(&mut desk, range(0, 20_000));
+    assert_eq!(desk.told(), (vec![], false), "they may still be up");
+    let drained = Instant::from_start(Duration::from_secs(10));
+    desk.primary.handle_timeout(drained);
+    let told_of = |part, reason, all| (vec![told(part, reason)], all);
+    assert_eq!(desk.told(), told_of(range(0, 20_000), GapReason::PathGone, true));
+    delegate(&mut desk, range(20_000, 60_000));
+    assert_eq!(desk.told(), told_of(range(20_000, 60_000), GapReason::Unassigned, false));
+    assert_eq!(desk.told(), (vec![], false), "once");
+    // Who joins is asked, for both.
+    let spec = PathSpec {
+        addresses: vec!["198.51.100.9:443".parse().unwrap()],
+        identity: ServerIdentity::Pin([9; 32]),
+        grant_all: false,
+    };
+    desk.primary.add_path(spec, drained).unwrap();
+    let outputs = std::iter::from_fn(|| desk.primary.poll_output(drained));
+    let asked = outputs.filter_map(|output| match output {
+        PrimaryOutput::Sign(orders) => Some(orders.orders),
+        _ => None,
+    });
+    let asked: RangeSet = asked
+        .flatten()
+        .filter_map(|order| match order {
+            Order::Delegation(delegation) => Some(delegation.range),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked.total_len(), 60_000);
 }
