@@ -157,16 +157,17 @@ impl Scheduler {
         }
     }
 
-    /// Asks a path for a range.
-    pub(super) fn order(&mut self, choice: Choice) {
+    /// Asks a path for a range; returns the number of the delegation.
+    pub(super) fn order(&mut self, choice: Choice) -> Option<DelegationId> {
         let Choice { path, stream, range, role } = choice;
-        let Some(half) = self.halves.get_mut(&stream) else { return };
+        let half = self.halves.get_mut(&stream)?;
         let missing = range.len() - half.held.iter_in(range).map(ByteRange::len).sum::<u64>();
-        let Some(plan) = half.plan_at(range.start()) else { return };
+        half.unfed_since = None;
+        let plan = half.plan_at(range.start())?;
         (plan.given_up, plan.unserved) = (false, false);
         let repaired = plan.take(range);
         let resource = plan.resource.clone();
-        let Some(source) = self.sources.get_mut(&path) else { return };
+        let source = self.sources.get_mut(&path)?;
         source.asked(self.now);
         source.owes_more(missing);
         source.assigned += range.len();
@@ -182,6 +183,7 @@ impl Scheduler {
             standing: Standing::Owed,
             copied: false,
             late: None,
+            extra: false,
         });
         if repaired > 0 {
             self.stats.repairs += 1;
@@ -194,6 +196,7 @@ impl Scheduler {
             let delegation = Delegation { id, stream, range, resource, blake3: None };
             Decision::Delegate { path, delegation }
         });
+        Some(id)
     }
 
     /// When a plan has no bytes left to hand out, idle sources copy the tail of what slower ones still owe.

@@ -9,6 +9,7 @@ use super::dispute::Dispute;
 use super::outcome::Local;
 use super::plan::Plan;
 use crate::interval::RangeSet;
+use crate::time::Instant;
 
 /// Pieces of a stream that a client may report as held, at most.
 const HELD_PIECES: usize = 4096;
@@ -34,6 +35,8 @@ pub(super) struct Half {
     pub(super) dispute: Dispute,
     /// The last report may have left out held ranges.
     pub(super) truncated: bool,
+    /// Since when nobody has owed bytes of it though some could be asked for.
+    pub(super) unfed_since: Option<Instant>,
 }
 
 impl Half {

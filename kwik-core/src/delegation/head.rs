@@ -4,6 +4,12 @@
 //! further ahead, or for other streams, and may take a slow source longer than the reader is patient. A source sends its
 //! ranges side by side, and the primary its lowest bytes first, so that a head is not behind all that was ordered before.
 
+//!
+//! The client, which alone knows of readers that wait, says so of streams that it was told about. Of others the primary
+//! takes it to be so where nothing of them is under way for as long: a stream that begins when all sources are full.
+
+use std::time::Duration;
+
 use kwik_proto::{ByteRange, StreamId};
 
 use super::Scheduler;
@@ -14,11 +20,24 @@ use super::pick::{self, Room};
 use super::plan::Plan;
 use crate::time::Instant;
 
+/// How long nothing of a stream is under way before a source is asked that has enough to do. Shorter: sources are given
+/// more than they should have by every burst of streams; longer: a reader notices.
+const UNFED: Duration = Duration::from_millis(500);
+
+/// Ranges that a source is asked for so at a time. More: where there are many streams a slow source has all of them to do,
+/// and none that joins can help; fewer: streams wait for each other.
+const EXTRAS: usize = 16;
+
 impl Half {
     /// The plan of the next byte, if nobody was asked for that.
     fn open_head(&self) -> Option<&Plan> {
         let head = self.contiguous;
         self.plan_of(head).filter(|plan| plan.pool.contains(head))
+    }
+
+    /// The first plan with bytes to hand out.
+    fn ready_plan(&self) -> Option<&Plan> {
+        self.plans.values().find(|plan| plan.ready(self.window).is_some())
     }
 }
 
@@ -40,6 +59,71 @@ impl Scheduler {
                 self.order(choice);
             }
         }
+    }
+
+    /// Hands out the first bytes of streams of which nothing has been under way for long, who waited longest first.
+    pub(super) fn feed_unfed(&mut self, now: Instant) {
+        let mut unfed = self.unfed(now);
+        unfed.sort();
+        for (_, stream) in unfed {
+            let mut able = self.sources.values().filter(|source| source.able(now));
+            if !able.any(|source| self.ledger.extras(source.path) < EXTRAS) {
+                return;
+            }
+            self.feed(stream, now);
+        }
+    }
+
+    /// The streams that have waited long enough, and since when; the others' time is noted.
+    fn unfed(&mut self, now: Instant) -> Vec<(Instant, StreamId)> {
+        self.unfed_due = None;
+        let mut unfed = Vec::new();
+        for &stream in &self.busy {
+            let Some(half) = self.halves.get_mut(&stream) else { continue };
+            let idle = half.ready_plan().filter(|_| !self.ledger.owes(stream));
+            let waits = idle.is_some_and(|plan| {
+                let mut sources = self.sources.values();
+                sources.any(|source| source.able(now) && plan.may_ask_now(source.path))
+            });
+            if !waits {
+                half.unfed_since = None;
+                continue;
+            }
+            let since = *half.unfed_since.get_or_insert(now);
+            if now.since(since) >= UNFED {
+                unfed.push((since, stream));
+            } else {
+                let due = since + UNFED;
+                self.unfed_due = Some(self.unfed_due.map_or(due, |first| first.min(due)));
+            }
+        }
+        unfed
+    }
+
+    fn feed(&mut self, stream: StreamId, now: Instant) {
+        let choice = self.halves.get(&stream).and_then(|half| {
+            half.ready_plan().and_then(|plan| self.unfed_choice(stream, half, plan, now))
+        });
+        let choice = choice.filter(|_| self.ledger.len() < self.config.delegations);
+        if let Some(id) = choice.and_then(|choice| self.order(choice)) {
+            self.ledger.set_extra(id);
+        }
+    }
+
+    /// A small range: the source has enough to do.
+    fn unfed_choice(
+        &self,
+        stream: StreamId,
+        half: &Half,
+        plan: &Plan,
+        now: Instant,
+    ) -> Option<Choice> {
+        let mut all = self.trusted(plan, now);
+        all.retain(|source| self.ledger.extras(source.path) < EXTRAS);
+        let floor = self.config.floor;
+        let path = pick::soonest(&all, floor)?.path;
+        let range = plan.place(half.window, 0, floor, floor)?;
+        Some(Choice { path, stream, range, role: Role::Original })
     }
 
     /// The source that would deliver the head first, busy or not.

@@ -47,6 +47,8 @@ pub(super) struct Entry {
     pub(super) copied: bool,
     /// When the client called it late, and how much of it had been delivered by then.
     pub(super) late: Option<(Instant, u64)>,
+    /// Its path had enough to do when it was asked.
+    pub(super) extra: bool,
 }
 
 impl Entry {
@@ -76,6 +78,8 @@ pub(super) struct Ledger {
     by_path: BTreeMap<PathId, BTreeSet<DelegationId>>,
     /// Those that the client calls late, and nobody was asked for a copy of yet.
     want_copies: BTreeSet<DelegationId>,
+    /// How many each path was asked for that had enough to do.
+    extras: BTreeMap<PathId, usize>,
     /// Longest range ever entered: how far before a byte its delegation may begin.
     longest: u64,
     next: u64,
@@ -99,6 +103,14 @@ impl Ledger {
     pub(super) fn remove(&mut self, id: DelegationId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         self.want_copies.remove(&id);
+        if entry.extra
+            && let Some(count) = self.extras.get_mut(&entry.path)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.extras.remove(&entry.path);
+            }
+        }
         if let Some(ids) = self.by_path.get_mut(&entry.path) {
             ids.remove(&id);
             if ids.is_empty() {
@@ -171,6 +183,26 @@ impl Ledger {
             .get(&stream)
             .map(|starts| starts.iter().map(|&(_, id)| id).collect())
             .unwrap_or_default()
+    }
+
+    /// Whether anybody owes bytes of the stream.
+    pub(super) fn owes(&self, stream: StreamId) -> bool {
+        let mut all = self.by_start.get(&stream).into_iter().flatten();
+        let owed = |entry: &Entry| entry.standing == Standing::Owed;
+        all.any(|(_, id)| self.entries.get(id).is_some_and(owed))
+    }
+
+    /// A path was asked for that one though it had enough to do.
+    pub(super) fn set_extra(&mut self, id: DelegationId) {
+        if let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.extra) {
+            entry.extra = true;
+            *self.extras.entry(entry.path).or_default() += 1;
+        }
+    }
+
+    /// How many of those a path owes.
+    pub(super) fn extras(&self, path: PathId) -> usize {
+        self.extras.get(&path).copied().unwrap_or_default()
     }
 
     /// Whether a second source is to be found for a live delegation as soon as there is one.

@@ -107,6 +107,8 @@ pub struct Scheduler {
     bucket: Bucket,
     /// Those whose reader waits for a byte that nobody promised.
     starving: BTreeSet<StreamId>,
+    /// When the next stream will have waited for long for a source with room.
+    unfed_due: Option<Instant>,
     /// The primary's copies that are on their way to decide who was wrong.
     rulings: Rulings,
     /// Streams that want one.
@@ -143,6 +145,7 @@ impl Scheduler {
             truncated: BTreeSet::new(),
             ledger: Ledger::default(),
             starving: BTreeSet::new(),
+            unfed_due: None,
             rulings: Rulings::new(),
             disputes: BTreeSet::new(),
             barred: BTreeMap::new(),
@@ -427,6 +430,7 @@ impl Scheduler {
             self.retry_copies(now);
             self.assign(now);
             self.feed_starving(now);
+            self.feed_unfed(now);
             self.end_game(now);
             self.give_up();
         } else if self.decisions.is_empty() && std::mem::take(&mut self.roomier) {
@@ -456,6 +460,7 @@ impl Scheduler {
             })
             .flatten()
             .chain(self.pace_due())
+            .chain(self.unfed_due)
             .min()
     }
 
