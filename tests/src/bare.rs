@@ -237,6 +237,15 @@ impl BareConnection {
         carrier.write(contribution_header(stream, None)).await;
         carrier
     }
+
+    /// Opens a contribution and sends its header with `frame` behind it, in one write: what the client refuses for its
+    /// header may be stopped before a second one.
+    pub async fn contribute_at_once(&mut self, stream: u64, frame: Bytes) -> Carrier {
+        let mut carrier = self.open().await;
+        let bytes = [contribution_header(stream, None), frame].concat();
+        carrier.write(bytes.into()).await;
+        carrier
+    }
 }
 
 /// A QUIC stream that takes any bytes.

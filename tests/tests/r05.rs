@@ -310,8 +310,8 @@ async fn r05_5_what_is_not_explained_is_isolated_and_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r05_5_a_mapping_to_a_stream_that_nobody_announced_is_refused() {
     let (rig, mut secondary, mut streams) = doubtful().await;
-    let mut carrier = secondary.contribute(399).await;
-    carrier.write(contribution_frame(399, 0, b"for nobody")).await;
+    let frame = contribution_frame(399, 0, b"for nobody");
+    let mut carrier = secondary.contribute_at_once(399, frame).await;
     let asked = query(&mut secondary).await;
     assert_eq!(asked.carriers, [carrier.id()]);
     // No answer: after two round trips the contribution is isolated.

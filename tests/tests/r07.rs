@@ -24,8 +24,8 @@ async fn r07_1_what_a_secondary_floods_its_path_with_stays_there() {
     let mut public = rig.session.accept_bidirectional_stream().await.unwrap().unwrap();
     // Bytes that nobody granted, for a stream that is open; and while they come, the stream's own, there and back.
     for turn in 0..FLOOD {
-        let mut carrier = secondary.contribute(stream.id()).await;
-        carrier.write(contribution_frame(stream.id(), turn, b"from elsewhere")).await;
+        let frame = contribution_frame(stream.id(), turn, b"from elsewhere");
+        secondary.contribute_at_once(stream.id(), frame).await;
         public.send(Content(1).bytes(turn, 1)).await.unwrap();
         stream.send(Content(0).bytes(turn + 1, 1)).await.unwrap();
     }

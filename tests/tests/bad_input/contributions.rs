@@ -72,8 +72,8 @@ async fn a_contribution_without_a_header_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_contribution_to_an_unknown_stream_is_isolated() {
     let mut bench = Bench::new(true).await;
-    let mut carrier = bench.offender.contribute(395).await;
-    carrier.write(contribution_frame(395, 0, b"nobody knows it")).await;
+    let frame = contribution_frame(395, 0, b"nobody knows it");
+    let carrier = bench.offender.contribute_at_once(395, frame).await;
     bench.refused(carrier, ErrorCode::Mapping).await;
 }
 
