@@ -5,6 +5,7 @@ mod carriers;
 mod conflict;
 mod doubt;
 mod ends;
+mod held;
 mod orders;
 mod orphan;
 mod output;

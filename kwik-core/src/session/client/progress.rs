@@ -1,18 +1,20 @@
 //! What the primary is told about streams that have several sources, and what is missing of them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kwik_proto::frame::{ControlFrame, ErrorCode, PathState, StreamProgress};
 use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 
 use super::ClientSession;
+use super::held::Turns;
 use crate::gap::{GapAction, StreamView};
 use crate::interval::RangeSet;
 use crate::stream::{Failure, ReceiveHalf};
 use crate::time::Instant;
 
-/// Ranges in one StreamProgress, at most.
-const MAX_HELD: usize = 32;
+/// Held ranges that reports name by turns, at most: those nearest to the head.
+const MAX_LOOKED_AT: usize = 1024;
 /// Missing ranges that the judgement of gaps looks at.
 const MAX_MISSING: usize = 64;
 /// Separate ranges of a stream that nobody can be asked for. A primary that names more has its reader wait for those.
@@ -22,7 +24,9 @@ const MAX_UNSERVED: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct StreamWatch {
     last_report: Option<Instant>,
+    /// What was last seen, with all ranges that are held.
     last: Option<StreamProgress>,
+    turns: Turns,
     due: Option<Instant>,
     now: bool,
     /// What the primary can ask nobody for.
@@ -56,23 +60,34 @@ impl StreamWatch {
         self.now = true;
     }
 
-    /// Whether `progress` is to be sent now; if it is only too early, it is due later.
-    fn decide(&mut self, progress: &StreamProgress, interval: Duration, now: Instant) -> bool {
-        if self.last.as_ref() == Some(progress) {
+    /// What is to be sent now of `seen`, which has all held ranges; if it is only too early, it is due later. The ranges
+    /// of `urgent` paths go before others.
+    fn decide(
+        &mut self,
+        seen: StreamProgress,
+        urgent: &BTreeSet<PathId>,
+        interval: Duration,
+        now: Instant,
+    ) -> Option<StreamProgress> {
+        if self.last.as_ref() != Some(&seen) {
+            self.turns.start(&seen.held);
+        } else if self.turns.is_over() {
             self.now = false;
             self.due = None;
-            return false;
+            return None;
         }
         let next = self.last_report.map_or(now, |last| last + interval);
         if now < next && !self.now {
             self.due = Some(next);
-            return false;
+            return None;
         }
         self.now = false;
-        self.due = None;
         self.last_report = Some(now);
-        self.last = Some(progress.clone());
-        true
+        let held = self.turns.next(&seen.held, urgent);
+        self.due = (!self.turns.is_over()).then(|| now + interval);
+        let told = StreamProgress { held, ..seen };
+        self.last = Some(seen);
+        Some(told)
     }
 }
 
@@ -128,17 +143,17 @@ impl ClientSession {
 
     fn report(&mut self, id: StreamId, half: &ReceiveHalf, now: Instant) {
         let interval = self.report_interval();
-        let progress = StreamProgress {
+        let seen = StreamProgress {
             stream: id,
             read_offset: half.read_offset(),
             contiguous_end: half.contiguous_end(),
-            held: half.held(MAX_HELD),
+            held: half.held(MAX_LOOKED_AT),
             reader_waiting: half.waiting_since().is_some(),
         };
         let Some(watch) = self.watches.get_mut(&id) else { return };
-        if !watch.decide(&progress, interval, now) {
+        let Some(progress) = watch.decide(seen, &self.pending_status, interval, now) else {
             return;
-        }
+        };
         // Rates before positions: the primary hands out the next ranges when it sees the positions.
         let paths: Vec<PathId> = self.grants.paths_for(id).into_iter().collect();
         for path in paths.into_iter().chain([PathId::PRIMARY]) {
