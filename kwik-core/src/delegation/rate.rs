@@ -12,6 +12,10 @@ const SAMPLES: usize = 64;
 /// noise, three are not).
 const FLAT_TURNS: u32 = 3;
 
+/// What a growing path may have outstanding, in turns at its measured rate: twice for the next turn's growth, and twice
+/// since the measurement is a turn old. More only waits, behind the reader's window, for a path that has not grown.
+const GROWTH: f64 = 4.0;
+
 /// Rates are not believed beyond this, in bytes per second: 8 Tbit/s. A client that claims more must not bend the sums.
 const MOST: u64 = 1_000_000_000_000;
 
@@ -98,6 +102,7 @@ impl PathRate {
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
     growing: bool,
+    first: u64,
     bytes: u64,
     rate_before: u64,
     flat_turns: u32,
@@ -109,9 +114,11 @@ pub(super) struct Allowance {
 impl Allowance {
     /// Two first ranges.
     pub(super) fn new(first_range: u64) -> Self {
+        let first = first_range.saturating_mul(2);
         Self {
             growing: true,
-            bytes: first_range.saturating_mul(2),
+            first,
+            bytes: first,
             rate_before: 0,
             flat_turns: 0,
             judged: None,
@@ -141,11 +148,15 @@ impl Allowance {
         self.ceiling = Some(current / 2);
     }
 
-    /// Bytes to keep outstanding, at least `least`.
-    pub(super) fn target(&self, steady: Option<u64>, least: u64) -> u64 {
-        let wanted = match steady {
-            Some(steady) if self.growing => steady.max(self.bytes),
-            Some(steady) => steady,
+    /// Bytes to keep outstanding, at least `least`: `gain` times the `turnover`, which is what the path delivers in a turn
+    /// of the loop at the rate that was measured.
+    pub(super) fn target(&self, turnover: Option<f64>, gain: f64, least: u64) -> u64 {
+        let wanted = match turnover {
+            Some(turnover) if self.growing => {
+                let most = ((turnover * GROWTH) as u64).max(self.first);
+                self.bytes.min(most).max((turnover * gain) as u64)
+            }
+            Some(turnover) => (turnover * gain) as u64,
             None => self.bytes,
         };
         wanted.min(self.ceiling.unwrap_or(u64::MAX)).max(least)

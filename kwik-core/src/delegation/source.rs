@@ -262,9 +262,8 @@ impl Source {
     /// Bytes to keep outstanding.
     pub(super) fn target(&self, primary_rtt: Duration, config: &DelegationConfig) -> u64 {
         let turn = self.turn(primary_rtt, config).as_secs_f64();
-        let steady =
-            self.rate.estimate().map(|rate| (rate as f64 * turn * config.outstanding_gain) as u64);
-        self.allowance.target(steady, config.floor * 2)
+        let turnover = self.rate.estimate().map(|rate| rate as f64 * turn);
+        self.allowance.target(turnover, config.outstanding_gain, config.floor * 2)
     }
 
     /// Whether it owes less than it should.

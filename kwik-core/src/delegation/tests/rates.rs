@@ -43,7 +43,7 @@ fn time_before_the_first_byte_says_nothing() {
 #[test]
 fn the_allowance_doubles_while_the_rate_grows_by_a_quarter() {
     let mut allowance = Allowance::new(100);
-    assert_eq!(allowance.target(None, 0), 200);
+    assert_eq!(allowance.target(None, 1.25, 0), 200);
     let rates = [1000, 1300, 1700, 1800, 1800, 1800];
     let targets = [400, 800, 1600, 1600, 1600, 0];
     for (turn, (rate, target)) in rates.into_iter().zip(targets).enumerate() {
@@ -51,16 +51,34 @@ fn the_allowance_doubles_while_the_rate_grows_by_a_quarter() {
         allowance.range_done(Some(rate), ms(100), now);
         // A second range in the same turn is no second sign of growth.
         allowance.range_done(Some(rate * 10), ms(100), now);
-        assert_eq!(allowance.target(Some(0), 0), target, "turn {turn}");
+        // What was measured over a turn is ample, until growth is over.
+        let turnover = if target > 0 { 1000.0 } else { 0.0 };
+        assert_eq!(
+            allowance.target(Some(turnover), 1.25, 0),
+            target.max(turnover as u64 * 5 / 4),
+            "turn {turn}"
+        );
     }
-    assert_eq!(allowance.target(Some(5000), 0), 5000);
+    assert_eq!(allowance.target(Some(4000.0), 1.25, 0), 5000);
+}
+
+#[test]
+fn an_allowance_does_not_outgrow_what_the_path_delivers() {
+    let mut allowance = Allowance::new(100);
+    for turn in 0..10 {
+        // Bursts make a steady path look as if it grew.
+        allowance.range_done(Some(1000 << turn), ms(100), at(turn * 100));
+    }
+    assert_eq!(allowance.target(Some(1000.0), 1.25, 0), 4000);
+    // Before anything of it was fast it may have what it had at first.
+    assert_eq!(allowance.target(Some(10.0), 1.25, 0), 200);
 }
 
 #[test]
 fn a_late_range_halves_what_a_path_gets_until_it_delivers() {
     let mut allowance = Allowance::new(100);
     allowance.range_late(800);
-    assert_eq!(allowance.target(Some(800), 0), 400);
+    assert_eq!(allowance.target(Some(640.0), 1.25, 0), 400);
     allowance.range_done(Some(1), ms(100), at(0));
-    assert_eq!(allowance.target(Some(800), 0), 800);
+    assert_eq!(allowance.target(Some(640.0), 1.25, 0), 800);
 }
