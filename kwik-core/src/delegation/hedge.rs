@@ -207,8 +207,8 @@ impl Scheduler {
     /// moved from one to the other never come.
     ///
     /// The owner's rate says nothing about a range that hangs while others come: one that was given its time since it was
-    /// called late is judged by what came of itself. Either counts twice (the pace up to the rate), for the cost of moving,
-    /// and because rates under loss differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
+    /// called late is judged by what came of itself. Either counts twice, for the cost of moving, and because rates under loss
+    /// differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
     fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
         let owner = self.sources.get(&entry.path);
         let pace = owner.and_then(|source| entry.pace(self.patience_with(source), now));
@@ -216,7 +216,7 @@ impl Scheduler {
             return false;
         }
         let Some(rate) = owner.and_then(|source| source.share().rate) else { return true };
-        let rate = pace.map_or(rate as f64 * SOONER, |pace| (pace * SOONER).min(rate as f64));
+        let rate = pace.map_or(rate as f64, |pace| pace.min(rate as f64)) * SOONER;
         // Others may owe other parts of it.
         let others = rest.iter().flat_map(|&piece| self.second_sources(entry, piece, now));
         let len: u64 = rest.iter().copied().map(ByteRange::len).sum();

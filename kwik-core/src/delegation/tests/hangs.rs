@@ -12,7 +12,11 @@ struct Hang {
 
 impl Hang {
     fn new() -> Self {
-        let mut bench = Bench::new(8 * MIB, Candidates::All, Local::None);
+        Self::of(8 * MIB)
+    }
+
+    fn of(size: u64) -> Self {
+        let mut bench = Bench::new(size, Candidates::All, Local::None);
         bench.scheduler.bucket = Bucket::new(&DelegationConfig {
             redundancy_opening: 0,
             redundancy_share: 0.0,
@@ -96,6 +100,37 @@ fn a_late_range_is_not_moved_to_who_is_hardly_sooner() {
     };
     assert!(late(1_000_000));
     assert!(!late(2_500_000));
+}
+
+/// The owner does nothing else, and sends it as fast as it can.
+#[test]
+fn a_late_range_at_its_owners_rate_is_moved_only_to_who_is_much_sooner() {
+    let moved = |rate: u64| {
+        let mut hang = Hang::of(512 * KIB);
+        let orders = hang.bench.scheduler.ledger.of_stream(hang.bench.stream);
+        let entries = orders.iter().filter_map(|&id| hang.bench.scheduler.ledger.entry(id));
+        let others = entries.filter(|entry| entry.id != hang.id);
+        let others: Vec<_> = others.map(|entry| (entry.range, entry.path)).collect();
+        (50..=1050).step_by(10).any(|millis| {
+            for path in [1, 2].map(PathId::new) {
+                let rate = if path == hang.owner { 40 } else { rate };
+                let mut status = hang.bench.status(path, PathState::Live);
+                status.received_bytes = 500_000 + (millis - 50) * rate;
+                status.busy_us = millis * 1000;
+                hang.bench.scheduler.handle_path_status(&status, at(millis));
+            }
+            hang.bench.now = at(millis);
+            let came = (millis - 50) * 40;
+            hang.bench.held(came, &others);
+            if millis % 250 == 50 {
+                let rest = range(came, hang.head.end().value());
+                hang.bench.gap(hang.owner, hang.id, rest, GapReason::Late);
+            }
+            let decisions = hang.bench.decisions();
+            decisions.iter().any(|decision| matches!(decision, Decision::Revoke { .. }))
+        })
+    };
+    assert_eq!([60, 80, 160].map(moved), [false, false, true]);
 }
 
 #[test]
