@@ -29,14 +29,12 @@ const CHUNKS_PER_READ: usize = 8;
 #[derive(Debug)]
 pub struct ReceiveStream {
     shared: SharedReceive,
-    /// The end was seen: dropping stops nothing.
-    ended: bool,
 }
 
 impl ReceiveStream {
     /// The application's end of `shared`. There is to be one at a time.
     pub fn new(shared: SharedReceive) -> Self {
-        Self { shared, ended: false }
+        Self { shared }
     }
 
     /// Id of the stream (RFC 9000, 2.1).
@@ -61,9 +59,7 @@ impl ReceiveStream {
 
     /// As [`receive`](Self::receive).
     pub fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>>> {
-        let received = ready!(self.shared.poll_receive(usize::MAX, cx));
-        self.ended |= !matches!(received, Ok(Some(_)));
-        Poll::Ready(received)
+        self.shared.poll_receive(usize::MAX, cx)
     }
 
     /// Fills `chunks`, which must be empty, from the front: how many, and whether the stream is still open. At least
@@ -82,9 +78,7 @@ impl ReceiveStream {
         chunks: &mut [Bytes],
         cx: &mut Context<'_>,
     ) -> Poll<Result<(usize, bool)>> {
-        let received = ready!(self.shared.poll_receive_vectored(chunks, usize::MAX, cx));
-        self.ended |= matches!(received, Ok((_, false)));
-        Poll::Ready(received)
+        self.shared.poll_receive_vectored(chunks, usize::MAX, cx)
     }
 
     /// Asks the sender to stop. Nothing happens if the stream was reset or everything has arrived. What has arrived and
@@ -108,8 +102,7 @@ impl ReceiveStream {
             return Poll::Ready(Ok(0));
         }
         let mut chunks = [const { Bytes::new() }; CHUNKS_PER_READ];
-        let (count, is_open) = ready!(self.shared.poll_receive_vectored(&mut chunks, max, cx))?;
-        self.ended |= !is_open;
+        let (count, _) = ready!(self.shared.poll_receive_vectored(&mut chunks, max, cx))?;
         chunks[..count].iter().for_each(|chunk| put(chunk));
         Poll::Ready(Ok(chunks[..count].iter().map(Bytes::len).sum()))
     }
@@ -117,9 +110,8 @@ impl ReceiveStream {
 
 impl Drop for ReceiveStream {
     fn drop(&mut self) {
-        if !self.ended {
-            self.shared.stop(application::Error::UNKNOWN);
-        }
+        // At the end there is nothing to stop; the application knows of the end now, whatever it looked at.
+        self.shared.stop(application::Error::UNKNOWN);
     }
 }
 

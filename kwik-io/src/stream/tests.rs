@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use kwik_core::stream::{ReceiveConfig, ReceiveHalf, SendConfig, SourceKey};
+use kwik_core::time::Instant;
 use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 
 use super::*;
@@ -257,6 +258,30 @@ fn after_the_end_every_call_says_why() {
     let error = Error::from(connection::Error::StatelessReset);
     assert_eq!(lost.send_data(byte()), Err(error));
     assert_eq!(lost.poll_close(&mut cx), Poll::Ready(Err(error)));
+}
+
+#[test]
+fn a_stream_that_is_dropped_gives_its_place_up_whatever_was_read() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let none: &mut [Bytes] = &mut [];
+    for (sent, read) in [(&b""[..], false), (b"all", true), (b"all", false)] {
+        let services = ServiceList::default();
+        let (mut stream, shared, source) = receive_stream(&services);
+        let mut arrivals = arrivals(&[(0, sent)]);
+        arrivals.fin = Some(at(sent.len() as u64));
+        shared.insert(source, &mut arrivals).unwrap();
+        if read {
+            let _ = shared.update(|half| half.read(2, Instant::ZERO));
+            assert!(matches!(stream.poll_receive(&mut cx), Poll::Ready(Ok(Some(_)))));
+        }
+        let at_end = sent.is_empty() || read;
+        let looked = stream.poll_receive_vectored(none, &mut cx);
+        assert_eq!(looked, Poll::Ready(Ok((0, !at_end))));
+        drop(stream);
+        assert_eq!(due(&services), [StreamHalf::Receive(id())]);
+        assert!(shared.inspect(ReceiveHalf::is_over), "{sent:?}, read: {read}");
+        assert_eq!(shared.stop_code(), None, "everything had arrived");
+    }
 }
 
 #[test]
