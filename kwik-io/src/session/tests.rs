@@ -37,12 +37,12 @@ async fn pings_and_keep_alive_are_not_lost_where_requests_wait() {
         asking.spawn(async move { drop(asker.open(StreamKind::Bidirectional).await) });
     }
     tokio::task::yield_now().await;
-    for enabled in [true, false, true] {
+    for enabled in [true, false, true, false] {
         asker.upkeep.want(Chore::Ping);
         asker.upkeep.want(Chore::KeepAlive(enabled));
     }
     assert!(matches!(requests.wishes.next().await, Some(Request::Ping)));
-    assert!(matches!(requests.wishes.next().await, Some(Request::KeepAlive(true))));
+    assert!(matches!(requests.wishes.next().await, Some(Request::KeepAlive(false))));
     assert!(matches!(requests.wishes.next().await, Some(Request::Open(_))));
 }
 
