@@ -107,3 +107,32 @@ fn a_slow_reader_of_what_was_left_gets_all_of_it() {
     let (read, _) = run.unwrap_or_else(|failure| panic!("{failure}"));
     assert_eq!(read, LENGTH);
 }
+
+/// Shortly before each pause it takes a little that is not worth a word then.
+#[test]
+fn a_reader_that_pauses_for_almost_as_long_gets_all_of_it() {
+    const LENGTH: usize = 16 << 20;
+    const SIP: usize = 5_000;
+    const PAUSES: [u64; 6] = [20, 26, 23, 29, 28, 29];
+    let mut lab = Lab::new(1);
+    leave_a_stream(&mut lab, LENGTH);
+    let run = lab.run(Duration::from_secs(300), |host| async move {
+        let client = host.client().with_tls(host.pin_of(SERVER))?.start()?;
+        let mut session = client.connect(Connect::new(host.address_of(SERVER))).await?;
+        let mut stream = session.accept_receive_stream().await?.ok_or("a stream comes")?;
+        let mut sip = vec![0; SIP];
+        for pause in PAUSES {
+            stream.read_exact(&mut sip).await?;
+            tokio::time::sleep(LINGER / 6).await;
+            stream.read_exact(&mut sip).await?;
+            tokio::time::sleep(Duration::from_secs(pause)).await;
+        }
+        let mut read = 2 * PAUSES.len() * SIP;
+        while let Some(chunk) = stream.receive().await? {
+            read += chunk.len();
+        }
+        Ok(read)
+    });
+    let (read, _) = run.unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(read, LENGTH);
+}

@@ -3,14 +3,12 @@
 //! The halves themselves (what is buffered, what is read) belong to the driver, which lends them for a call. This part
 //! knows which halves are open, tells the peer about their windows and ends, and closes what is over.
 
-use std::collections::BTreeMap;
-use std::collections::VecDeque;
+mod ends;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use kwik_proto::frame::{
-    ControlFrame, ErrorCode, Limits, StreamClosed, StreamProgress, StreamReset, StreamStop,
-    StreamWindow,
-};
+use kwik_proto::frame::{ControlFrame, ErrorCode, Limits, StreamProgress, StreamWindow};
 use kwik_proto::{Initiator, Offset, StreamId, StreamKind};
 
 use super::config::{INITIAL_WINDOW, SessionConfig};
@@ -66,6 +64,8 @@ pub(super) enum Effect {
     ReceiveClosed(StreamId, bool),
     /// Nothing more is sent on a sending half.
     SendClosed(StreamId),
+    /// The receiving half is to be lent to [`PublicStreams::service`].
+    Service(StreamId),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +126,8 @@ pub(super) struct PublicStreams {
     send_queue: usize,
     peer_window: u64,
     linger: Linger,
+    /// When readers that took little are to be heard of.
+    unsaid: BTreeMap<StreamId, Instant>,
     effects: VecDeque<Effect>,
 }
 
@@ -148,6 +150,7 @@ impl PublicStreams {
             send_queue: config.send_queue,
             peer_window: INITIAL_WINDOW,
             linger: Linger::new(config.linger),
+            unsaid: BTreeMap::new(),
             effects: VecDeque::new(),
         }
     }
@@ -295,7 +298,7 @@ impl PublicStreams {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.linger.poll_timeout()
+        self.unsaid.values().copied().chain(self.linger.poll_timeout()).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -306,6 +309,9 @@ impl PublicStreams {
                 }
                 Overdue::Delivered(id) => self.end_send(id),
             }
+        }
+        for (id, _) in self.unsaid.extract_if(.., |_, due| *due <= now) {
+            self.effects.push_back(Effect::Service(id));
         }
     }
 
@@ -333,62 +339,6 @@ impl PublicStreams {
         Ok(())
     }
 
-    /// The peer wants no more of what this end sends. Answered with a reset by the driver's half.
-    pub(super) fn handle_stop(&mut self, frame: StreamStop) -> Result<(), ErrorCode> {
-        if self.known_send_half(frame.stream)? {
-            self.act(StreamAction::Stopped(frame.stream, frame.error_code));
-        }
-        Ok(())
-    }
-
-    /// The peer is done receiving what this end sends.
-    pub(super) fn handle_closed(&mut self, frame: StreamClosed) -> Result<(), ErrorCode> {
-        if self.known_send_half(frame.stream)? {
-            self.act(StreamAction::PeerDone(frame.stream, frame.complete));
-        }
-        self.close_send(frame.stream);
-        Ok(())
-    }
-
-    /// The peer ends what it sends abruptly.
-    pub(super) fn handle_reset(&mut self, frame: StreamReset) -> Result<(), ErrorCode> {
-        if frame.stream.initiator() != self.local {
-            self.announce(frame.stream, true)?;
-        } else if !self.was_opened(frame.stream) {
-            return Err(ErrorCode::StreamState);
-        }
-        let Some(stream) = self.table.get(&frame.stream) else {
-            return Ok(());
-        };
-        match stream.receive {
-            Half::Absent => Err(ErrorCode::StreamState),
-            Half::Ended | Half::Closed => Ok(()),
-            Half::Open => {
-                self.act(StreamAction::Reset(frame.stream, frame.error_code, frame.final_size));
-                Ok(())
-            }
-        }
-    }
-
-    /// The application wants no more of what the peer sends.
-    pub(super) fn stop(&mut self, id: StreamId, error_code: u64) {
-        if self.receives(id) {
-            self.tell(ControlFrame::StreamStop(StreamStop { stream: id, error_code }));
-        }
-    }
-
-    /// The application, or the peer's stop, ended what this end sends. `final_size` is what was sent or delegated at most.
-    pub(super) fn reset(&mut self, id: StreamId, error_code: u64, final_size: Offset) {
-        if self.sends(id) {
-            self.tell(ControlFrame::StreamReset(StreamReset {
-                stream: id,
-                error_code,
-                final_size,
-            }));
-            self.end_send(id);
-        }
-    }
-
     /// Looks at a receiving half after it changed: closes it when it is over, moves its window when that is due.
     ///
     /// `loop_time` is the longest control loop among the live paths: what decides how fast a window has to be.
@@ -399,8 +349,10 @@ impl PublicStreams {
         now: Instant,
         loop_time: Duration,
     ) {
+        self.unsaid.remove(&id);
         if self.receives(id) {
             self.service_open(id, half, now, loop_time);
+            self.unsaid.extend(half.window_due().map(|due| (id, due)));
         }
         if half.is_over() {
             self.close_receive(id, half.is_complete());
@@ -449,56 +401,6 @@ impl PublicStreams {
 
     fn was_opened(&self, id: StreamId) -> bool {
         self.numbers.was_opened(id)
-    }
-
-    /// The application knows the end of a half that has ended.
-    fn close_receive(&mut self, id: StreamId, complete: bool) {
-        let Some(stream) = self.table.get_mut(&id).filter(|stream| stream.receive == Half::Ended)
-        else {
-            return;
-        };
-        stream.receive = Half::Closed;
-        self.tell(ControlFrame::StreamClosed(StreamClosed { stream: id, complete }));
-        self.settle(id);
-    }
-
-    /// Nothing more is sent. The stream keeps its place until the receiver is done with it: before that the receiver counts
-    /// it too.
-    fn end_send(&mut self, id: StreamId) {
-        let Some(stream) = self.table.get_mut(&id) else { return };
-        if stream.send == Half::Open {
-            stream.send = Half::Ended;
-            self.linger.remove(id);
-            self.effects.push_back(Effect::SendClosed(id));
-            self.settle(id);
-        }
-    }
-
-    fn close_send(&mut self, id: StreamId) {
-        self.end_send(id);
-        let Some(stream) = self.table.get_mut(&id) else { return };
-        if stream.send == Half::Ended {
-            stream.send = Half::Closed;
-            self.settle(id);
-        }
-    }
-
-    fn settle(&mut self, id: StreamId) {
-        let Some(stream) = self.table.get_mut(&id) else { return };
-        let over = stream.is_over();
-        if stream.is_settled() && !std::mem::replace(&mut stream.removed, true) {
-            self.act(StreamAction::Remove(id));
-        }
-        if !over {
-            return;
-        }
-        self.table.remove(&id);
-        self.numbers.handle_closed(id);
-        if id.initiator() == self.local {
-            self.act(StreamAction::Available(id.kind()));
-        } else {
-            self.admit();
-        }
     }
 
     fn act(&mut self, action: StreamAction) {

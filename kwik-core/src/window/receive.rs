@@ -14,8 +14,8 @@ const SLOW_READER: Duration = Duration::from_secs(10);
 /// How far this end lets its peers send on one stream half.
 ///
 /// The window moves only by named operations: [`consumed`](Self::consumed) when the reader took bytes, and
-/// [`extended`](Self::extended), which decides whether the new limit is worth a frame (each W/8 of movement, and any after 10 s), doubles W
-/// for a reader that is faster than the window allows, and books it in the session's [`Budget`]. What was promised is
+/// [`extended`](Self::extended), which decides whether the new limit is worth a frame (each W/8 of movement, and any after
+/// 10 s, when [`due`](Self::due) has come), doubles W for a reader that is faster than the window allows, and books it in the session's [`Budget`]. What was promised is
 /// never taken back: the limit never falls, and W never shrinks.
 ///
 /// ```
@@ -47,6 +47,8 @@ pub struct ReceiveWindow {
     booked: u64,
     /// When the peers heard of the window last.
     told: Option<Instant>,
+    /// [`due`](Self::due) was looked at since there is something to say.
+    noted: bool,
     /// When and where the reader's present half window began.
     pace: Option<(Instant, Offset)>,
 }
@@ -62,6 +64,7 @@ impl ReceiveWindow {
             admitted: false,
             booked: 0,
             told: None,
+            noted: false,
             pace: None,
         }
     }
@@ -102,9 +105,17 @@ impl ReceiveWindow {
         self.demand = self.demand.max(bytes);
     }
 
-    /// Whether the limit could move by at least W/8, or at all when it has not for long, or W should grow.
+    /// Whether the limit could move by at least W/8, or at all when it has not for long, or W should grow; or whether it
+    /// begins to move, so that [`due`](Self::due) is to be heard of.
     pub fn wants_extension(&self, now: Instant) -> bool {
-        self.demand > self.size || self.is_worth_a_frame(now)
+        let begins = !self.noted && self.movement() > 0;
+        self.demand > self.size || begins || self.is_worth_a_frame(now)
+    }
+
+    /// When [`extended`](Self::extended) has something to say though the reader takes nothing more.
+    pub fn due(&self) -> Option<Instant> {
+        let unsaid = self.admitted && self.movement() > 0;
+        self.told.filter(|_| unsaid).map(|told| told + SLOW_READER)
     }
 
     /// Moves the limit if it is worth a frame, and returns it then.
@@ -128,9 +139,11 @@ impl ReceiveWindow {
         }
         self.demand = 0;
         self.told.get_or_insert(now);
+        self.noted = self.movement() > 0;
         if !self.is_worth_a_frame(now) {
             return None;
         }
+        self.noted = false;
         self.told = Some(now);
         self.max_offset = self.read_offset.saturating_add(self.size);
         Some(self.max_offset)

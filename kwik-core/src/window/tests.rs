@@ -35,8 +35,8 @@ fn limit_is_announced_at_each_eighth_of_movement() {
     let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 1);
     let mut window = opened(65_536, &mut budget);
     window.consumed(8_191);
-    assert!(!window.wants_extension(at(0)));
     assert_eq!(window.extended(at(0), Duration::ZERO, &mut budget), None);
+    assert!(!window.wants_extension(at(0)));
     window.consumed(1);
     assert!(window.wants_extension(at(0)));
     let announced = window.extended(at(0), Duration::ZERO, &mut budget);
@@ -51,6 +51,7 @@ fn a_slow_reader_is_heard_of_every_ten_seconds() {
     assert_eq!(window.extended(at(5_000), Duration::ZERO, &mut budget), None);
     assert!(!window.wants_extension(at(20_000)), "it took nothing");
     window.consumed(1);
+    assert_eq!(window.extended(at(14_999), Duration::ZERO, &mut budget), None);
     assert!(!window.wants_extension(at(14_999)));
     assert!(window.wants_extension(at(15_000)));
     let announced = window.extended(at(15_000), Duration::ZERO, &mut budget);
@@ -58,6 +59,28 @@ fn a_slow_reader_is_heard_of_every_ten_seconds() {
     window.consumed(1);
     assert_eq!(window.extended(at(24_999), Duration::ZERO, &mut budget), None);
     assert!(window.extended(at(25_000), Duration::ZERO, &mut budget).is_some());
+}
+
+#[test]
+fn what_a_reader_took_is_said_after_ten_seconds_without_another_read() {
+    let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 1);
+    let mut window = opened(65_536, &mut budget);
+    assert_eq!(window.extended(at(5_000), Duration::ZERO, &mut budget), None);
+    assert_eq!(window.due(), None, "it took nothing");
+    window.consumed(1);
+    assert!(window.wants_extension(at(6_000)), "the session has to know");
+    assert_eq!(window.extended(at(6_000), Duration::ZERO, &mut budget), None);
+    assert_eq!(window.due(), Some(at(15_000)));
+    window.consumed(1);
+    assert!(!window.wants_extension(at(7_000)), "it knows");
+    let announced = window.extended(at(15_000), Duration::ZERO, &mut budget);
+    assert_eq!((announced, window.due()), (Offset::new(65_538), None));
+    window.consumed(1);
+    assert!(window.wants_extension(at(16_000)));
+    window.extended(at(16_000), Duration::ZERO, &mut budget);
+    window.consumed(1);
+    window.close(&mut budget);
+    assert_eq!(window.due(), None);
 }
 
 #[test]

@@ -4,7 +4,6 @@ use kwik_proto::frame::{ControlFrame, ErrorCode, StreamClosed};
 use kwik_proto::{Offset, StreamId};
 
 use super::{ClientSession, Output};
-use crate::session::streams::StreamAction;
 use crate::stream::Failure;
 use crate::time::Instant;
 
@@ -34,9 +33,7 @@ impl ClientSession {
 
     /// The stream can't be completed: its reader gets `failure`, the primary hears of it, its sources are stopped.
     pub(super) fn fail_stream(&mut self, id: StreamId, failure: Failure, code: ErrorCode) {
-        if self.streams.receives(id) {
-            self.act(StreamAction::Fail(id, failure));
-            self.streams.stop(id, code.quic_code());
+        if self.streams.break_receive(id, failure, code) {
             self.close_sources(id, false);
         }
     }

@@ -429,6 +429,7 @@ impl ClientSession {
                 self.forget_sources(id, now);
             }
             Effect::SendClosed(_) => {}
+            Effect::Service(id) => self.outputs.push_back(Output::Service(id)),
         }
     }
 

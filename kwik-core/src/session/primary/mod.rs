@@ -399,6 +399,7 @@ impl PrimarySession {
                 self.outputs.extend(opened.map(Output::Service));
             }
             Effect::ReceiveClosed(..) => {}
+            Effect::Service(id) => self.outputs.push_back(Output::Service(id)),
             Effect::SendClosed(id) => {
                 self.scheduler.handle_stream_closed(id, now);
                 self.provers.forget(id);

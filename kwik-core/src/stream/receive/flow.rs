@@ -26,6 +26,11 @@ impl ReceiveHalf {
         self.needs_window() && self.window.wants_extension(now)
     }
 
+    /// When [`update_window`](Self::update_window) has something to announce though nothing more is read.
+    pub fn window_due(&self) -> Option<Instant> {
+        self.window.due().filter(|_| self.needs_window())
+    }
+
     fn needs_window(&self) -> bool {
         self.state == State::Open && self.final_size.is_none()
     }
