@@ -274,7 +274,7 @@ impl ClientSession {
             ControlFrame::StreamStop(stop) => self.streams.handle_stop(stop),
             ControlFrame::StreamClosed(closed) => self.streams.handle_closed(closed),
             ControlFrame::StreamWindow(window) => self.streams.handle_window(window, now),
-            ControlFrame::Gap(gap) => self.handle_unserved(&gap),
+            ControlFrame::Gap(gap) if gap.path.is_none() => self.handle_unserved(&gap),
             ControlFrame::StreamBlocked(_) | ControlFrame::Pong(_) => Ok(()),
             ControlFrame::RelayCredit(credit) => {
                 if self.paths.path(credit.path).is_some() {

@@ -110,6 +110,16 @@ fn an_open_contribution_without_an_order_may_pause_for_longer() {
     assert_eq!(waited(&mut bench, 2), Some(missing));
 }
 
+#[test]
+fn a_primary_does_not_blame_a_path() {
+    for (path, code) in [(None, None), (Some(EDGE), Some(ErrorCode::ProtocolViolation))] {
+        let mut bench = begun(Bench::attached(EDGE));
+        let (stream, range, reason) = (stream(0), range(100, 300), GapReason::PathGone);
+        bench.primary(ControlFrame::Gap(Gap { stream, range, reason, path, delegation: None }));
+        assert_eq!(bench.closed_with(), code);
+    }
+}
+
 struct Desk {
     primary: PrimarySession,
     paths: Vec<PathId>,
