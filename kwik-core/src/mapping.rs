@@ -351,6 +351,24 @@ impl Mapping {
     }
 }
 
+/// Why the receiver of a public carrier refused it, if `code`, of STOP_SENDING or of RESET_STREAM on the other direction, says
+/// that it did. It could not tell the stream, so no frame on the control stream says it.
+///
+/// ```
+/// use kwik_core::mapping::refusal;
+/// use kwik_proto::frame::ErrorCode;
+///
+/// let missing = ErrorCode::HeaderMissing;
+/// assert_eq!(refusal(missing.quic_code()), Some(missing));
+/// assert_eq!(refusal(ErrorCode::StreamClosed.quic_code()), None, "its owner says so elsewhere");
+/// assert_eq!(refusal(7), None, "the application's");
+/// ```
+pub fn refusal(code: u64) -> Option<ErrorCode> {
+    use ErrorCode::{FrameEncoding, HeaderMissing, Mapping};
+    ErrorCode::from_quic_code(code)
+        .filter(|code| matches!(code, HeaderMissing | FrameEncoding | Mapping))
+}
+
 fn entry((carrier, route): (u64, Route)) -> MappingEntry {
     let Route { stream, delegation, promised, kind: _ } = route;
     MappingEntry { carrier, stream, delegation, promised }

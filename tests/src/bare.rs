@@ -116,7 +116,12 @@ impl BareServer {
 
 /// A connection to a server, without so much as a control stream.
 pub async fn dial(server: SocketAddr, pin: Pin) -> Dialled {
-    let endpoints = ClientEndpoints::new(Env::system(), Role::Secondary, EndpointLimits::default());
+    dial_as(Role::Secondary, server, pin).await
+}
+
+/// As [`dial`]; of a primary it takes bidirectional streams too.
+async fn dial_as(role: Role, server: SocketAddr, pin: Pin) -> Dialled {
+    let endpoints = ClientEndpoints::new(Env::system(), role, EndpointLimits::default());
     let worker = Workers::start(Placement::Current).expect("within a runtime").next();
     let wait = Duration::from_secs(20);
     let dialled = endpoints.connect(&worker, server, &Trust::Pin(pin), None, wait).await;
@@ -125,7 +130,15 @@ pub async fn dial(server: SocketAddr, pin: Pin) -> Dialled {
 
 /// Connects to a server as a client that only speaks when it is told to.
 pub async fn connect(server: SocketAddr, pin: Pin) -> BareConnection {
-    let mut dialled = dial(server, pin).await;
+    begin(dial(server, pin).await).await
+}
+
+/// As [`connect`], and takes the bidirectional streams that the server opens.
+pub async fn connect_to_primary(server: SocketAddr, pin: Pin) -> BareConnection {
+    begin(dial_as(Role::Primary, server, pin).await).await
+}
+
+async fn begin(mut dialled: Dialled) -> BareConnection {
     let stream = dialled.connection.open_bidirectional_stream().await.expect("it stays");
     let (reader, sender, writer) = control::split(stream);
     tokio::spawn(writer.run());

@@ -3,13 +3,13 @@
 use kwik_core::session::client::{CarrierEnd as Ended, Route as CoreRoute, Routed};
 use kwik_core::stream::ReceiveError;
 use kwik_io::pump::{
-    Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, ReceivePump, Route, RouteRequest,
-    SendPump,
+    Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, Outgoing, ReceivePump, Route,
+    RouteRequest, SendEnd, SendPump,
 };
 use kwik_io::stream::{SharedReceive, Watch};
 use kwik_io::table::Halves;
-use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
-use kwik_proto::{DecodeError, Epoch, PathId, StreamId, StreamKind};
+use kwik_proto::frame::{CarrierKind, ErrorCode};
+use kwik_proto::{DecodeError, Epoch, PathId, StreamKind};
 use tracing::Instrument;
 
 use super::Task;
@@ -25,12 +25,15 @@ impl Task {
         let span = tracing::debug_span!("stream", %id);
         let pump = async move {
             let Some(send) = pumped.send else { return };
-            let opened = |carrier: u64| Box::new(CarrierEvent::Opened(own_carrier(carrier, id)));
+            let opened = |carrier: u64| {
+                Box::new(CarrierEvent::Opened(Carrier::public(CarrierId(carrier), id)))
+            };
             match kind {
                 StreamKind::Bidirectional => {
                     // Fails only with the connection, which its acceptor reports.
                     let Ok(stream) = connection.open_bidirectional_stream().await else { return };
                     let (receive, carrier) = stream.split();
+                    let carrier = Outgoing::from(carrier);
                     // Fails only if the session is gone.
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
@@ -40,6 +43,7 @@ impl Task {
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
+                    let carrier = Outgoing::from(carrier);
                     let _ = events.send(opened(carrier.id())).await;
                     SendPump::new(send, carrier, events).run().await;
                 }
@@ -58,7 +62,10 @@ impl Task {
             }
             CarrierEvent::Route(request) => self.route(request),
             CarrierEvent::Fault { carrier, fault } => self.handle_fault(&carrier, &fault),
-            CarrierEvent::Ended { carrier, end, .. } => self.handle_ended(&carrier, &end),
+            CarrierEvent::Ended { carrier, end } => self.handle_ended(&carrier, &end),
+            CarrierEvent::SendEnded { carrier, end: SendEnd::Stopped { code } } => {
+                self.core.handle_refusal(carrier.id.0, code.into());
+            }
             CarrierEvent::SendEnded { .. } => {}
             other => tracing::warn!(?other, "a carrier's event that this client does not know"),
         }
@@ -110,12 +117,13 @@ impl Task {
     /// Sends what this end has for the stream on the other direction of its carrier.
     fn send_back(&mut self, request: &mut RouteRequest) {
         let id = request.header.stream;
-        if let Some(back) = request.back.take()
-            && let Some(send) = self.table.send(id).cloned()
-        {
+        let Some(back) = request.back.take() else { return };
+        if let Some(send) = self.table.send(id).cloned() {
             let events = self.inbox.carriers.clone();
             let span = tracing::debug_span!("stream", %id);
             self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
+        } else {
+            back.refuse(ErrorCode::StreamClosed);
         }
     }
 
@@ -176,8 +184,11 @@ impl Task {
         }
     }
 
-    fn handle_ended(&mut self, carrier: &Carrier, end: &CarrierEnd) {
-        let end = match (end, end.fault()) {
+    fn handle_ended(&mut self, carrier: &Carrier, why: &CarrierEnd) {
+        let public = carrier.header.is_some_and(|header| header.kind == CarrierKind::Public);
+        let end = match (why, why.fault()) {
+            // A stream's own carrier may come late.
+            (CarrierEnd::Refused(ErrorCode::StreamClosed), _) if public => Ended::Reset,
             // Isolation counts it, with what shows only in others' bytes.
             (CarrierEnd::Insert(ReceiveError::Conflict { .. }), Some(code)) => Ended::Faulty(code),
             (_, Some(code)) => {
@@ -188,6 +199,11 @@ impl Task {
             (CarrierEnd::Reset { .. } | CarrierEnd::Stopped { .. }, None) => Ended::Reset,
             _ => Ended::Lost,
         };
+        if let (PathId::PRIMARY, None, CarrierEnd::Reset { code }) =
+            (carrier.path, carrier.header, why)
+        {
+            self.core.handle_refusal(carrier.id.0, (*code).into());
+        }
         self.end_carrier(carrier, end);
         self.forget(carrier.path, carrier.id.0);
     }
@@ -220,12 +236,4 @@ impl Task {
     fn is_current(&self, path: PathId, epoch: Epoch) -> bool {
         path.is_primary() || self.secondaries.get(&path).is_some_and(|link| link.epoch() == epoch)
     }
-}
-
-/// The carrier of a public stream that this end opened.
-fn own_carrier(carrier: u64, stream: StreamId) -> Carrier {
-    let (kind, delegation, promised) = (CarrierKind::Public, None, None);
-    let header = Some(StreamHeader { stream, kind, delegation, promised });
-    let (path, epoch, id) = (PathId::PRIMARY, Epoch::FIRST, CarrierId(carrier));
-    Carrier { path, epoch, id, header, source: None }
 }

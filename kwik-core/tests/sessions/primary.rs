@@ -1,6 +1,6 @@
 //! The primary's end: a thin driver, and an application that writes, delegates and reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,6 +31,8 @@ pub(crate) struct PrimaryEnd {
     pub core: Primary,
     sends: BTreeMap<StreamId, SendHalf>,
     receives: BTreeMap<StreamId, Up>,
+    /// Streams of which the client's header came.
+    headed: BTreeSet<StreamId>,
     /// The public carrier of each stream that this end sends, once its header went out.
     carriers: BTreeMap<StreamId, u64>,
     supplies: BTreeMap<DelegationId, u64>,
@@ -44,6 +46,7 @@ impl PrimaryEnd {
             core,
             sends: BTreeMap::new(),
             receives: BTreeMap::new(),
+            headed: BTreeSet::new(),
             carriers: BTreeMap::new(),
             supplies: BTreeMap::new(),
             started: BTreeMap::new(),
@@ -208,11 +211,15 @@ impl World {
             }
             return;
         };
-        match primary.core.handle_header(id) {
+        let admitted = match primary.headed.insert(id) {
+            true => primary.core.handle_header(id.value(), id),
+            false => Ok(Admitted::Open),
+        };
+        match admitted {
             Ok(Admitted::Open) => {}
             Ok(Admitted::Over) => return,
             Ok(Admitted::Wait) => return self.fail(format!("a header of stream {id} had to wait")),
-            Err(code) => {
+            Ok(Admitted::Refused(code)) | Err(code) => {
                 return self.fail(format!("a header of stream {id} was refused: {code:?}"));
             }
         }

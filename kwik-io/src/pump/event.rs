@@ -4,8 +4,8 @@ use std::fmt;
 
 use kwik_core::conflict::Conflict;
 use kwik_core::stream::{ReceiveError, SourceKey};
-use kwik_proto::frame::{ErrorCode, StreamHeader};
-use kwik_proto::{DecodeError, Epoch, PathId};
+use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
+use kwik_proto::{DecodeError, Epoch, PathId, StreamId};
 use tokio::sync::oneshot;
 
 use super::{CarrierControl, Outgoing};
@@ -36,6 +36,15 @@ pub struct Carrier {
     pub source: Option<SourceKey>,
 }
 
+impl Carrier {
+    /// The carrier of a public stream on the primary path, opened or answered on by this end.
+    pub const fn public(id: CarrierId, stream: StreamId) -> Self {
+        let (kind, delegation, promised) = (CarrierKind::Public, None, None);
+        let header = Some(StreamHeader { stream, kind, delegation, promised });
+        Self { path: PathId::PRIMARY, epoch: Epoch::FIRST, id, header, source: None }
+    }
+}
+
 /// Something that the session's task has to decide or to know. It owns the one receiver of a bounded channel; pumps wait
 /// while that is full, and so does what feeds them.
 #[derive(Debug)]
@@ -58,8 +67,6 @@ pub enum CarrierEvent {
         carrier: Carrier,
         /// How it ended.
         end: CarrierEnd,
-        /// The other direction of a bidirectional carrier whose header never came.
-        back: Option<Outgoing>,
     },
     /// A carrier that this end sends on is over.
     SendEnded {
@@ -91,8 +98,11 @@ impl RouteRequest {
         let _ = self.reply.send(route);
     }
 
-    /// Refuses the carrier: STOP_SENDING with that code.
-    pub fn refuse(self, code: ErrorCode) {
+    /// Refuses the carrier: STOP_SENDING with that code, and RESET_STREAM on its other direction.
+    pub fn refuse(mut self, code: ErrorCode) {
+        if let Some(back) = self.back.take() {
+            back.refuse(code);
+        }
         self.answer(Route::Refused(code));
     }
 }

@@ -12,6 +12,14 @@ use crate::stream::application;
 #[derive(Debug)]
 pub struct Outgoing(SendStream);
 
+impl Outgoing {
+    /// Resets the carrier because this end refuses its other direction: the peer, whose carrier it is, hears why.
+    pub fn refuse(mut self, code: ErrorCode) {
+        // Fails only if the carrier is over already. The reset that the drop asks for then changes nothing.
+        let _ = self.0.reset(application::Error::of_kwik(code).to_quic());
+    }
+}
+
 impl From<SendStream> for Outgoing {
     fn from(carrier: SendStream) -> Self {
         Self(carrier)

@@ -159,11 +159,14 @@ impl ReceivePump {
                 // The carrier may be over already: then there is nobody to stop.
                 let _ = self.quic.stop_sending(code.to_quic());
             }
+            if let Some(back) = self.back.take() {
+                back.refuse(end.fault().unwrap_or(ErrorCode::HeaderMissing));
+            }
             self.release();
             self.unanswered = None;
-            let (carrier, back) = (self.carrier, self.back.take());
+            let carrier = self.carrier;
             // Fails only if the session is gone, and then nobody wants to know.
-            let _ = self.events.send(Box::new(CarrierEvent::Ended { carrier, end, back })).await;
+            let _ = self.events.send(Box::new(CarrierEvent::Ended { carrier, end })).await;
         }
     }
 

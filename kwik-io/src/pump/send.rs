@@ -6,9 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use kwik_core::stream::OutFrame;
+use kwik_proto::StreamId;
 use kwik_proto::data::{DataHeader, MAX_PUBLIC_PAYLOAD};
 use kwik_proto::frame::{CarrierKind, StreamHeader};
-use kwik_proto::{Epoch, PathId, StreamId};
 use s2n_quic::stream::Error as QuicError;
 use tokio::sync::oneshot;
 
@@ -67,18 +67,11 @@ impl SendPump {
         events: Sender<Box<CarrierEvent>>,
     ) -> Self {
         let carrier = carrier.into();
-        let header = header_of(send.id());
-        let carrier_id = CarrierId(carrier.id());
+        let named = Carrier::public(CarrierId(carrier.id()), send.id());
         Self {
             quic: carrier,
             send,
-            carrier: Carrier {
-                path: PathId::PRIMARY,
-                epoch: Epoch::FIRST,
-                id: carrier_id,
-                header: Some(header),
-                source: None,
-            },
+            carrier: named,
             events,
             outbox: Outbox::default(),
             frames: Vec::new(),

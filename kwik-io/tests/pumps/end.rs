@@ -140,6 +140,19 @@ impl End {
         BidirectionalStream::new(receive, send)
     }
 
+    /// As [`open`](Self::open), and as a session does it: the pumps of both directions know of each other.
+    pub(crate) async fn open_for_answer(&mut self, id: u64, window: u64) -> BidirectionalStream {
+        let (receive, send) = (self.table.receive(id, window), self.table.send(id, window));
+        let carrier = self.handle.open_bidirectional_stream().await.unwrap();
+        let (incoming, outgoing) = carrier.split();
+        let events = || self.events.clone();
+        let back = ReceivePump::new(PathId::PRIMARY, Epoch::FIRST, incoming, events());
+        let (pump, back) = SendPump::new(send.clone(), outgoing, events()).opening(back);
+        tokio::spawn(pump.run());
+        tokio::spawn(back.run());
+        BidirectionalStream::new(receive, send)
+    }
+
     fn pump_in(&self, carrier: s2n_quic::stream::ReceiveStream) {
         let events = self.events.clone();
         tokio::spawn(ReceivePump::new(PathId::PRIMARY, Epoch::FIRST, carrier, events).run());
@@ -240,7 +253,7 @@ impl Task {
         let _ = match event {
             CarrierEvent::Route(request) => return self.route(request),
             CarrierEvent::Fault { carrier, fault } => self.log.send(Seen::Fault(carrier, fault)),
-            CarrierEvent::Ended { carrier, end, .. } => self.log.send(Seen::Ended(carrier, end)),
+            CarrierEvent::Ended { carrier, end } => self.log.send(Seen::Ended(carrier, end)),
             CarrierEvent::SendEnded { end, .. } => self.log.send(Seen::SendEnded(end)),
             _ => return,
         };

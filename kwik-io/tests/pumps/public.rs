@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_io::pump::{CarrierEnd, SendEnd};
@@ -125,6 +126,21 @@ async fn a_reset_before_any_byte_still_tells_whose_the_carrier_is() {
     answer.send(Bytes::from_static(b"yet an answer")).await.unwrap();
     answer.finish().unwrap();
     assert_eq!(stream.receive().await.unwrap().unwrap(), "yet an answer");
+}
+
+/// QUIC throws away what the peer has not read when a reset comes, and the other direction could not be told to a stream.
+#[tokio::test]
+async fn a_carrier_is_reset_when_its_other_direction_has_brought_a_header() {
+    let (mut client, mut server) = pair().await;
+    let (_request, mut answer) = expect(&server, 0, WINDOW);
+    let mut stream = client.open_for_answer(0, WINDOW).await;
+    stream.send(Bytes::from_static(b"half a")).await.unwrap();
+    stream.reset(77u8.into()).unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(300), client.send_ended()).await;
+    assert!(early.is_err(), "nobody has answered: {early:?}");
+    answer.send(Bytes::from_static(b"an answer")).await.unwrap();
+    assert_eq!(client.send_ended().await, SendEnd::Reset { code: 77u8.into() });
+    assert_eq!(server.ended().await.1, CarrierEnd::Reset { code: 77u8.into() });
 }
 
 #[tokio::test]

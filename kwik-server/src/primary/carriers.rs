@@ -1,9 +1,10 @@
 //! Carriers of a primary's session: opened for the application, routed by the core.
 
 use kwik_core::session::primary::Admitted;
-use kwik_core::stream::{Failure, ReceiveHalf};
+use kwik_core::stream::ReceiveHalf;
 use kwik_io::pump::{
-    Carrier, CarrierEvent, CarrierFault, Outgoing, ReceivePump, Route, RouteRequest, SendPump,
+    Carrier, CarrierEnd, CarrierEvent, CarrierFault, CarrierId, Outgoing, ReceivePump, Route,
+    RouteRequest, SendEnd, SendPump,
 };
 use kwik_io::table::Halves;
 use kwik_proto::frame::{CarrierKind, ErrorCode};
@@ -23,11 +24,17 @@ impl Task {
         let span = tracing::debug_span!("stream", %id);
         let pump = async move {
             let Some(send) = pumped.send else { return };
+            let opened = |carrier: u64| {
+                Box::new(CarrierEvent::Opened(Carrier::public(CarrierId(carrier), id)))
+            };
             match kind {
                 StreamKind::Bidirectional => {
                     // Fails only with the connection, which its acceptor reports.
                     let Ok(stream) = connection.open_bidirectional_stream().await else { return };
                     let (receive, carrier) = stream.split();
+                    let carrier = Outgoing::from(carrier);
+                    // Fails only if the session is gone.
+                    let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
                     let (pump, back) = SendPump::new(send, carrier, events).opening(back);
@@ -35,6 +42,8 @@ impl Task {
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
+                    let carrier = Outgoing::from(carrier);
+                    let _ = events.send(opened(carrier.id())).await;
                     SendPump::new(send, carrier, events).run().await;
                 }
             }
@@ -45,6 +54,11 @@ impl Task {
 
     pub(super) fn handle_carrier(&mut self, event: CarrierEvent) {
         match event {
+            CarrierEvent::Opened(carrier) => {
+                if let Some(header) = carrier.header {
+                    self.core.handle_opened(carrier.id.0, header.stream);
+                }
+            }
             CarrierEvent::Route(request) => self.route(request),
             CarrierEvent::Fault { carrier, fault } => {
                 tracing::info!(carrier = carrier.id.0, ?fault, "fault on a carrier");
@@ -54,7 +68,10 @@ impl Task {
                 };
                 self.break_stream(&carrier, code);
             }
-            CarrierEvent::Ended { carrier, end, .. } => {
+            CarrierEvent::SendEnded { carrier, end: SendEnd::Stopped { code } } => {
+                self.core.handle_refusal(carrier.id.0, code.into());
+            }
+            CarrierEvent::Ended { carrier, end } => {
                 if let (Some(receive), Some(source)) =
                     (self.table.receive_of(&carrier), carrier.source)
                 {
@@ -66,27 +83,33 @@ impl Task {
                         self.core.close(ErrorCode::FlowControl, None, reason);
                     }
                     Some(code) => self.break_stream(&carrier, code),
-                    None => {}
+                    None => {
+                        if let (None, CarrierEnd::Reset { code }) = (carrier.header, end) {
+                            self.core.handle_refusal(carrier.id.0, code.into());
+                        }
+                    }
                 }
             }
             _ => {}
         }
     }
 
-    /// A carrier of the client broke a rule: nothing can mend its stream, and no other is to blame.
+    /// A carrier that the client sends on broke a rule.
     fn break_stream(&mut self, carrier: &Carrier, code: ErrorCode) {
+        if carrier.header.is_none() {
+            return self.core.handle_unanswered(carrier.id.0, code);
+        }
         if let (Some(receive), Some(_)) = (self.table.receive_of(carrier), carrier.source)
             && !receive.inspect(ReceiveHalf::is_complete)
         {
-            receive.update(|half| half.fail(Failure::Broken { code }));
-            self.core.stop_stream(receive.id(), code.quic_code());
+            self.core.break_stream(receive.id(), code);
         }
     }
 
     pub(super) fn route(&mut self, mut request: RouteRequest) {
         let id = request.header.stream;
         let admitted = match request.header.kind {
-            CarrierKind::Public => self.core.handle_header(id),
+            CarrierKind::Public => self.core.handle_header(request.carrier.id.0, id),
             // A client contributes to nothing.
             CarrierKind::Contribution => Err(ErrorCode::ProtocolViolation),
         };
@@ -99,7 +122,8 @@ impl Task {
                 let route = self.connect(id, request.back.take());
                 request.answer(route);
             }
-            Ok(_) => request.refuse(ErrorCode::StreamClosed),
+            Ok(Admitted::Refused(code)) => request.refuse(code),
+            Ok(Admitted::Over | Admitted::Wait) => request.refuse(ErrorCode::StreamClosed),
             Err(code) => {
                 self.core.close(code, None, "a stream that the client may not open");
                 request.refuse(code);
@@ -109,10 +133,14 @@ impl Task {
 
     /// Connects the halves of an open stream with the carrier that the client opened for it.
     fn connect(&mut self, id: StreamId, back: Option<Outgoing>) -> Route {
-        if let (Some(back), Some(send)) = (back, self.table.send(id).cloned()) {
-            let events = self.inbox.carriers.clone();
-            let span = tracing::debug_span!("stream", %id);
-            self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
+        match (back, self.table.send(id).cloned()) {
+            (Some(back), Some(send)) => {
+                let events = self.inbox.carriers.clone();
+                let span = tracing::debug_span!("stream", %id);
+                self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
+            }
+            (Some(back), None) => back.refuse(ErrorCode::StreamClosed),
+            (None, _) => {}
         }
         match self.table.receive(id).cloned() {
             Some(receive) => {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admission;
+mod carriers;
 mod contributions;
 mod handshakes;
 mod primary;
@@ -20,7 +21,7 @@ use kwik_io::tls::{Trust, client_config};
 use kwik_io::token;
 use kwik_proto::frame::{
     AddPath, AddPathResult, Admission, ControlFrame, Hello, Ping, Pong, ServerIdentity,
-    StreamWindow,
+    StreamReset, StreamWindow,
 };
 use kwik_proto::{Epoch, Offset, PathId, SessionId, StreamId};
 use kwik_server::{Event, PathSpec};

@@ -3,7 +3,7 @@
 use super::*;
 
 /// A client's session with a primary that keeps no rule, and one stream of it.
-async fn with_bare_primary() -> (kwik_client::Session, BareConnection, Carrier, Client) {
+pub(super) async fn with_bare_primary() -> (kwik_client::Session, BareConnection, Carrier, Client) {
     let mut server = BareServer::start();
     let client = Client::builder().with_tls(server.pin()).unwrap().start().unwrap();
     let connecting = client.connect(Connect::new(server.address()));

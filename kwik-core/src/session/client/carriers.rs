@@ -9,7 +9,7 @@ use super::conflict::isolated;
 use super::{ClientSession, Output};
 use crate::grant::{Grants, Recorded};
 use crate::interval::RangeSet;
-use crate::mapping::{MappingError, UnknownStream, takes_contributions};
+use crate::mapping::{MappingError, UnknownStream, refusal, takes_contributions};
 use crate::session::streams::Known;
 use crate::stream::{Failure, ReceiveHalf, SourceKey};
 use crate::time::Instant;
@@ -145,6 +145,17 @@ impl ClientSession {
     /// This end opened a QUIC stream to the primary as the carrier of a public stream.
     pub fn handle_opened(&mut self, carrier: u64, stream: StreamId) {
         self.note_sending(carrier, stream);
+    }
+
+    /// The primary stopped what this end sends on a carrier, or reset its other direction before a header, with that code:
+    /// where that refuses the carrier its stream is broken, for the primary does not know it.
+    pub fn handle_refusal(&mut self, carrier: u64, code: u64) {
+        let own = self.sending.route(PathId::PRIMARY, carrier).map(|route| route.stream);
+        let (Some(stream), Some(code)) = (own, refusal(code)) else { return };
+        self.streams.break_send(stream, code);
+        if self.mapping.public_carrier(stream).is_none() {
+            self.break_stream(stream, code);
+        }
     }
 
     fn note_sending(&mut self, carrier: u64, stream: StreamId) {

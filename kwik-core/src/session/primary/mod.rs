@@ -1,5 +1,6 @@
 //! A server's session as primary: public streams, secondaries, and who sends what.
 
+mod carriers;
 mod orders;
 mod paths;
 mod proofs;
@@ -19,7 +20,7 @@ use kwik_proto::{
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
-use super::streams::{Effect, Known, PublicStreams, StreamAction};
+use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats};
 use crate::grant::Grants;
 use crate::mapping::Mapping;
@@ -28,6 +29,7 @@ use crate::proving::Provers;
 use crate::stream::ReceiveHalf;
 use crate::time::Instant;
 
+pub use carriers::Admitted;
 pub use paths::{AddPathError, MAX_PATHS, PathReport, PathSpec};
 
 use paths::Path;
@@ -101,17 +103,6 @@ pub enum Event {
     Unavailable(StreamId, ByteRange, GapReason),
 }
 
-/// What becomes of a public carrier whose header came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admitted {
-    /// Its bytes are the stream's.
-    Open,
-    /// The stream is over, the carrier is to be stopped.
-    Over,
-    /// It is not read, until [`StreamAction::Admit`] for its stream: then ask again.
-    Wait,
-}
-
 /// A server's session as primary.
 ///
 /// Created from a Hello without admission. Feed it frames, the application's wishes and the time; after each call
@@ -127,7 +118,10 @@ pub struct PrimarySession {
     pub(super) paths: BTreeMap<PathId, Path>,
     next_path: u16,
     issuer: OrderIssuer,
+    /// What this end sends, by the QUIC streams that it opened or answers on.
     carriers: Mapping,
+    /// The carriers of what the client sends, as long as their streams are known: each has one.
+    received: Mapping,
     pub(super) granted: Grants,
     outputs: VecDeque<Output>,
     closed: bool,
@@ -167,6 +161,7 @@ impl PrimarySession {
             next_path: 1,
             issuer: OrderIssuer::new(id),
             carriers: Mapping::new(),
+            received: Mapping::new(),
             granted: Grants::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
             closed: false,
@@ -265,20 +260,6 @@ impl PrimarySession {
     /// Opens a stream; `None` while the client's limit is reached.
     pub fn open_stream(&mut self, kind: StreamKind) -> Option<StreamId> {
         if self.closed { None } else { self.streams.open(kind) }
-    }
-
-    /// A public carrier's header arrived.
-    ///
-    /// # Errors
-    /// The code to close the connection with.
-    pub fn handle_header(&mut self, id: StreamId) -> Result<Admitted, ErrorCode> {
-        if id.initiator() == Initiator::Client
-            && self.streams.handle_header(id, true)? == Known::Wait
-        {
-            return Ok(Admitted::Wait);
-        }
-        let open = self.streams.receives(id) || self.streams.sends(id);
-        Ok(if open { Admitted::Open } else { Admitted::Over })
     }
 
     /// The application wants no more of what the client sends.
@@ -395,6 +376,10 @@ impl PrimarySession {
                     StreamAction::Open { id, receive: Some(_), .. } => Some(*id),
                     _ => None,
                 };
+                if let StreamAction::Remove(id) = &action {
+                    self.carriers.close_stream(*id);
+                    self.received.close_stream(*id);
+                }
                 self.act(action);
                 self.outputs.extend(opened.map(Output::Service));
             }

@@ -81,6 +81,13 @@ impl PublicStreams {
         receives
     }
 
+    /// The peer refused the carrier on which this end sends: as if it had stopped the stream, which it does not know.
+    pub(in crate::session) fn break_send(&mut self, id: StreamId, code: ErrorCode) {
+        if self.sends(id) {
+            self.act(StreamAction::Stopped(id, code.quic_code()));
+        }
+    }
+
     /// The application knows the end of a half that has ended.
     pub(super) fn close_receive(&mut self, id: StreamId, complete: bool) {
         let Some(stream) = self.table.get_mut(&id).filter(|stream| stream.receive == Half::Ended)

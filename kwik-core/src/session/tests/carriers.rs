@@ -93,6 +93,151 @@ fn an_answer_without_a_header_fails_its_stream() {
     }
 }
 
+/// Codes with which a receiver refuses a carrier of which it cannot tell the stream.
+const REFUSALS: [ErrorCode; 3] =
+    [ErrorCode::HeaderMissing, ErrorCode::FrameEncoding, ErrorCode::Mapping];
+
+/// What the driver does for the half that is sent.
+fn stopped_half(id: u64, code: ErrorCode) -> Output {
+    Output::Stream(StreamAction::Stopped(stream(id), code.quic_code()))
+}
+
+#[test]
+fn a_carrier_that_the_primary_refuses_fails_its_stream_in_both_directions() {
+    for code in REFUSALS {
+        let mut bench = Bench::attached(EDGE);
+        bench.client.handle_opened(4, stream(0));
+        bench.client.handle_refusal(4, code.quic_code());
+        bench.drain();
+        assert_eq!(bench.failed(stream(0)), broken(code));
+        assert!(bench.asked.contains(&stopped_half(0, code)), "{:?}", bench.asked);
+    }
+}
+
+#[test]
+fn a_carrier_that_is_stopped_for_another_reason_ends_nothing() {
+    for code in [ErrorCode::StreamClosed.quic_code(), ErrorCode::SessionClosed.quic_code(), 7] {
+        let mut bench = Bench::attached(EDGE);
+        bench.client.handle_opened(4, stream(0));
+        bench.client.handle_refusal(4, code);
+        bench.client.handle_refusal(8, ErrorCode::HeaderMissing.quic_code());
+        bench.drain();
+        assert_eq!(bench.failed(stream(0)), None);
+        assert_eq!(bench.asked, []);
+    }
+}
+
+#[test]
+fn what_the_primary_sends_is_its_own_to_end_once_it_answered() {
+    let mut bench = answered();
+    bench.client.handle_refusal(4, ErrorCode::FrameEncoding.quic_code());
+    bench.drain();
+    assert_eq!(bench.failed(stream(0)), None);
+    assert!(bench.asked.contains(&stopped_half(0, ErrorCode::FrameEncoding)));
+}
+
+mod of_the_primary {
+    use super::*;
+    use crate::session::PrimarySession;
+    use crate::session::primary::{Admitted, Output as PrimaryOutput};
+
+    /// With stream 1 of its own on carrier 1, which is not answered.
+    fn primary() -> PrimarySession {
+        let (config, now) = (SessionConfig::default(), Instant::ZERO);
+        let mut primary = PrimarySession::new(&config, &hello(), SESSION, 7, now).unwrap();
+        assert_eq!(primary.open_stream(StreamKind::Bidirectional), Some(stream(1)));
+        primary.handle_opened(1, stream(1));
+        outputs(&mut primary);
+        primary
+    }
+
+    fn outputs(primary: &mut PrimarySession) -> Vec<PrimaryOutput> {
+        std::iter::from_fn(|| primary.poll_output(Instant::ZERO)).collect()
+    }
+
+    fn failed(outputs: &[PrimaryOutput], id: u64, code: ErrorCode) -> bool {
+        let failure = Failure::Broken { code };
+        let stop = StreamStop { stream: stream(id), error_code: code.quic_code() };
+        let read = PrimaryOutput::Stream(StreamAction::Fail(stream(id), failure));
+        let told = PrimaryOutput::Send(ControlFrame::StreamStop(stop));
+        assert_eq!(outputs.contains(&read), outputs.contains(&told));
+        outputs.contains(&read)
+    }
+
+    fn stopped(outputs: &[PrimaryOutput], id: u64, code: ErrorCode) -> bool {
+        let action = StreamAction::Stopped(stream(id), code.quic_code());
+        outputs.contains(&PrimaryOutput::Stream(action))
+    }
+
+    #[test]
+    fn a_carrier_that_the_client_refuses_fails_its_stream() {
+        for code in REFUSALS {
+            let mut primary = primary();
+            primary.handle_refusal(1, code.quic_code());
+            let outputs = outputs(&mut primary);
+            assert!(failed(&outputs, 1, code) && stopped(&outputs, 1, code), "{outputs:?}");
+        }
+        let mut primary = primary();
+        primary.handle_refusal(1, ErrorCode::StreamClosed.quic_code());
+        primary.handle_refusal(5, ErrorCode::Mapping.quic_code());
+        assert_eq!(outputs(&mut primary), []);
+        assert_eq!(primary.handle_header(1, stream(1)), Ok(Admitted::Open));
+        primary.handle_refusal(1, ErrorCode::Mapping.quic_code());
+        let outputs = outputs(&mut primary);
+        assert!(!failed(&outputs, 1, ErrorCode::Mapping), "it is answered");
+        assert!(stopped(&outputs, 1, ErrorCode::Mapping));
+    }
+
+    #[test]
+    fn an_answer_without_a_header_fails_its_stream() {
+        let mut primary = primary();
+        primary.handle_unanswered(1, ErrorCode::HeaderMissing);
+        let outputs = outputs(&mut primary);
+        assert!(failed(&outputs, 1, ErrorCode::HeaderMissing));
+        assert!(!stopped(&outputs, 1, ErrorCode::HeaderMissing), "it still sends");
+    }
+
+    #[test]
+    fn an_answer_that_names_another_stream_fails_the_one_that_was_asked() {
+        let mut primary = primary();
+        let refused = Ok(Admitted::Refused(ErrorCode::Mapping));
+        assert_eq!(primary.handle_header(1, stream(0)), refused);
+        assert!(failed(&outputs(&mut primary), 1, ErrorCode::Mapping));
+    }
+
+    #[test]
+    fn a_second_public_carrier_fails_the_stream() {
+        let mut primary = primary();
+        for (first, second, id) in [(4, 8, 0), (6, 10, 2)] {
+            assert_eq!(primary.handle_header(first, stream(id)), Ok(Admitted::Open));
+            outputs(&mut primary);
+            let refused = Ok(Admitted::Refused(ErrorCode::Mapping));
+            assert_eq!(primary.handle_header(second, stream(id)), refused);
+            assert!(failed(&outputs(&mut primary), id, ErrorCode::Mapping));
+        }
+    }
+
+    #[test]
+    fn a_carrier_of_the_client_is_none_for_a_stream_of_the_primary() {
+        let mut primary = primary();
+        let refused = Ok(Admitted::Refused(ErrorCode::StreamState));
+        assert_eq!(primary.handle_header(4, stream(1)), refused);
+        assert_eq!(primary.handle_header(6, stream(0)), refused);
+        assert!(matches!(primary.poll_output(Instant::ZERO), Some(PrimaryOutput::Stream(_))));
+    }
+
+    #[test]
+    fn the_client_is_told_what_the_primary_sends_on_public_carriers() {
+        let mut primary = primary();
+        primary.handle_header(4, stream(0)).unwrap();
+        primary.handle_header(6, stream(2)).unwrap();
+        outputs(&mut primary);
+        primary.handle_control(query(Vec::new()), Instant::ZERO);
+        let told = PrimaryOutput::Send(snapshot(&[(1, 1), (4, 0)]));
+        assert_eq!(outputs(&mut primary), [told]);
+    }
+}
+
 #[test]
 fn the_primarys_bytes_beyond_the_window_end_the_session_with_its_code() {
     let mut bench = answered();

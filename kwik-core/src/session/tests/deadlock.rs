@@ -118,7 +118,7 @@ fn rule_4_the_primary_answers_while_a_stream_is_blocked() {
     let now = Instant::ZERO;
     let mut primary = PrimarySession::new(&config, &hello(), SESSION, 7, now).unwrap();
     let blocked = StreamBlocked { stream: stream(0), max_offset: offset(65_536) };
-    primary.handle_header(stream(0)).unwrap();
+    primary.handle_header(4, stream(0)).unwrap();
     primary.handle_control(ControlFrame::StreamBlocked(blocked), now);
     primary.handle_control(ControlFrame::Ping(Ping { nonce: 5 }), now);
     let pong = crate::session::primary::Output::Send(ControlFrame::Pong(Pong { nonce: 5 }));

@@ -17,6 +17,8 @@ enum Input {
     Data(PathId, u64, u64, usize),
     End(PathId, u64, CarrierEnd),
     Mismatch(PathId, u64),
+    Opened(u64, StreamId),
+    Refusal(u64, ErrorCode),
     Connected(PathId, Epoch),
     Lost(PathId, Epoch, ErrorCode),
     Rtt(PathId, u64),
@@ -61,6 +63,8 @@ fn any_input() -> impl Strategy<Value = Input> {
             .prop_map(|((path, carrier), at, n)| Input::Data(path, carrier, at, n)),
         4 => (carrier(), any_end()).prop_map(|((path, at), end)| Input::End(path, at, end)),
         1 => carrier().prop_map(|(path, carrier)| Input::Mismatch(path, carrier)),
+        1 => (0u64..6, any_stream()).prop_map(|(at, id)| Input::Opened(at, id)),
+        1 => (0u64..6, any_code()).prop_map(|(at, code)| Input::Refusal(at, code)),
         2 => (any_path(), any_epoch()).prop_map(|(path, epoch)| Input::Connected(path, epoch)),
         2 => (any_path(), any_epoch(), any_code())
             .prop_map(|(path, epoch, code)| Input::Lost(path, epoch, code)),
@@ -98,6 +102,8 @@ fn apply(bench: &mut Bench, input: Input) {
             let half = feeds.and_then(|(id, _)| bench.halves.get_mut(&id));
             bench.client.handle_mismatch(path, carrier, half, now);
         }
+        Input::Opened(carrier, id) => bench.client.handle_opened(carrier, id),
+        Input::Refusal(carrier, code) => bench.client.handle_refusal(carrier, code.quic_code()),
         Input::Connected(path, epoch) => bench.connect(path, epoch.0),
         Input::Lost(path, epoch, code) => bench.client.handle_lost(path, epoch, code, "x", now),
         Input::Rtt(path, micros) => {

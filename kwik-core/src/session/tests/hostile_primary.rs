@@ -11,7 +11,10 @@ use crate::session::primary::{Output as PrimaryOutput, PathSpec};
 #[derive(Clone, Debug)]
 enum Input {
     Frame(ControlFrame),
-    Header(StreamId),
+    Header(u64, StreamId),
+    Opened(u64, StreamId),
+    Unanswered(u64, ErrorCode),
+    Refusal(u64, ErrorCode),
     AddPath(u8, bool),
     RemovePath(PathId),
     Grant(PathId, StreamId, Offset, Option<Offset>),
@@ -34,7 +37,10 @@ fn any_input() -> impl Strategy<Value = Input> {
     let kind = prop_oneof![Just(StreamKind::Bidirectional), Just(StreamKind::Unidirectional)];
     prop_oneof![
         16 => any_frame().prop_map(Input::Frame),
-        3 => any_stream().prop_map(Input::Header),
+        3 => (0u64..6, any_stream()).prop_map(|(at, id)| Input::Header(at, id)),
+        1 => (0u64..6, any_stream()).prop_map(|(at, id)| Input::Opened(at, id)),
+        1 => (0u64..6, any_code()).prop_map(|(at, code)| Input::Unanswered(at, code)),
+        1 => (0u64..6, any_code()).prop_map(|(at, code)| Input::Refusal(at, code)),
         3 => (0u8..8, any::<bool>()).prop_map(|(server, all)| Input::AddPath(server, all)),
         1 => any_path().prop_map(Input::RemovePath),
         2 => (any_path(), any_stream(), any_offset(), prop::option::of(any_offset()))
@@ -68,7 +74,10 @@ fn spec(server: u8, grant_all: bool) -> PathSpec {
 fn apply(session: &mut PrimarySession, input: Input, now: &mut Instant) {
     match input {
         Input::Frame(frame) => session.handle_control(frame, *now),
-        Input::Header(id) => drop(session.handle_header(id)),
+        Input::Header(carrier, id) => drop(session.handle_header(carrier, id)),
+        Input::Opened(carrier, id) => session.handle_opened(carrier, id),
+        Input::Unanswered(carrier, code) => session.handle_unanswered(carrier, code),
+        Input::Refusal(carrier, code) => session.handle_refusal(carrier, code.quic_code()),
         Input::AddPath(server, all) => drop(session.add_path(spec(server, all), *now)),
         Input::RemovePath(path) => drop(session.remove_path(path, *now)),
         Input::Grant(path, id, start, end) => drop(session.grant(path, id, start, end)),

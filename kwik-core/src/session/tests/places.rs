@@ -63,7 +63,7 @@ impl Pair {
 
     /// A stream's carrier with all its bytes reaches the primary.
     fn carry(&mut self, id: StreamId) {
-        self.primary.handle_header(id).unwrap();
+        self.primary.handle_header(id.value(), id).unwrap();
         self.drain_primary();
         let half = self.halves.get_mut(&id).expect("a stream that is open");
         let source = half.add_source(PathId::PRIMARY, None);
@@ -172,7 +172,7 @@ fn a_burst_of_resets_is_never_more_than_a_small_limit_allows() {
     let mut pair = Pair::new(1);
     let last = (0..MANY).map_while(|_| pair.open_and_reset(0)).last().unwrap();
     // Only the last carrier was not lost.
-    pair.primary.handle_header(last).unwrap();
+    pair.primary.handle_header(last.value(), last).unwrap();
     pair.drain_primary();
     pair.cross();
     assert_eq!(pair.over, None);
@@ -196,7 +196,7 @@ fn a_stream_that_nobody_accepted_keeps_its_place() {
 fn an_empty_stream_is_over_when_its_reader_knows() {
     let mut pair = Pair::new(1);
     let id = pair.bench.client.open_stream(StreamKind::Unidirectional).unwrap();
-    pair.primary.handle_header(id).unwrap();
+    pair.primary.handle_header(id.value(), id).unwrap();
     pair.drain_primary();
     let half = pair.halves.get_mut(&id).unwrap();
     let source = half.add_source(PathId::PRIMARY, None);
@@ -215,4 +215,24 @@ fn a_stream_that_was_reset_takes_no_room_for_bytes() {
     bench.primary(ControlFrame::StreamReset(StreamReset { stream, error_code: CODE, final_size }));
     assert_eq!(bench.client.promised_bytes(), 0, "though its reader does not know");
     assert!(!bench.client.is_idle());
+}
+
+#[test]
+fn a_stream_whose_carrier_was_refused_gives_its_place_up() {
+    let mut pair = Pair::new(1);
+    // The server does not know the stream: it never saw the header.
+    let client = &mut pair.bench.client;
+    let id = (0..).map_while(|_| client.open_stream(StreamKind::Unidirectional)).last().unwrap();
+    client.handle_opened(id.value(), id);
+    client.handle_refusal(id.value(), ErrorCode::HeaderMissing.quic_code());
+    pair.bench.drain();
+    let stopped = StreamAction::Stopped(id, ErrorCode::HeaderMissing.quic_code());
+    assert!(pair.bench.asked.contains(&Output::Stream(stopped)));
+    // What the driver does about it.
+    pair.bench.client.reset_stream(id, CODE, Offset::ZERO);
+    pair.bench.drain();
+    assert_eq!(pair.bench.client.open_stream(StreamKind::Unidirectional), None);
+    pair.cross();
+    pair.find_out(id, read);
+    assert!(pair.bench.client.open_stream(StreamKind::Unidirectional).is_some());
 }

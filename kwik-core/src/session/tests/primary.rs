@@ -15,7 +15,7 @@ impl Desk {
     fn new() -> Self {
         let (config, now) = (SessionConfig::default(), Instant::ZERO);
         let mut primary = PrimarySession::new(&config, &hello(), SESSION, 7, now).unwrap();
-        primary.handle_header(stream(0)).unwrap();
+        primary.handle_header(4, stream(0)).unwrap();
         let mut desk = Self { primary, now };
         desk.outputs();
         desk
@@ -167,7 +167,7 @@ mod grants {
     #[test]
     fn a_path_that_is_granted_everything_gets_the_streams_that_were_open() {
         let mut desk = Desk::new();
-        desk.primary.handle_header(stream(4)).unwrap();
+        desk.primary.handle_header(8, stream(4)).unwrap();
         desk.window(4, 1 << 20);
         desk.outputs();
         let edge = desk.add(1, true);
@@ -175,7 +175,7 @@ mod grants {
         assert!(given.iter().all(|(path, ..)| *path == edge));
         let expected = [grant(0, 0, None, 65_536), grant(4, 0, None, 1 << 20)];
         assert_eq!(given.map_grants(), expected);
-        desk.primary.handle_header(stream(8)).unwrap();
+        desk.primary.handle_header(12, stream(8)).unwrap();
         assert_eq!(desk.grants().map_grants(), [grant(8, 0, None, 65_536)]);
     }
 
@@ -282,7 +282,7 @@ fn a_window_follows_the_measured_control_loop() {
         let (config, mut now) = (SessionConfig::default(), Instant::ZERO);
         let mut primary = PrimarySession::new(&config, &hello(), SESSION, 7, now).unwrap();
         primary.handle_rtt(ms(rtt));
-        primary.handle_header(stream(0)).unwrap();
+        primary.handle_header(4, stream(0)).unwrap();
         let mut half = None;
         while let Some(output) = primary.poll_output(now) {
             if let PrimaryOutput::Stream(StreamAction::Open { receive: Some(config), .. }) = output

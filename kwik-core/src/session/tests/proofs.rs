@@ -23,7 +23,7 @@ fn primary(edge: PathState, streams: &[u64]) -> PrimarySession {
         primary.handle_control(ControlFrame::AddPathResult(result), now);
     }
     for &id in streams {
-        primary.handle_header(stream(id)).unwrap();
+        primary.handle_header(id + 4, stream(id)).unwrap();
         let window = StreamWindow { stream: stream(id), max_offset: offset(64 << 20) };
         primary.handle_control(ControlFrame::StreamWindow(window), now);
     }

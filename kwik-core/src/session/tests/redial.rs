@@ -104,7 +104,7 @@ fn a_path_dialled_again_gets_no_ranges_before_it_is_live() {
         })
         .collect();
     assert_eq!(attached, [Epoch(1), Epoch(2)], "one answer for each epoch that ended");
-    primary.handle_header(stream(0)).unwrap();
+    primary.handle_header(4, stream(0)).unwrap();
     let part = range(0, 60_000);
     drain(&mut primary);
     primary.delegate(stream(0), part, "x".into(), Candidates::All, Local::None, now).unwrap();
@@ -131,7 +131,7 @@ fn a_removed_path_is_asked_for_nothing_whatever_was_under_way() {
         grant_all: false,
     };
     let path = primary.add_path(spec, now).unwrap();
-    primary.handle_header(stream(0)).unwrap();
+    primary.handle_header(4, stream(0)).unwrap();
     assert!(primary.remove_path(path, now));
     let (code, detail) = (ErrorCode::None, String::new());
     let answer = AddPathResult { path, epoch: Epoch::FIRST, code, detail };

@@ -130,7 +130,7 @@ impl Desk {
     fn new() -> Self {
         let (config, now) = (SessionConfig::default(), Instant::ZERO);
         let mut primary = PrimarySession::new(&config, &hello(), SESSION, 7, now).unwrap();
-        primary.handle_header(stream(0)).unwrap();
+        primary.handle_header(4, stream(0)).unwrap();
         let spec = |server: u8| PathSpec {
             addresses: vec![format!("198.51.100.{server}:443").parse().unwrap()],
             identity: ServerIdentity::Pin([server; 32]),

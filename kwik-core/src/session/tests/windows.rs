@@ -1,6 +1,9 @@
 //! Windows of a client's streams: who gets one, and when it grows.
 
 use super::*;
+use crate::session::PrimarySession;
+use crate::session::primary::Output as PrimaryOutput;
+use crate::stream::ReceiveConfig;
 
 const PRIMARY: PathId = PathId::PRIMARY;
 
@@ -64,4 +67,45 @@ fn every_stream_that_the_primary_can_open_moves_its_window() {
     assert!(bench.data(PRIMARY, uni, 0, start as usize));
     bench.read(stream(uni));
     assert!(bench.halves[&stream(uni)].max_offset().value() > start);
+}
+
+/// Without another read.
+#[test]
+fn a_slow_reader_is_heard_of_between_its_reads() {
+    let mut bench = client(ms(400), 1 << 30);
+    assert!(bench.data(PRIMARY, 4, 0, 2));
+    let (told, start) = (bench.windows[&(PRIMARY, stream(0))], bench.now);
+    let half = bench.halves.get_mut(&stream(0)).unwrap();
+    half.read(1, start);
+    assert!(half.wants_window(start), "the driver lends it");
+    bench.client.service_stream(stream(0), half, start);
+    bench.drain();
+    while bench.now.since(start) < ms(30_000) && bench.windows[&(PRIMARY, stream(0))] == told {
+        assert!(bench.client.poll_timeout().is_some());
+        bench.wait(ms(100));
+    }
+    assert_eq!(bench.windows[&(PRIMARY, stream(0))], told.saturating_add(1));
+    assert!(bench.now.since(start) <= ms(10_000), "{:?}", bench.now.since(start));
+}
+
+#[test]
+fn a_slow_reader_of_an_upload_is_heard_of_too() {
+    let (config, now, id) = (SessionConfig::default(), Instant::ZERO, stream(2));
+    let mut primary = PrimarySession::new(&config, &hello(), SESSION, 7, now).unwrap();
+    primary.handle_header(6, id).unwrap();
+    let mut half = ReceiveHalf::new(ReceiveConfig::default());
+    primary.service_stream(id, &mut half, now);
+    let source = half.add_source(PRIMARY, None);
+    half.insert(source, Offset::ZERO, Bytes::from_static(b"be"), 2, now).unwrap();
+    half.read(1, now);
+    primary.service_stream(id, &mut half, now);
+    while primary.poll_output(now).is_some() {}
+    let due = now + ms(10_000);
+    assert_eq!(primary.poll_timeout(), Some(due));
+    primary.handle_timeout(due);
+    assert_eq!(primary.poll_output(due), Some(PrimaryOutput::Service(id)));
+    let max_offset = half.max_offset().saturating_add(1);
+    primary.service_stream(id, &mut half, due);
+    let window = ControlFrame::StreamWindow(StreamWindow { stream: id, max_offset });
+    assert_eq!(primary.poll_output(due), Some(PrimaryOutput::Send(window)));
 }

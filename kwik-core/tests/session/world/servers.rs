@@ -27,7 +27,7 @@ impl World {
             };
             primary.add_path(spec, self.now).unwrap();
         }
-        primary.handle_header(self.stream).unwrap();
+        primary.handle_header(self.stream.value(), self.stream).unwrap();
         primary.handle_rtt(self.plan.primary_delay * 2);
         self.drain();
         let head = self.plan.head.min(self.plan.size);
