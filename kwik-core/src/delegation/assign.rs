@@ -86,13 +86,15 @@ impl Scheduler {
         None
     }
 
-    /// One small range at the end, for a source that failed before. None when little is left to hand out: it would be the
+    /// One small range at the end, for a source that failed before, or has long had nothing to do for its low rate. None when little is left to hand out: it would be the
     /// last byte that the reader waits for. But a source that was left alone for long is tried all the same, for there are
     /// streams on which there is never more.
     fn trial(&self, stream: StreamId, half: &Half, waiting: u64, now: Instant) -> Option<Choice> {
         let early = waiting > self.config.floor * TRIAL_DISTANCE;
-        let due =
-            |source: &Source| source.is_up_for_trial(now) && (early || source.was_left_alone(now));
+        let assumed = self.assumed_rate();
+        let due = |source: &Source| {
+            source.is_up_for_trial(assumed, now) && (early || source.was_left_alone(now))
+        };
         self.sources.values().filter(|source| due(source)).find_map(|source| {
             let path = source.path;
             let mut plans = half.plans.values().rev().filter(|plan| plan.may_ask_now(path));

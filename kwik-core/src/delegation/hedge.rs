@@ -341,10 +341,12 @@ impl Scheduler {
     }
 
     fn take_or_copy(&mut self, id: DelegationId, now: Instant) {
-        let Some(entry) = self.ledger.entry_mut(id) else { return };
+        // Who will say later whether it can owes nothing that could be late.
+        let owed = |entry: &&mut Entry| entry.standing == Standing::Owed;
+        let Some(entry) = self.ledger.entry_mut(id).filter(owed) else { return };
         entry.called_late(now);
         let entry = entry.clone();
-        if entry.standing == Standing::Owed && self.is_draining(entry.path) {
+        if self.is_draining(entry.path) {
             self.copy(id, now);
         } else {
             self.give_back(id, GapReason::Late, Tell::Path);

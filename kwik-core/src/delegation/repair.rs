@@ -85,9 +85,15 @@ impl Scheduler {
         if entry.standing == Standing::Pending {
             return;
         }
+        let before = entry.clone();
         entry.standing = Standing::Pending;
+        // A copy that may never come helps no late head: somebody else is to be found.
+        entry.role = Role::Original;
         let entry = entry.clone();
-        self.owes_less(&Entry { standing: Standing::Owed, ..entry.clone() });
+        self.owes_less(&before);
+        if before.role == Role::Copy {
+            self.copy_failed(&before);
+        }
         let half = self.halves.get_mut(&entry.stream);
         if let Some(plan) = half.and_then(|half| half.plan_at(entry.range.start())) {
             plan.set_pending(entry.path);
@@ -255,6 +261,13 @@ impl Scheduler {
     /// Ends a delegation whose missing bytes are to come from others.
     pub(super) fn give_back(&mut self, id: DelegationId, reason: GapReason, tell: Tell) {
         let Some(entry) = self.ledger.remove(id) else { return };
+        if entry.standing == Standing::Pending {
+            // Without its ticket it can't join any more; it is asked like any other.
+            let half = self.halves.get_mut(&entry.stream);
+            if let Some(plan) = half.and_then(|half| half.plan_at(entry.range.start())) {
+                plan.clear_pending(entry.path);
+            }
+        }
         match tell {
             Tell::Path => self.revoke(&entry),
             Tell::Nobody => {}
@@ -270,8 +283,7 @@ impl Scheduler {
     pub(super) fn put_back(&mut self, entry: &Entry) {
         self.owes_less(entry);
         if entry.role == Role::Copy {
-            self.bucket.refund(entry.missing);
-            self.want_copies(entry);
+            self.copy_failed(entry);
         }
         self.reopen(entry.stream, entry.range);
     }
@@ -284,8 +296,9 @@ impl Scheduler {
         ByteRange::new(first.start(), last.end())
     }
 
-    /// A copy failed: whoever was late before is late still.
-    fn want_copies(&mut self, copy: &Entry) {
+    /// A copy failed, which costs nothing: whoever was late before is late still.
+    fn copy_failed(&mut self, copy: &Entry) {
+        self.bucket.refund(copy.missing);
         for id in self.ledger.overlapping(copy.stream, copy.range) {
             if let Some(original) = self.ledger.entry_mut(id).filter(|entry| entry.copied) {
                 original.copied = false;

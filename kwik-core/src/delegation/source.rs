@@ -35,6 +35,11 @@ const FRAMES: u64 = 128 << 10;
 /// meets a broken server more often; longer: one that works again stays idle.
 const LEFT_ALONE: Duration = Duration::from_secs(10);
 
+/// A source with nothing to do for so long is tried with one range, where its rate is so many times below the others'.
+/// Sooner or closer: one that is slow has a range under way all the time that the others could bring.
+const OUTDATED_AFTER: Duration = Duration::from_secs(1);
+const OUTDATED_BELOW: u64 = 8;
+
 /// A source of bytes: a secondary path, or the primary itself.
 #[derive(Clone, Debug)]
 pub(super) struct Source {
@@ -271,10 +276,18 @@ impl Source {
         self.owed() < self.target(primary_rtt, config)
     }
 
-    /// Whether it failed, and could show now that it works again.
-    pub(super) fn is_up_for_trial(&self, now: Instant) -> bool {
-        let doubtful = self.on_trial.is_some() || self.unreached;
+    /// Whether it failed, or was measured at a rate that is far below `assumed` and may be wrong by now, and could show that
+    /// it works.
+    pub(super) fn is_up_for_trial(&self, assumed: u64, now: Instant) -> bool {
+        let doubtful = self.on_trial.is_some() || self.unreached || self.is_outdated(assumed, now);
         doubtful && self.able(now) && !self.is_dialing() && self.outstanding == 0
+    }
+
+    /// A rate that was measured across a silence (its own, or the client's, which was stopped) is near zero: who is judged by
+    /// it is never asked again.
+    fn is_outdated(&self, assumed: u64, now: Instant) -> bool {
+        let slow = self.rate.estimate().is_some_and(|rate| rate < assumed / OUTDATED_BELOW);
+        slow && now.since(self.idle_since) >= OUTDATED_AFTER
     }
 
     /// Whether its last failure is long ago.

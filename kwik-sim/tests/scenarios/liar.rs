@@ -53,7 +53,7 @@ fn r08_3_who_sent_corrupt_bytes_once_is_used_again() {
         let mut download = Download::new(2 * SIZE, edges(3));
         let at = Duration::from_millis;
         download.at.push((at(1_000), Action::Corrupt(edge(victim))));
-        download.at.push((at(1_150), Action::Mend(edge(victim))));
+        download.at.push((at(1_300), Action::Mend(edge(victim))));
         let outcome = download.finish(seed, Duration::from_secs(20));
         outcome.assert_complete(ideal(2 * SIZE, 120));
         outcome.assert_graceful();
