@@ -174,7 +174,8 @@ impl Scheduler {
     /// Takes a late delegation from its owner. Not into the pool, where the same one might be asked again: a source that
     /// hangs on one range may be quick with all others.
     fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
-        let patience = self.sources.get(&entry.path).map(|source| self.patience_with(source));
+        let patience =
+            self.sources.get(&entry.path).map(|source| self.patience_with(source, entry));
         let patience = patience.unwrap_or_default();
         self.bucket.charge(self.under_way(entry, now));
         if let Some(source) = self.sources.get_mut(&entry.path)
@@ -195,7 +196,7 @@ impl Scheduler {
     /// or a first flight where nothing was measured, and what waits behind a lost packet.
     pub(super) fn under_way(&self, entry: &Entry, now: Instant) -> u64 {
         let Some(source) = self.sources.get(&entry.path) else { return 0 };
-        let own = entry.pace(self.patience_with(source), now);
+        let own = entry.pace(self.patience_with(source, entry), now);
         let rate = own.or(source.share().rate.map(|rate| rate as f64));
         let turn = source.turn(self.primary_rtt, &self.config).as_secs_f64();
         let bytes = rate.map_or(self.config.floor, |rate| (rate * turn) as u64);
@@ -211,7 +212,7 @@ impl Scheduler {
     /// differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
     fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
         let owner = self.sources.get(&entry.path);
-        let pace = owner.and_then(|source| entry.pace(self.patience_with(source), now));
+        let pace = owner.and_then(|source| entry.pace(self.patience_with(source, entry), now));
         if pace.is_none() && self.bucket.is_overdrawn(self.stats.delivered_bytes) {
             return false;
         }
@@ -226,9 +227,10 @@ impl Scheduler {
 
     /// How long a range that is late may stand still. Where all lose packets a stream often does for some timeouts, and
     /// whatever is moved for it is lost: there it takes longer.
-    fn patience_with(&self, source: &Source) -> Duration {
+    fn patience_with(&self, source: &Source, entry: &Entry) -> Duration {
         let patience = SILENCE.max(source.turn(self.primary_rtt, &self.config) * 3);
-        match self.bucket.is_overdrawn(self.stats.delivered_bytes) {
+        // Loss holds up what has begun. Of what never began nothing is on the way that a move would throw away.
+        match self.bucket.is_overdrawn(self.stats.delivered_bytes) && entry.delivered > 0 {
             true => patience * OVERDRAWN,
             false => patience,
         }
@@ -240,7 +242,7 @@ impl Scheduler {
         late.filter_map(|id| {
             let entry = self.ledger.entry(id)?;
             let (since, _) = entry.late?;
-            Some(since + self.patience_with(self.sources.get(&entry.path)?))
+            Some(since + self.patience_with(self.sources.get(&entry.path)?, entry))
         })
         .filter(|due| *due > self.now)
         .min()
