@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kwik_proto::frame::{ControlFrame, ErrorCode, PathState, StreamProgress};
+use kwik_proto::frame::{CarrierKind, ControlFrame, ErrorCode, PathState, StreamProgress};
 use kwik_proto::{ByteRange, Offset, PathId, StreamId};
 
 use super::ClientSession;
 use super::held::Turns;
 use crate::gap::{GapAction, StreamView};
 use crate::interval::RangeSet;
+use crate::mapping::Route;
 use crate::stream::{Failure, ReceiveHalf};
 use crate::time::Instant;
 
@@ -214,16 +215,25 @@ impl ClientSession {
         !paths.into_iter().any(|path| self.grants.allows(path, id, byte))
     }
 
-    /// Whether somebody has a contribution open that may bring that byte though nobody was ordered to.
+    /// Whether somebody has a contribution open that may bring that byte though nobody was ordered to. The primary needs no
+    /// grant.
     fn is_open(&self, id: StreamId, at: Offset) -> bool {
         let byte = ByteRange::with_length(at, 1).unwrap_or_default();
-        let ordered = |key| self.carriers.get(&key).is_none_or(|entry| entry.delegation.is_some());
         let is_up = |path| {
             let path = self.paths.path(path);
             path.is_some_and(|path| path.state() != PathState::Suspect)
         };
-        let mut keys = self.mapping.carriers_of(id);
-        keys.any(|key| !ordered(key) && is_up(key.0) && self.grants.allows(key.0, id, byte))
+        let brings = |path: PathId, route: &Route| match path.is_primary() {
+            true => route.promised.is_none_or(|promised| promised.contains(at)),
+            false => is_up(path) && self.grants.allows(path, id, byte),
+        };
+        let unordered =
+            |route: &Route| route.kind == CarrierKind::Contribution && route.delegation.is_none();
+        let mut keys = self.mapping.carriers_of(id).filter(|key| self.carriers.contains_key(key));
+        keys.any(|(path, carrier)| {
+            let route = self.mapping.route(path, carrier);
+            route.is_some_and(|route| unordered(&route) && brings(path, &route))
+        })
     }
 
     fn note_stall(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {

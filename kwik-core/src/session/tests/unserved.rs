@@ -120,6 +120,27 @@ fn a_primary_does_not_blame_a_path() {
     }
 }
 
+/// What a secondary was asked for first and lost.
+#[test]
+fn a_contribution_of_the_primary_that_names_no_order_may_pause_for_longer() {
+    for (promised, patience) in
+        [(None, 59), (Some(range(100, 300)), 59), (Some(range(100, 150)), 9)]
+    {
+        let mut bench = begun(Bench::attached(EDGE));
+        bench.order(EDGE, 1, 1, vec![delegation(1, stream(0), range(100, 300))]);
+        bench.client.handle_lost(EDGE, Epoch(1), ErrorCode::Unreachable, "lost", bench.now);
+        bench.drain();
+        let (kind, delegation) = (CarrierKind::Contribution, None);
+        let header = StreamHeader { stream: stream(0), kind, delegation, promised };
+        bench.header(PathId::PRIMARY, 3, header).unwrap().unwrap();
+        assert!(bench.data(PathId::PRIMARY, 3, 100, 50));
+        assert_eq!(bench.read(stream(0)), 50);
+        assert_eq!(waited(&mut bench, patience), None, "{promised:?}");
+        let missing = Failure::Missing { offset: offset(150), len: 150 };
+        assert_eq!(waited(&mut bench, 2), Some(missing), "{promised:?}");
+    }
+}
+
 struct Desk {
     primary: PrimarySession,
     paths: Vec<PathId>,
