@@ -4,6 +4,8 @@
 //! loss and no congestion control: what is under test is who is asked for what.
 
 mod client;
+mod lab;
+mod outcome;
 mod primary;
 mod server;
 
@@ -12,9 +14,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwik_core::delegation::{
-    Candidates, Decision, DelegationConfig, Event as Told, Local, PathView, Scheduler,
-};
+use kwik_core::delegation::{Candidates, Decision, Event as Told, PathView, Scheduler};
 use kwik_core::gap::{Arrival, GapAction, GapConfig, PathTiming, Promises, StreamView};
 use kwik_core::interval::{RangeMap, RangeSet};
 use kwik_core::time::Instant;
@@ -23,6 +23,9 @@ use kwik_proto::frame::{
     StreamProgress,
 };
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+
+pub(crate) use lab::{Fault, Lab, Link, Order, link};
+pub(crate) use outcome::Outcome;
 
 /// Bytes that a link carries at once.
 const CHUNK: u64 = 8 << 10;
@@ -36,171 +39,6 @@ pub(crate) fn ms(millis: u64) -> Duration {
 
 fn range(start: u64, end: u64) -> ByteRange {
     ByteRange::new(Offset::new(start).unwrap(), Offset::new(end).unwrap()).unwrap()
-}
-
-/// One server and its link to the client.
-#[derive(Clone, Debug)]
-pub(crate) struct Link {
-    pub(crate) rate: u64,
-    pub(crate) rtt: Duration,
-}
-
-pub(crate) fn link(mbit: u64, rtt_ms: u64) -> Link {
-    Link { rate: mbit * MBIT, rtt: ms(rtt_ms) }
-}
-
-/// What goes wrong. Servers are counted from 1; 0 is the primary.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    /// Nothing is heard of the server any more.
-    Dies(usize),
-    /// It stops in its tracks, and goes on where it was.
-    Freezes(usize, Duration),
-    /// It answers, but reads nothing from its disk.
-    DiskHangs(usize, Duration),
-    /// It refuses everything from now on.
-    Refuses(usize, GapReason),
-    /// Its link has this many bytes per second from now on.
-    Rate(usize, u64),
-    /// It resets what it is sending.
-    Resets(usize),
-    /// Nothing gets through to or from the client.
-    Outage(Duration),
-    /// The client's process stands still.
-    ClientStops(Duration),
-    /// The primary takes the path out of the session.
-    Removed(usize),
-    /// It answers Pending until then.
-    Pending(usize, Duration),
-}
-
-impl Fault {
-    /// How long it lasts, where that is known.
-    pub(crate) fn cost(&self) -> Duration {
-        match *self {
-            Fault::Freezes(_, time)
-            | Fault::DiskHangs(_, time)
-            | Fault::Outage(time)
-            | Fault::ClientStops(time)
-            | Fault::Pending(_, time) => time,
-            _ => Duration::ZERO,
-        }
-    }
-}
-
-/// In which order a server sends its ranges.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Order {
-    OneByOne,
-    InTurns,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct Lab {
-    pub(crate) primary_rtt: Duration,
-    /// The primary's own link, if it is a source.
-    pub(crate) local: (Local, u64),
-    pub(crate) links: Vec<Link>,
-    pub(crate) size: u64,
-    pub(crate) window: u64,
-    pub(crate) order: Order,
-    pub(crate) dialled: bool,
-    pub(crate) config: DelegationConfig,
-    pub(crate) faults: Vec<(Duration, Fault)>,
-    pub(crate) seed: u64,
-    pub(crate) limit: Duration,
-    /// Bytes per second that the reader takes; `None`: all at once.
-    pub(crate) reader: Option<u64>,
-}
-
-impl Lab {
-    pub(crate) fn new(primary_rtt_ms: u64, links: &[Link], size: u64) -> Self {
-        Self {
-            primary_rtt: ms(primary_rtt_ms),
-            local: (Local::None, 100 * MBIT),
-            links: links.to_vec(),
-            size,
-            window: 16 << 20,
-            order: Order::OneByOne,
-            dialled: false,
-            config: DelegationConfig::default(),
-            faults: Vec::new(),
-            seed: 1,
-            limit: Duration::from_secs(120),
-            reader: None,
-        }
-    }
-
-    pub(crate) fn fault(mut self, at: Duration, fault: Fault) -> Self {
-        self.faults.push((at, fault));
-        self
-    }
-
-    pub(crate) fn run(&self) -> Outcome {
-        World::new(self).run()
-    }
-}
-
-/// What came of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcome {
-    pub(crate) complete: bool,
-    pub(crate) gave_up: bool,
-    pub(crate) missing: Option<(u64, u64)>,
-    pub(crate) seconds: f64,
-    pub(crate) stall: Duration,
-    /// When the reader got its first byte.
-    pub(crate) first_byte: Duration,
-    pub(crate) redundant: u64,
-    pub(crate) last_percent: f64,
-    pub(crate) size: u64,
-    /// Sum of the servers' rates at the beginning.
-    pub(crate) rate: u64,
-    pub(crate) orders: u64,
-    pub(crate) received: Vec<u64>,
-    pub(crate) repairs: u64,
-    pub(crate) hedges: u64,
-    pub(crate) end_game_copies: u64,
-    pub(crate) told: Vec<Told>,
-    pub(crate) suspects: u64,
-}
-
-impl Outcome {
-    pub(crate) fn redundancy(&self) -> f64 {
-        self.redundant as f64 / self.size as f64
-    }
-
-    /// Time for the last hundredth of the bytes, in units of its fair share at the sum of the rates.
-    pub(crate) fn last_percent_share(&self) -> f64 {
-        self.last_percent * 100.0 * self.rate as f64 / self.size as f64
-    }
-
-    /// Bytes per second, against a sum of rates.
-    pub(crate) fn efficiency(&self, rate: u64) -> f64 {
-        self.size as f64 / rate as f64 / self.seconds
-    }
-}
-
-impl std::fmt::Display for Outcome {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mbit = self.size as f64 / self.seconds / MBIT as f64;
-        write!(
-            f,
-            "{:.3} s, {mbit:.0} Mbit/s ({:.1}%), first byte {} ms, stall {} ms, redundant {:.2}%, last 1% {:.2} x, {} orders, {} repairs, {} hedges, {} tails, by path {:?} kB{}",
-            self.seconds,
-            self.efficiency(self.rate) * 100.0,
-            self.first_byte.as_millis(),
-            self.stall.as_millis(),
-            self.redundancy() * 100.0,
-            self.last_percent_share(),
-            self.orders,
-            self.repairs,
-            self.hedges,
-            self.end_game_copies,
-            self.received.iter().map(|bytes| bytes / 1000).collect::<Vec<_>>(),
-            if self.complete { "" } else { ", NOT COMPLETE" },
-        )
-    }
 }
 
 #[derive(Clone, Debug)]
