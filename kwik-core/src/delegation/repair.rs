@@ -38,6 +38,26 @@ impl Verdict {
     }
 }
 
+/// What an answer of a secondary may say about itself (GRANT-17). The other reasons are the client's: taken from a
+/// secondary they would cost it nothing, and it would be asked again at once, for ever.
+const fn sayable(reason: GapReason) -> GapReason {
+    match reason {
+        GapReason::Stale
+        | GapReason::NotFound
+        | GapReason::Busy
+        | GapReason::SourceFailed
+        | GapReason::Refused => reason,
+        GapReason::Late
+        | GapReason::Reset
+        | GapReason::PathGone
+        | GapReason::PathSuspect
+        | GapReason::Corrupt
+        | GapReason::Conflict
+        | GapReason::Revoked
+        | GapReason::Unassigned => GapReason::SourceFailed,
+    }
+}
+
 impl Scheduler {
     /// Takes a secondary's answer to a delegation. An answer about a delegation that is not live any more, or from
     /// another path than was asked, changes nothing.
@@ -51,7 +71,7 @@ impl Scheduler {
             DelegationState::Accepted => self.accepted(id),
             DelegationState::Pending => self.pending(id),
             DelegationState::Refused(reason) | DelegationState::Failed(reason) => {
-                self.failed(id, reason, now);
+                self.failed(id, sayable(reason), now);
             }
             DelegationState::Sent => {}
         }

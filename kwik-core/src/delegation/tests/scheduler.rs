@@ -84,6 +84,44 @@ fn a_busy_source_is_asked_again_after_a_pause() {
 }
 
 #[test]
+fn a_reason_that_is_not_a_secondarys_to_give_costs_it_the_same() {
+    let theirs = [
+        GapReason::Late,
+        GapReason::Reset,
+        GapReason::PathGone,
+        GapReason::PathSuspect,
+        GapReason::Corrupt,
+        GapReason::Conflict,
+        GapReason::Revoked,
+        GapReason::Unassigned,
+    ];
+    for reason in theirs {
+        for state in [DelegationState::Refused(reason), DelegationState::Failed(reason)] {
+            let one = PathId::new(1);
+            let mut bench = Bench::new(64 * KIB, Candidates::List(vec![one]), Local::None);
+            let [(path, id, range)] = bench.orders()[..] else { panic!() };
+            bench.answer(path, id, state);
+            assert_eq!(bench.orders(), [], "{state:?}: not at once");
+            bench.now = at(250);
+            let [(_, again, same)] = bench.orders()[..] else { panic!("{state:?}") };
+            assert_eq!(same, range);
+            bench.answer(path, again, state);
+            for _ in 0..20 {
+                for (path, id, _) in bench.orders() {
+                    bench.answer(path, id, state);
+                }
+                bench.now = bench.now + Duration::from_secs(10);
+            }
+            let events = std::iter::from_fn(|| bench.scheduler.poll_event());
+            let barred = GapReason::SourceFailed;
+            let excluded =
+                |event| matches!(event, Event::Excluded { reason, .. } if reason == barred);
+            assert!(events.into_iter().any(excluded), "{state:?}: not for ever");
+        }
+    }
+}
+
+#[test]
 fn who_failed_gets_one_small_range_at_the_end_of_the_window() {
     let mut bench = Bench::new(64 * MIB, Candidates::All, Local::None);
     let one = PathId::new(1);
