@@ -32,6 +32,10 @@ use promise::{Answer, Promise, State};
 use wait::Wait;
 use work::Work;
 
+/// Gap frames for the end of one contribution: 64. A source that leaves more holes than that makes them on purpose: the
+/// primary pays with some bytes that are sent twice, where thousands of frames would fill its control stream.
+const END_GAPS: usize = 64;
+
 /// The client's limits on waiting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GapConfig {
@@ -295,8 +299,8 @@ impl Promises {
         }
     }
 
-    /// A contribution ended, with `missing` of its promise not delivered: each becomes a Gap frame at once. None
-    /// missing: the promise is kept.
+    /// A contribution ended, with `missing` of its promise not delivered, in order: each becomes a Gap frame at once, but
+    /// for 64 at most, of which the last is about all the rest. None missing: the promise is kept.
     ///
     /// The missing bytes of a promise that is not known (any more) are reported too, but the same bytes once only: who
     /// opens and resets contributions for ever must not fill the primary's control stream.
@@ -312,7 +316,10 @@ impl Promises {
             self.end(id, now);
         }
         let wait = self.waits.entry(stream).or_insert_with(|| Wait::new(stream, now));
-        for &range in missing {
+        let (each, rest) = missing.split_at(missing.len().min(END_GAPS - 1));
+        let rest = rest.first().zip(rest.last());
+        let rest = rest.and_then(|(first, last)| ByteRange::new(first.start(), last.end()));
+        for range in each.iter().copied().chain(rest) {
             if known || wait.is_news(range) {
                 let (path, delegation) = (Some(path), Some(id));
                 wait.reports.push_back(Gap { stream, range, reason, path, delegation });

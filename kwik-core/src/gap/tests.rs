@@ -270,3 +270,19 @@ fn a_promise_that_is_not_due_yet_is_waited_for() {
     });
     assert_eq!(end, None);
 }
+
+#[test]
+fn a_promise_full_of_holes_is_told_in_64_gaps() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 10_000), 0);
+    let holes: Vec<ByteRange> = (0..5000).map(|n| range(2 * n, 2 * n + 1)).collect();
+    bench.promises.handle_end((P, stream(), D), &holes, GapReason::Reset, at(1));
+    let reports = std::iter::from_fn(|| match bench.poll(1) {
+        Some(GapAction::Report(gap)) => Some(gap.range),
+        _ => None,
+    });
+    let told: Vec<ByteRange> = reports.collect();
+    assert_eq!(told.len(), 64);
+    assert_eq!(told[..63], holes[..63]);
+    assert_eq!(told[63], range(126, 9999), "the last is about all the rest");
+}
