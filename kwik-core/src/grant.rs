@@ -74,7 +74,8 @@ pub enum Recorded {
 /// path that is revoked or gone. It ends with its stream ([`Grants::forget`]).
 ///
 /// Ranges below the reader's offset are dropped ([`Grants::handle_read`]), so what is kept is bounded by the window.
-/// Both ends keep one: the client judges contributions by it, a secondary its own application's writes.
+/// Both ends keep one: the client judges contributions by it, a secondary what its application opens without a
+/// delegation, and the primary what a new connection of a path is granted again.
 ///
 /// ```
 /// use kwik_core::grant::Grants;
@@ -165,6 +166,26 @@ impl Grants {
             on_path.ranges.insert(unread);
         }
         Recorded::Kept
+    }
+
+    /// As [`record`](Self::record), for who is not told what was read: where there is no room, the lowest ranges go.
+    /// Whoever granted keeps no more than [`MAX_RANGES`](Self::MAX_RANGES) unread ones, so these were read.
+    pub fn record_newest(
+        &mut self,
+        path: PathId,
+        stream: StreamId,
+        start: Offset,
+        end: Option<Offset>,
+    ) -> Recorded {
+        if self.try_record(path, stream, start, end) == Recorded::Kept {
+            return Recorded::Kept;
+        }
+        if let Some(on_path) = self.on_path(path, stream)
+            && let Some(lowest) = on_path.ranges.first().filter(|lowest| lowest.end() < start)
+        {
+            on_path.ranges.remove(lowest);
+        }
+        self.record(path, stream, start, end)
     }
 
     /// As [`record`](Self::record), for a grant without a delegation: its holder needs the stream's window as far as the

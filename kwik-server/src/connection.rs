@@ -106,7 +106,7 @@ impl Handle {
 
     /// Permits a path to contribute to an open stream within `range`, without an order to do so. It may use the grant up to
     /// the stream's window. `false`: there is no such path or stream, the range has no bytes, or the path has 4,096
-    /// separate ranges on the stream already.
+    /// separate ranges on the stream already that the client's application did not read.
     pub async fn grant(&self, path: PathId, stream: u64, range: impl RangeBounds<u64>) -> bool {
         let start = match range.start_bound() {
             Bound::Included(start) => *start,

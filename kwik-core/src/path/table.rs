@@ -1,6 +1,6 @@
 //! The secondary paths of one client session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use kwik_proto::frame::{AddPath, ErrorCode, PathState};
@@ -42,9 +42,9 @@ pub enum AddPathError {
     /// The primary asks for dials faster than the client makes them.
     #[error("too many paths in too short a time")]
     TooFast,
-    /// More path numbers than the client remembers were used in this session.
-    #[error("{} path numbers were used in this session", PathTable::MAX_REMEMBERED)]
-    NumbersUsedUp,
+    /// The number is not above one that was a path's so long ago that the client forgot it.
+    #[error("a path number that is not above one that was forgotten")]
+    Forgotten,
     /// The epoch is not above the one that is known.
     #[error("epoch {offered} after epoch {known}")]
     StaleEpoch {
@@ -68,7 +68,7 @@ impl AddPathError {
     /// What the AddPathResult says.
     pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::Full { .. } | Self::TooFast | Self::NumbersUsedUp => ErrorCode::LimitExceeded,
+            Self::Full { .. } | Self::TooFast | Self::Forgotten => ErrorCode::LimitExceeded,
             Self::StaleEpoch { .. } | Self::OtherServer | Self::PrimaryNumber => {
                 ErrorCode::ProtocolViolation
             }
@@ -80,7 +80,8 @@ impl AddPathError {
 /// The secondary paths of one client session, and every number that was a path's in it.
 ///
 /// A path takes a slot from its AddPath until it is Gone and not wanted. After that its number, server and account are
-/// remembered, so that no other server can take the number. Inputs change a path and return the [`Transition`], whose
+/// remembered, so that no other server can take the number, until as many others as [`PathTable::MAX_REMEMBERED`] are over
+/// as well; from then on no number that is not known is taken below it. Inputs change a path and return the [`Transition`], whose
 /// effects the session carries out; after any input call [`PathTable::handle_timeout`] until it returns `None`.
 ///
 /// ```
@@ -109,12 +110,18 @@ pub struct PathTable {
     primary_rtt: Duration,
     paths: BTreeMap<PathId, Path>,
     retired: BTreeMap<PathId, Path>,
+    /// The numbers of `retired`, the one that was over first in front.
+    order: VecDeque<PathId>,
+    /// The highest number that was forgotten.
+    forgotten: Option<PathId>,
+    /// Those that nobody was told of yet.
+    untold: Vec<PathId>,
 }
 
 impl PathTable {
-    /// Path numbers that one session may use: 1,024, some 300 bytes each. The primary pays: it gets LimitExceeded for
-    /// further numbers and has to use old ones, with the next epoch.
-    pub const MAX_REMEMBERED: usize = 1024;
+    /// Paths that are over and remembered: 256, some 300 bytes each. A primary that counts its numbers up may attach
+    /// servers as long as there are numbers; one that does not gets LimitExceeded.
+    pub const MAX_REMEMBERED: usize = 256;
 
     /// No path. `seed` decides the jitter of redials.
     pub fn new(limits: PathLimits, seed: u64) -> Self {
@@ -126,6 +133,9 @@ impl PathTable {
             primary_rtt: Liveness::INITIAL_RTT,
             paths: BTreeMap::new(),
             retired: BTreeMap::new(),
+            order: VecDeque::new(),
+            forgotten: None,
+            untold: Vec::new(),
         }
     }
 
@@ -142,6 +152,7 @@ impl PathTable {
         self.admit(&add)?;
         let start = self.rate.reserve(self.primary_rtt, now).ok_or(AddPathError::TooFast)?;
         let id = add.path;
+        self.order.retain(|over| *over != id);
         let known = self.retired.remove(&id).or_else(|| self.paths.remove(&id));
         let (path, changed) = match known {
             Some(mut path) => {
@@ -172,8 +183,8 @@ impl PathTable {
                 let (offered, known) = (add.epoch.0, known.epoch().0);
                 return Err(AddPathError::StaleEpoch { offered, known });
             }
-        } else if self.paths.len() + self.retired.len() >= Self::MAX_REMEMBERED {
-            return Err(AddPathError::NumbersUsedUp);
+        } else if self.forgotten.is_some_and(|forgotten| add.path <= forgotten) {
+            return Err(AddPathError::Forgotten);
         }
         if !self.paths.contains_key(&add.path) && self.paths.len() >= self.limits.max_paths {
             return Err(AddPathError::Full { limit: self.limits.max_paths });
@@ -263,7 +274,20 @@ impl PathTable {
             && let Some(path) = self.paths.remove(&id)
         {
             self.retired.insert(id, path);
+            self.order.push_back(id);
         }
+        while self.order.len() > Self::MAX_REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.retired.remove(&oldest);
+            self.forgotten = self.forgotten.max(Some(oldest));
+            self.untold.push(oldest);
+        }
+    }
+
+    /// A path that was forgotten, which nothing has to be kept for any more. Drain it after anything else.
+    pub fn poll_forgotten(&mut self) -> Option<PathId> {
+        self.untold.pop()
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Trust {
 /// A lie costs a stream one range that is asked of others. On one stream it may be a copy that went bad; who lies on
 /// [`Convictions::LIMIT`] streams is closed and not dialled again, so that no further stream pays for it.
 ///
-/// One small entry per path that ever lied, of the 1,024 numbers that a session may use.
+/// One small entry per path that ever lied, of those that the session remembers.
 ///
 /// ```
 /// use kwik_core::path::trust::{Convictions, Trust};
@@ -44,6 +44,11 @@ impl Convictions {
         let streams = self.0.entry(path).or_default();
         *streams = streams.saturating_add(1);
         self.trust(path)
+    }
+
+    /// The path is not remembered any more, and nobody can take its number.
+    pub fn forget(&mut self, path: PathId) {
+        self.0.remove(&path);
     }
 
     /// Where the path stands.

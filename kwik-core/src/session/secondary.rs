@@ -12,7 +12,7 @@ use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, Stre
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
-use crate::grant::{Grants, Recorded};
+use crate::grant::Grants;
 use crate::mapping::{Mapping, takes_contributions};
 use crate::orders::OrderChecker;
 use crate::relay::{Inbox, Outbox, RelayError};
@@ -49,7 +49,7 @@ pub enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Nothing was granted.
+    /// Nothing was granted, a delegation apart: that is for [`SecondarySession::accept`].
     #[error("the primary granted nothing on stream {stream} to this path")]
     NotGranted {
         /// The target.
@@ -219,8 +219,7 @@ impl SecondarySession {
             }
             match order {
                 Order::Grant(grant) => {
-                    // Without room it does not count: the application finds nothing granted.
-                    let _ = self.grants.record(self.path, grant.stream, grant.start, grant.end);
+                    self.grants.record_newest(self.path, grant.stream, grant.start, grant.end);
                     self.extend_window(grant.stream, grant.max_offset);
                 }
                 Order::Delegation(delegation) => self.offer(delegation),
@@ -278,7 +277,8 @@ impl SecondarySession {
         }
     }
 
-    /// A contribution within the grants of a stream, without a delegation.
+    /// A contribution within the grants of a stream, without a delegation. A delegation is a grant for its own
+    /// contribution alone.
     ///
     /// # Errors
     /// If nothing was granted, or the stream can't take contributions.
@@ -377,11 +377,6 @@ impl SecondarySession {
             return;
         }
         if self.delegations.len() == MAX_DELEGATIONS {
-            self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
-            return;
-        }
-        let (start, end) = (range.start(), Some(range.end()));
-        if self.grants.record(self.path, delegation.stream, start, end) == Recorded::Full {
             self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
             return;
         }

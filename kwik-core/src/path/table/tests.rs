@@ -133,14 +133,32 @@ fn a_number_belongs_to_one_server_for_the_whole_session() {
 #[test]
 fn numbers_are_not_remembered_without_bound() {
     let mut table = table();
-    for path in 1..=PathTable::MAX_REMEMBERED as u16 {
+    // One that stays, and one that is over and comes back.
+    table.add(offer(1, 1), at(0)).unwrap();
+    let most = PathTable::MAX_REMEMBERED as u16;
+    for path in 2..=most + 10 {
         let now = u64::from(path) * 1_000;
         table.add(offer(path, 1), at(now)).unwrap();
         table.remove(PathId::new(path), Duration::ZERO, at(now)).unwrap();
+        if path == most {
+            table.add(offer(7, 2), at(now)).unwrap();
+            table.remove(PathId::new(7), Duration::ZERO, at(now)).unwrap();
+        }
     }
-    let error = table.add(offer(60_000, 1), at(9_999_999)).unwrap_err();
-    assert_eq!(error, AddPathError::NumbersUsedUp);
-    assert!(table.add(offer(7, 2), at(9_999_999)).is_ok());
+    assert_eq!((table.len(), table.retired().count()), (1, usize::from(most)));
+    let told: Vec<PathId> = std::iter::from_fn(|| table.poll_forgotten()).collect();
+    let mut forgotten: Vec<PathId> = (2..=11).filter(|n| *n != 7).map(PathId::new).collect();
+    forgotten.reverse();
+    assert_eq!(told, forgotten);
+    let later = at(9_999_999);
+    for gone in [2, 11] {
+        let error = table.add(offer(gone, 2), later).unwrap_err();
+        assert_eq!((error, error.code()), (AddPathError::Forgotten, ErrorCode::LimitExceeded));
+    }
+    for known in [1, 7, 12] {
+        assert!(table.add(offer(known, 3), later).is_ok(), "{known} is remembered");
+    }
+    assert!(table.add(offer(60_000, 1), later).is_ok(), "a new number");
 }
 
 #[test]

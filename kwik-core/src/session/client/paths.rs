@@ -265,6 +265,13 @@ impl ClientSession {
         for effect in transition.effects {
             self.carry_out_effect(*effect, &transition, now);
         }
+        while let Some(path) = self.paths.poll_forgotten() {
+            self.tolls.remove(&path);
+            self.credits.remove(&path);
+            self.details.remove(&path);
+            self.told_status.remove(&path);
+            self.convictions.forget(path);
+        }
     }
 
     fn carry_out_effect(&mut self, effect: PathEffect, transition: &Transition, now: Instant) {

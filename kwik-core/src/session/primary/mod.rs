@@ -114,9 +114,10 @@ pub struct PrimarySession {
     confirmation_key: Option<[u8; 32]>,
     streams: PublicStreams,
     scheduler: Scheduler,
-    provers: Provers,
+    pub(in crate::session) provers: Provers,
     pub(super) paths: BTreeMap<PathId, Path>,
-    next_path: u16,
+    /// `None`: all were used.
+    next_path: Option<u16>,
     issuer: OrderIssuer,
     /// What this end sends, by the QUIC streams that it opened or answers on.
     carriers: Mapping,
@@ -158,7 +159,7 @@ impl PrimarySession {
             scheduler,
             provers: Provers::default(),
             paths: BTreeMap::new(),
-            next_path: 1,
+            next_path: Some(1),
             issuer: OrderIssuer::new(id),
             carriers: Mapping::new(),
             received: Mapping::new(),
@@ -327,6 +328,7 @@ impl PrimarySession {
     fn handle_progress(&mut self, progress: StreamProgress, now: Instant) -> Result<(), ErrorCode> {
         if self.streams.sends(progress.stream) {
             self.scheduler.handle_progress(&progress, now);
+            self.granted.handle_read(progress.stream, progress.read_offset);
         }
         self.streams.handle_progress(progress, now)
     }

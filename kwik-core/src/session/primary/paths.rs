@@ -45,6 +45,9 @@ pub enum AddPathError {
     /// Too many.
     #[error("the session has {MAX_PATHS} secondary paths already")]
     Full,
+    /// The session had as many as there are path numbers.
+    #[error("the session has used all {} path numbers", u16::MAX)]
+    NumbersUsedUp,
     /// No address, or more than 8.
     #[error("a secondary needs 1 to 8 addresses")]
     Addresses,
@@ -105,8 +108,9 @@ impl PrimarySession {
         if self.paths.values().filter(|path| path.removed.is_none()).count() >= MAX_PATHS {
             return Err(AddPathError::Full);
         }
-        let id = PathId::new(self.next_path);
-        self.next_path = self.next_path.checked_add(1).ok_or(AddPathError::Full)?;
+        let number = self.next_path.ok_or(AddPathError::NumbersUsedUp)?;
+        let id = PathId::new(number);
+        self.next_path = number.checked_add(1);
         let path = Path {
             spec,
             epoch: Epoch::FIRST,

@@ -67,13 +67,53 @@ fn a_secondary_opens_only_what_it_was_granted() {
     assert_eq!(edge.open(stream(2)), Err(wrong));
     assert_eq!(edge.open(stream(0)), Err(OpenError::NotGranted { stream: stream(0) }));
     edge.handle_orders(orders(1, vec![delegation(1, stream(0), range(0, 100))]));
-    assert_eq!(edge.open(stream(0)).unwrap().allowed, range(0, 100));
+    let alone = OpenError::NotGranted { stream: stream(0) };
+    assert_eq!(edge.open(stream(0)), Err(alone), "a delegation is for its own contribution");
     let plan = edge.accept(stream(0), DelegationId(1)).unwrap();
     assert_eq!((plan.allowed, plan.max_offset), (range(0, 100), offset(100)));
     let closed = StreamClosed { stream: stream(0), complete: true };
     edge.handle_control(ControlFrame::StreamClosed(closed));
-    assert!(edge.open(stream(0)).is_err());
     assert!(edge.accept(stream(0), DelegationId(1)).is_err());
+    edge.handle_orders(orders(2, vec![bounded_grant(50, 150)]));
+    assert_eq!(edge.open(stream(0)).unwrap().allowed, range(50, 150));
+    edge.handle_control(ControlFrame::StreamClosed(closed));
+    assert!(edge.open(stream(0)).is_err());
+}
+
+fn bounded_grant(start: u64, end: u64) -> Order {
+    let (start, end) = (offset(start), Some(offset(end)));
+    Order::Grant(Grant { stream: stream(0), start, end, max_offset: offset(65_536) })
+}
+
+/// As many separate ranges as a path may have on a stream, and more.
+const MANY: u64 = crate::grant::Grants::MAX_RANGES as u64 + 100;
+
+#[test]
+fn delegations_that_are_over_take_no_room() {
+    let mut edge = edge();
+    let odd = |n: u64| range(n * 200, n * 200 + 100);
+    for n in 0..MANY {
+        let id = DelegationId(n);
+        edge.handle_orders(orders(n + 1, vec![delegation(n, stream(0), odd(n))]));
+        assert_eq!(edge.accept(stream(0), id).unwrap().allowed, odd(n), "order {n}");
+        let carrier = 4 * n + 3;
+        edge.handle_carrier_open(carrier, contribution(stream(0), n, odd(n)));
+        edge.handle_carrier_end(carrier, true);
+        after(&mut edge);
+    }
+    assert_eq!(edge.counts(), (0, 0));
+}
+
+#[test]
+fn the_newest_grants_of_a_stream_count() {
+    let mut edge = edge();
+    for n in 0..MANY {
+        edge.handle_orders(orders(n + 1, vec![bounded_grant(n * 200, n * 200 + 100)]));
+        after(&mut edge);
+    }
+    let most = crate::grant::Grants::MAX_RANGES as u64;
+    let newest = range((MANY - most) * 200, (MANY - 1) * 200 + 100);
+    assert_eq!(edge.open(stream(0)).unwrap().allowed, newest);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::delegation::{Candidates, Local};
 use crate::session::PrimarySession;
-use crate::session::primary::{Event, MAX_PATHS, Output as PrimaryOutput, PathSpec};
+use crate::session::primary::{AddPathError, Event, MAX_PATHS, Output as PrimaryOutput, PathSpec};
 
 struct Desk {
     primary: PrimarySession,
@@ -149,6 +149,30 @@ mod grants {
     }
 
     #[test]
+    fn what_was_read_takes_no_room() {
+        let mut desk = Desk::new();
+        let edge = desk.add_live(1);
+        let most = crate::grant::Grants::MAX_RANGES as u64;
+        let give = |desk: &mut Desk, n: u64| {
+            let (start, end) = (offset(n * 200), Some(offset(n * 200 + 100)));
+            desk.primary.grant(edge, stream(0), start, end)
+        };
+        assert!((0..most).all(|n| give(&mut desk, n)));
+        assert!(!give(&mut desk, most), "all of it is unread");
+        desk.hear(ControlFrame::StreamProgress(StreamProgress {
+            stream: stream(0),
+            read_offset: offset(100 * 200),
+            contiguous_end: offset(100 * 200),
+            held: Vec::new(),
+            reader_waiting: false,
+        }));
+        assert!((most..most + 100).all(|n| give(&mut desk, n)));
+        desk.outputs();
+        desk.redial(edge);
+        assert_eq!(desk.grants().len() as u64, most, "what was read is not granted again");
+    }
+
+    #[test]
     fn what_no_stream_or_path_can_use_is_not_granted() {
         let mut desk = Desk::new();
         let edge = desk.add_live(1);
@@ -272,6 +296,26 @@ mod removal {
         desk.outputs();
         assert!(desk.known() <= MAX_PATHS);
         assert!(desk.primary.granted.paths_for(stream(0)).len() <= MAX_PATHS);
+    }
+
+    #[test]
+    fn servers_join_and_leave_until_the_path_numbers_are_used_up() {
+        let mut desk = Desk::new();
+        for number in 1..=u16::MAX {
+            let path = desk.add(1, false);
+            assert_eq!(path, PathId::new(number));
+            desk.answer(path, 1, ErrorCode::PathTimeout);
+            desk.primary.remove_path(path, desk.now);
+            desk.outputs();
+        }
+        let spec = PathSpec {
+            addresses: vec!["198.51.100.1:443".parse().unwrap()],
+            identity: ServerIdentity::Pin([1; 32]),
+            grant_all: false,
+        };
+        let error = desk.primary.add_path(spec, desk.now);
+        assert_eq!(error, Err(AddPathError::NumbersUsedUp));
+        assert_eq!(desk.known(), 0);
     }
 }
 
