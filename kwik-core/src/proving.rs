@@ -57,7 +57,7 @@ pub(crate) struct Wanted {
 
 /// The orders of a session that wait for a hash.
 ///
-/// As many provers as the application delegated ranges with proof on streams that are open, as many orders as the
+/// As many provers as there are ranges with proof whose copy may still be asked for, as many orders as the
 /// scheduler has live delegations. Drain [`poll`](Self::poll), [`poll_ready`](Self::poll_ready) and
 /// [`poll_read`](Self::poll_read) after any other call.
 #[derive(Debug, Default)]
@@ -126,6 +126,26 @@ impl Provers {
             flight.order = None;
         }
         self.changed = true;
+    }
+
+    /// Forgets the ranges of a stream that are not wanted any more, as [`forget`](Self::forget) does.
+    pub(crate) fn keep(&mut self, stream: StreamId, wanted: impl Fn(ByteRange) -> bool) {
+        let mine = self.provers.range((stream, Offset::ZERO)..=(stream, Offset::MAX));
+        let over: Vec<Key> =
+            mine.filter(|(_, prover)| !wanted(prover.range)).map(|(key, _)| *key).collect();
+        for key in over {
+            self.provers.remove(&key);
+            self.changed |= self.busy.remove(&key);
+            for flight in self.flights.values_mut().filter(|flight| flight.prover == key) {
+                flight.order = None;
+            }
+        }
+    }
+
+    /// Ranges that orders are proven of.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.provers.len()
     }
 
     /// Takes an order that needs a hash; gives it back if it needs none.

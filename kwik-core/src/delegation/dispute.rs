@@ -41,6 +41,11 @@ impl Dispute {
         self.copies.insert(range.start(), range);
     }
 
+    /// Whether the copy for `range` may still be asked for.
+    pub(super) fn has_copy(&self, range: ByteRange) -> bool {
+        self.copies.contains_key(&range.start())
+    }
+
     /// The reader got there: copies that end far behind it are not asked for any more.
     pub(super) fn handle_read(&mut self, read: Offset) {
         let forgotten = Offset::new(read.value().saturating_sub(MEMORY)).unwrap_or_default();
@@ -92,6 +97,12 @@ impl Dispute {
 pub(super) type Rulings = BTreeMap<DelegationId, (StreamId, ByteRange)>;
 
 impl Scheduler {
+    /// Whether the primary's own copy of a range that was delegated may still be asked for: to supply it, to prove it, or
+    /// to decide a dispute about bytes that were read lately.
+    pub fn wants_copy(&self, stream: StreamId, range: ByteRange) -> bool {
+        self.halves.get(&stream).is_some_and(|half| half.dispute.has_copy(range))
+    }
+
     /// Two secondaries differ: nobody but the primary is asked for the range from now on.
     pub(super) fn dispute(&mut self, stream: StreamId, range: ByteRange) {
         let Some(half) = self.halves.get_mut(&stream) else { return };

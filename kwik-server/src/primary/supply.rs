@@ -46,7 +46,7 @@ struct Running {
 /// The local copies that delegated ranges may be supplied from, and what is being supplied.
 #[derive(Default)]
 pub(super) struct Providers {
-    /// By stream, then by start of the range. As many as the stream's open plans.
+    /// By stream, then by start of the range. As many as the stream has plans that are open, or were read lately.
     sources: BTreeMap<StreamId, BTreeMap<Offset, Source>>,
     running: BTreeMap<DelegationId, Running>,
     /// What reads the copies; each says how it ended.
@@ -64,9 +64,17 @@ impl Providers {
         }
     }
 
-    pub(super) fn add(&mut self, id: StreamId, range: ByteRange, copy: Arc<dyn RangeSource>) {
-        let source = Source { range, copy };
-        self.sources.entry(id).or_default().insert(range.start(), source);
+    /// Adds a copy, and drops those of the stream that are not `wanted` any more.
+    pub(super) fn add(
+        &mut self,
+        id: StreamId,
+        range: ByteRange,
+        copy: Arc<dyn RangeSource>,
+        wanted: impl Fn(ByteRange) -> bool,
+    ) {
+        let sources = self.sources.entry(id).or_default();
+        sources.retain(|_, source| wanted(source.range));
+        sources.insert(range.start(), Source { range, copy });
     }
 
     /// The copy that holds the whole range.
@@ -185,4 +193,34 @@ async fn copy(
     }
     writer.finish().await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use bytes::Bytes;
+
+    use super::*;
+
+    struct Nothing;
+
+    impl RangeSource for Nothing {
+        fn read_at(&self, _: u64, _: usize) -> std::io::Result<Bytes> {
+            Ok(Bytes::new())
+        }
+    }
+
+    #[test]
+    fn a_copy_that_nobody_wants_any_more_is_dropped_with_the_next_one() {
+        let stream = StreamId::from_wire(0).unwrap();
+        let copy = Arc::new(Nothing);
+        let mut providers = Providers::default();
+        for n in 0..10 {
+            let range = ByteRange::with_length(Offset::new(4 * n).unwrap(), 4).unwrap();
+            providers.add(stream, range, copy.clone(), |other| other.end() == range.start());
+            assert!(providers.find(stream, range).is_some());
+        }
+        assert_eq!(Arc::strong_count(&copy), 3, "the last two, and this one");
+    }
 }

@@ -283,7 +283,8 @@ impl Task {
         self.core.check_delegate(stream, range, &order.resource, &candidates, local)?;
         send.delegate(range)?;
         if let Some(source) = &order.local {
-            self.providers.add(stream, range, source.clone());
+            let wanted = |range| self.core.wants_copy(stream, range);
+            self.providers.add(stream, range, source.clone(), wanted);
         }
         self.core.delegate(stream, range, order.resource.clone(), candidates, local, now)?;
         if order.proven && order.local.is_some() {

@@ -20,7 +20,7 @@ use crate::time::Instant;
 impl PrimarySession {
     /// Permits a path to contribute to an open stream within `start..end` (`None`: without an end). The path may use it up
     /// to the stream's window. `false`: there is no such stream or path, the range has no bytes, or the path has 4,096
-    /// separate ranges on the stream already.
+    /// separate ranges on the stream already that the client's application did not read.
     pub fn grant(
         &mut self,
         id: PathId,
@@ -94,6 +94,11 @@ impl PrimarySession {
             return Err(DelegateError::Closed);
         }
         self.scheduler.delegate(stream, range, resource, candidates, local, now)
+    }
+
+    /// Whether the local copy of a range that was delegated may still be asked for. A driver drops it when this is false.
+    pub fn wants_copy(&self, stream: StreamId, range: ByteRange) -> bool {
+        self.scheduler.wants_copy(stream, range)
     }
 
     /// QUIC opened a carrier for a supply.

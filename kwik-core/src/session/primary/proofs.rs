@@ -13,6 +13,7 @@ impl PrimarySession {
     /// From now on orders for parts of a range that was just delegated name the hash of what is ordered, which is read off
     /// the primary's own copy ([`Output::Prove`]) before the order is given.
     pub fn prove(&mut self, stream: StreamId, range: ByteRange) {
+        self.provers.keep(stream, |range| self.scheduler.wants_copy(stream, range));
         self.provers.add(stream, range);
         self.scheduler.require_proof(stream, range);
     }

@@ -112,3 +112,37 @@ fn a_path_that_is_still_dialled_is_not_asked_again_and_again() {
         assert!(done.ordered.len() + done.read.len() < 1_000, "{turn}");
     }
 }
+
+#[test]
+fn a_copy_is_wanted_until_its_range_was_read_long_ago() {
+    let now = Instant::ZERO;
+    let mut primary = primary(PathState::Live, &[0]);
+    let first = range(0, 32 << 20);
+    drain(&mut primary, now);
+    let read = |primary: &mut PrimarySession, at: u64| {
+        let progress = StreamProgress {
+            stream: stream(0),
+            read_offset: offset(at),
+            contiguous_end: offset(at),
+            held: Vec::new(),
+            reader_waiting: false,
+        };
+        primary.handle_control(ControlFrame::StreamProgress(progress), now);
+        drain(primary, now);
+    };
+    let segment = |n: u64| range((32 + n) << 20, (33 + n) << 20);
+    read(&mut primary, 32 << 20);
+    assert!(primary.wants_copy(stream(0), first), "bytes that were read lately may be in dispute");
+    for n in 0..20 {
+        let (resource, all) = (Bytes::from(vec![n as u8]), Candidates::All);
+        let local = Local::Fallback;
+        primary.delegate(stream(0), segment(n), resource, all, local, now).unwrap();
+        primary.prove(stream(0), segment(n));
+        assert!(primary.wants_copy(stream(0), segment(n)));
+        drain(&mut primary, now);
+        read(&mut primary, (33 + n) << 20);
+    }
+    assert!(!primary.wants_copy(stream(0), first) && !primary.wants_copy(stream(0), segment(18)));
+    assert!(primary.wants_copy(stream(0), segment(19)));
+    assert!(primary.provers.len() <= 3, "{} provers", primary.provers.len());
+}
