@@ -10,12 +10,9 @@ use super::half::Half;
 use super::ledger::{Entry, Role, Standing};
 use super::outcome::{Decision, Event};
 use super::pick::{self, Room};
-use super::plan::Plan;
+use super::plan::{END_GAME_LEAST, Plan};
 use super::source::Source;
 use crate::time::Instant;
-
-/// Smallest copy at the end of a plan, in bytes: a few packets, so that carrier and order are worth it.
-const END_GAME_LEAST: u64 = 16 << 10;
 
 /// Ranges of the smallest size that must wait on a stream for one of them to be given on trial.
 const TRIAL_DISTANCE: u64 = 32;
@@ -209,6 +206,10 @@ impl Scheduler {
         while let Some((choice, slow)) = self.end_game_choice(now) {
             self.bucket.spend_at_end(choice.range.len());
             self.stats.end_game_copies += 1;
+            let half = self.halves.get_mut(&choice.stream);
+            if let Some(plan) = half.and_then(|half| half.plan_at(choice.range.start())) {
+                plan.copied_at_end += choice.range.len();
+            }
             if let Some(original) = self.ledger.entry_mut(slow) {
                 original.copied = true;
             }
@@ -260,7 +261,8 @@ impl Scheduler {
             // Nobody counts on a source that failed before.
             let share = match standing.on_trial {
                 true => rest.len(),
-                false => pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?,
+                false => pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?
+                    .min(plan.end_game_left()),
             };
             let len = share.min(rest.len()).min(balance);
             let start = rest.end().value().checked_sub(len).and_then(Offset::new)?;

@@ -31,6 +31,8 @@ pub(super) struct Plan {
     pending: BTreeSet<PathId>,
     /// Ranges in a row that a path broke off.
     failures: BTreeMap<PathId, u32>,
+    /// Bytes of it that the end game had copied.
+    pub(super) copied_at_end: u64,
     pub(super) last_reason: Option<GapReason>,
     pub(super) given_up: bool,
     /// The client was told that nobody can be asked.
@@ -40,6 +42,12 @@ pub(super) struct Plan {
     /// Only the primary itself is asked: what secondaries would send could not be proven.
     pub(super) held: bool,
 }
+
+/// The end game may have copied one byte in so many of a plan, or one piece.
+const END_GAME_PART: u64 = 50;
+
+/// Smallest copy at the end of a plan, in bytes: a few packets, so that carrier and order are worth it.
+pub(super) const END_GAME_LEAST: u64 = 16 << 10;
 
 impl Plan {
     pub(super) fn new(
@@ -60,12 +68,18 @@ impl Plan {
             refused: BTreeMap::new(),
             pending: BTreeSet::new(),
             failures: BTreeMap::new(),
+            copied_at_end: 0,
             last_reason: None,
             given_up: false,
             unserved: false,
             proven: false,
             held: false,
         }
+    }
+
+    /// Bytes that the end game may still have copied. What the bucket opens with is a tenth of a small plan.
+    pub(super) fn end_game_left(&self) -> u64 {
+        (self.range.len() / END_GAME_PART).max(END_GAME_LEAST).saturating_sub(self.copied_at_end)
     }
 
     /// Whether the primary itself has the bytes.
