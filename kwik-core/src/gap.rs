@@ -463,6 +463,12 @@ impl Promises {
         action
     }
 
+    /// How long the process slept through the timer of a stream; `None`: it is not late.
+    pub fn overslept(&self, stream: StreamId, now: Instant) -> Option<Duration> {
+        let timer = self.waits.get(&stream)?.timer?;
+        Some(now.since(timer)).filter(|slept| *slept > wait::OVERSLEPT)
+    }
+
     /// When to poll again without an input, and which stream.
     pub fn poll_timeout(&self) -> Option<(Instant, StreamId)> {
         self.waits.values().filter_map(|wait| Some((wait.timer?, wait.stream))).min()

@@ -28,7 +28,7 @@ pub struct Stall {
     pub duration: Duration,
     /// The missing bytes in front of the reader when the wait began.
     pub range: ByteRange,
-    /// Who owed them for most of that time; `None`: nobody.
+    /// Who owed them for most of that time; `None`: nobody, or the client itself was stopped.
     pub path: Option<PathId>,
     /// Who delivered the byte that ended the wait; `None`: the stream ended.
     pub ended_by: Option<PathId>,
@@ -53,6 +53,15 @@ impl Wait {
     fn owned_by(&mut self, owner: Option<PathId>, now: Instant) {
         let (before, since) = std::mem::replace(&mut self.owner, (owner, now));
         *self.owed.entry(before).or_default() += now.since(since);
+    }
+
+    /// From `from` on nobody owed anything: the client itself was stopped.
+    fn slept(&mut self, from: Instant, now: Instant) {
+        let awake = self.owner.1.max(from);
+        let owner = self.owner.0;
+        self.owned_by(owner, awake);
+        *self.owed.entry(None).or_default() += now.since(awake);
+        self.owner.1 = now;
     }
 
     /// Who owed the bytes longest.
@@ -107,6 +116,14 @@ impl Stalls {
             _ => {
                 self.open.insert(stream, Wait::new(range, owner, now));
             }
+        }
+    }
+
+    /// The client was stopped until now, for so long: of a wait that goes on no server is to blame for that time.
+    pub fn slept(&mut self, stream: StreamId, time: Duration, now: Instant) {
+        let from = Instant::from_start(now.since(Instant::ZERO).saturating_sub(time));
+        if let Some(wait) = self.open.get_mut(&stream) {
+            wait.slept(from, now);
         }
     }
 

@@ -13,7 +13,7 @@ use crate::interval::RangeSet;
 use crate::time::Instant;
 
 /// A timer that fires later than this did not measure the network but a process that was stopped.
-const OVERSLEPT: Duration = Duration::from_millis(50);
+pub(super) const OVERSLEPT: Duration = Duration::from_millis(50);
 
 /// Time that the reader has to wait for one range, in all, before its pace says anything. Shorter: a burst of loss looks
 /// like a crawl.

@@ -104,3 +104,15 @@ fn the_longest_pauses_are_kept_in_order() {
     assert!(kept.iter().all(|stall| stall.duration >= ms(96)));
     assert!(kept.is_sorted_by_key(|stall| stall.since));
 }
+
+#[test]
+fn nobody_owes_what_the_client_sleeps_through() {
+    for (asleep, culprit) in [(200, None), (30, Some(P))] {
+        let mut stalls = Stalls::default();
+        stalls.waiting(stream(), range(100, 200), Some(P), at(0));
+        stalls.slept(stream(), ms(asleep), at(40 + asleep));
+        stalls.ended(stream(), wait(100, 0, 45 + asleep, P));
+        assert_eq!(stalls.kept()[0].path, culprit, "asleep for {asleep} ms");
+        assert_eq!(stalls.kept()[0].duration, ms(45 + asleep));
+    }
+}

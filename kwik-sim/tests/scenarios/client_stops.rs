@@ -23,6 +23,9 @@ fn a_client_that_was_stopped_condemns_nobody() {
         for condemned in ["PathDown", "Gone", "Suspect"] {
             assert!(!outcome.notes().any(|text| text.contains(condemned)), "{condemned}");
         }
+        let blamed =
+            |stall: &&kwik_client::Stall| stall.duration >= at(1_000) && stall.path.is_some();
+        assert_eq!(outcome.metrics.stalls.iter().find(blamed), None, "a server is to blame");
         outcome.assert_frugal();
         outcome.assert_even_end(120);
     });

@@ -111,6 +111,9 @@ impl ClientSession {
             self.handle_conflict(id, conflict, half, now);
         }
         self.note_arrivals(id, half, now);
+        if let Some(slept) = self.promises.overslept(id, now) {
+            self.stalls.slept(id, slept, now);
+        }
         self.note_stall(id, half, now);
         for source in self.stale.remove(&id).unwrap_or_default() {
             half.remove_source(source);
