@@ -88,10 +88,8 @@ impl Scheduler {
     /// streams on which there is never more.
     fn trial(&self, stream: StreamId, half: &Half, waiting: u64, now: Instant) -> Option<Choice> {
         let early = waiting > self.config.floor * TRIAL_DISTANCE;
-        let assumed = self.assumed_rate();
-        let due = |source: &Source| {
-            source.is_up_for_trial(assumed, now) && (early || source.was_left_alone(now))
-        };
+        let due =
+            |source: &Source| source.is_up_for_trial(now) && (early || source.was_left_alone(now));
         self.sources.values().filter(|source| due(source)).find_map(|source| {
             let path = source.path;
             let mut plans = half.plans.values().rev().filter(|plan| plan.may_ask_now(path));
@@ -147,7 +145,7 @@ impl Scheduler {
     }
 
     /// What a path that was never measured is taken to move: the mean of those that were.
-    fn assumed_rate(&self) -> u64 {
+    pub(super) fn assumed_rate(&self) -> u64 {
         let rates: Vec<u64> =
             self.sources.values().filter_map(|source| source.share().rate).collect();
         match rates.len() as u64 {

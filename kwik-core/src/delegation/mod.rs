@@ -428,6 +428,8 @@ impl Scheduler {
             self.take_from_unreached(now);
             self.rule(now);
             self.retry_copies(now);
+            let assumed = self.assumed_rate();
+            self.sources.values_mut().for_each(|source| source.doubt_old_rate(assumed, now));
             self.assign(now);
             self.feed_starving(now);
             self.feed_unfed(now);

@@ -276,18 +276,20 @@ impl Source {
         self.owed() < self.target(primary_rtt, config)
     }
 
-    /// Whether it failed, or was measured at a rate that is far below `assumed` and may be wrong by now, and could show that
-    /// it works.
-    pub(super) fn is_up_for_trial(&self, assumed: u64, now: Instant) -> bool {
-        let doubtful = self.on_trial.is_some() || self.unreached || self.is_outdated(assumed, now);
+    /// Whether it failed, and could show now that it works again.
+    pub(super) fn is_up_for_trial(&self, now: Instant) -> bool {
+        let doubtful = self.on_trial.is_some() || self.unreached;
         doubtful && self.able(now) && !self.is_dialing() && self.outstanding == 0
     }
 
     /// A rate that was measured across a silence (its own, or the client's, which was stopped) is near zero: who is judged by
-    /// it is never asked again.
-    fn is_outdated(&self, assumed: u64, now: Instant) -> bool {
+    /// it is never asked again. So one that is far below `assumed` is doubted after a while, as the source is, and tried.
+    pub(super) fn doubt_old_rate(&mut self, assumed: u64, now: Instant) {
         let slow = self.rate.estimate().is_some_and(|rate| rate < assumed / OUTDATED_BELOW);
-        slow && now.since(self.idle_since) >= OUTDATED_AFTER
+        let idle = self.outstanding == 0 && now.since(self.idle_since) >= OUTDATED_AFTER;
+        if slow && idle && self.on_trial.is_none() {
+            self.doubted(now);
+        }
     }
 
     /// Whether its last failure is long ago.
