@@ -286,3 +286,18 @@ fn a_promise_full_of_holes_is_told_in_64_gaps() {
     assert_eq!(told[..63], holes[..63]);
     assert_eq!(told[63], range(126, 9999), "the last is about all the rest");
 }
+
+#[test]
+fn what_was_read_takes_no_room_among_what_was_reported() {
+    let mut bench = Bench::new();
+    (bench.missing, bench.waiting) = (Vec::new(), false);
+    let mut told = 0;
+    for n in 0..3000 {
+        let lost = range(3 * n, 3 * n + 1);
+        bench.promises.handle_end((P, stream(), E), &[lost], GapReason::Reset, at(1));
+        let reports = std::iter::from_fn(|| bench.poll(1));
+        told += reports.filter(|action| matches!(action, GapAction::Report(_))).count();
+        bench.head = 3 * n + 2;
+    }
+    assert_eq!(told, 3000);
+}

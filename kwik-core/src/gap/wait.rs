@@ -88,6 +88,9 @@ impl Wait {
 
     /// Follows the reader; progress at the head starts its clocks again.
     pub(super) fn follow(&mut self, view: &StreamView<'_>, now: Instant) {
+        if let Some(read) = ByteRange::new(Offset::ZERO, view.read_offset) {
+            self.orphaned.remove(read);
+        }
         if self.timer.is_some_and(|timer| timer <= now) {
             self.wake(now);
         }
