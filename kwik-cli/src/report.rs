@@ -23,7 +23,7 @@ pub(crate) struct Report {
     pub(crate) paths: Vec<PathReport>,
     /// Bytes that arrived more than once.
     pub(crate) redundant_bytes: u64,
-    /// Ranges that another server sent than the one they were first given to.
+    /// How often a range was reported missing to the primary, which then asked another server.
     pub(crate) repairs: u64,
     pub(crate) longest_stall_ms: f64,
     pub(crate) stalls: Vec<StallReport>,
@@ -42,7 +42,7 @@ pub(crate) struct PathReport {
     /// Whether it sent bytes that the primary's hash or bytes proved wrong; absent if not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) faulty: bool,
-    /// Smoothed round-trip time; absent if never measured.
+    /// Smoothed round-trip time; null if never measured.
     pub(crate) rtt_ms: Option<f64>,
 }
 
@@ -64,9 +64,9 @@ pub(crate) struct StallReport {
     pub(crate) offset: u64,
     /// Bytes missing from there on.
     pub(crate) length: u64,
-    /// The server that owed them; absent if nobody did.
+    /// The server that owed them; null if nobody did.
     pub(crate) path: Option<String>,
-    /// The server that delivered them in the end; absent if the stream ended.
+    /// The server that delivered them in the end; null if the stream ended.
     pub(crate) ended_by: Option<String>,
 }
 
