@@ -12,8 +12,7 @@ pub type SoftwareError = Box<dyn std::error::Error + Send + Sync>;
 /// How many of the last actions and notes a failure shows.
 const SHOWN: usize = 20;
 
-/// A run that did not end well. Its text names the seed that repeats it.
-#[derive(Debug)]
+/// A run that did not end well. Its text names the seed that repeats it; what an `unwrap` prints is the same text.
 #[non_exhaustive]
 pub struct Failure {
     /// What went wrong.
@@ -57,7 +56,10 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Report { seed, elapsed, events } = &*self.report;
         writeln!(f, "seed {seed}, after {} ms: {}", elapsed.as_millis(), self.cause)?;
-        write!(f, "(KWIK_SEED={seed} repeats it)")?;
+        write!(
+            f,
+            "(Lab::new({seed}) repeats it; so does KWIK_SEED={seed} where the test takes its seed from there)"
+        )?;
         let told = events
             .iter()
             .filter(|(_, event)| matches!(event, Event::Action(_) | Event::Note { .. }));
@@ -70,6 +72,13 @@ impl fmt::Display for Failure {
             }
         }
         Ok(())
+    }
+}
+
+/// As [`Display`](fmt::Display): every datagram of the report would bury the seed.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -277,3 +277,18 @@ fn an_action_on_nobody_is_a_failure() {
         .unwrap_err();
     assert!(matches!(failure.cause, Cause::Action(_)), "{failure}");
 }
+
+#[test]
+fn what_an_unwrap_prints_is_the_failures_text() {
+    let failure = lab(delayed(ms(40)))
+        .run(ms(60), |host| async move {
+            host.note("up and waiting");
+            let mut session = connect(&host).await?;
+            ask(&host, &mut session, 10).await
+        })
+        .unwrap_err();
+    let printed = format!("{failure:?}");
+    assert_eq!(printed, failure.to_string());
+    assert!(printed.starts_with("seed 7, after 60 ms: "), "{printed}");
+    assert!(printed.contains("up and waiting") && !printed.contains("Datagram"), "{printed}");
+}

@@ -1,11 +1,12 @@
 //! What several sources deliver together, beside what each delivers alone: 95 % of the sum over equal links, 90 % where
 //! one round trip is twice the other, never less than the best alone where it is ten times the other.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use kwik_sim::link::LinkConfig;
 
-use crate::common::{Download, Local, link};
+use crate::common::{Download, Local, for_seeds, link};
 
 const SIZE: u64 = 64 << 20;
 /// Bytes per second over those edges, with the primary at `rtt_ms`, from the first byte on: what the request takes to the
@@ -20,13 +21,14 @@ fn rate(seed: u64, edges: Vec<LinkConfig>, size: u64, rtt_ms: u64) -> f64 {
 }
 
 /// The rate of all together, in the sum of what each does alone in the same time, and in the best of them; the worst of
-/// five seeds. The primary is at `rtt_ms` to all of them, at 20 ms to each alone.
+/// all seeds. The primary is at `rtt_ms` to all of them, at 20 ms to each alone.
 fn compare(edges: &[LinkConfig], rtt_ms: u64) -> (f64, f64) {
     let part = SIZE / edges.len() as u64;
     let alone: Vec<f64> = edges.iter().map(|&edge| rate(1, vec![edge], part, 20)).collect();
     let (sum, best) = (alone.iter().sum::<f64>(), alone.iter().copied().fold(0.0, f64::max));
-    let together = (1..=5).map(|seed| rate(seed, edges.to_vec(), SIZE, rtt_ms));
-    let worst = together.fold(f64::INFINITY, f64::min);
+    let worst = Cell::new(f64::INFINITY);
+    for_seeds(|seed, _| worst.set(worst.get().min(rate(seed, edges.to_vec(), SIZE, rtt_ms))));
+    let worst = worst.get();
     println!(
         "together {:.1} % of the sum, {:.2} times the best",
         worst / sum * 100.0,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kwik_client::{ConflictPolicy, Connect, SessionMetrics};
 use kwik_sim::{Disk, Host, Lab, SoftwareError};
 
-use super::common::{PRIMARY, edge, link};
+use super::common::{PRIMARY, edge, for_seeds, link};
 
 const SIZE: u64 = 192 << 10;
 /// Where the liar's bytes are.
@@ -66,8 +66,8 @@ async fn client(host: Host, policy: ConflictPolicy) -> Result<Found, SoftwareErr
 }
 
 /// What was read, the reader's error, and the metrics.
-fn run(policy: ConflictPolicy) -> Found {
-    let mut lab = Lab::new(1);
+fn run(policy: ConflictPolicy, seed: u64) -> Found {
+    let mut lab = Lab::new(seed);
     lab.server(PRIMARY, link(50, 20), primary);
     lab.server(&edge(0), link(50, 20), liar);
     let (found, report) = lab
@@ -84,31 +84,37 @@ fn run(policy: ConflictPolicy) -> Found {
 
 #[test]
 fn the_first_win_where_nobody_compares() {
-    let (read, error, metrics) = run(ConflictPolicy::FirstWins);
-    assert_eq!((read.len() as u64, error), (SIZE, None));
-    let (lies, head) = (&read[LIES.start as usize..LIES.end as usize], LIES.start as usize);
-    assert!(lies.iter().all(|byte| *byte == 0xee), "the liar was first");
-    assert!(Disk::is_content(0, &read[..head]));
-    assert!(Disk::is_content(LIES.end, &read[LIES.end as usize..]));
-    assert_eq!(metrics.faults, []);
+    for_seeds(|seed, _| {
+        let (read, error, metrics) = run(ConflictPolicy::FirstWins, seed);
+        assert_eq!((read.len() as u64, error), (SIZE, None));
+        let (lies, head) = (&read[LIES.start as usize..LIES.end as usize], LIES.start as usize);
+        assert!(lies.iter().all(|byte| *byte == 0xee), "the liar was first");
+        assert!(Disk::is_content(0, &read[..head]));
+        assert!(Disk::is_content(LIES.end, &read[LIES.end as usize..]));
+        assert_eq!(metrics.faults, []);
+    });
 }
 
 #[test]
 fn the_primary_wins_over_what_was_not_read() {
-    let (read, error, metrics) = run(ConflictPolicy::PrimaryWins);
-    assert_eq!((read.len() as u64, error), (SIZE, None));
-    assert!(Disk::is_content(0, &read));
-    assert_eq!(metrics.paths[1].state, "live", "it is not isolated for it");
+    for_seeds(|seed, _| {
+        let (read, error, metrics) = run(ConflictPolicy::PrimaryWins, seed);
+        assert_eq!((read.len() as u64, error), (SIZE, None));
+        assert!(Disk::is_content(0, &read));
+        assert_eq!(metrics.paths[1].state, "live", "it is not isolated for it");
+    });
 }
 
 #[test]
 fn r08_4_a_liar_is_isolated_where_differences_are_rejected() {
-    let (read, error, metrics) = run(ConflictPolicy::Reject);
-    assert_eq!((read.len() as u64, error), (SIZE, None));
-    assert!(Disk::is_content(0, &read));
-    // Its bytes went with it, the primary's took their place, and it sends no more.
-    let liar = &metrics.paths[1];
-    assert_eq!((liar.bytes, liar.contributions), (0, 0), "{liar:?}");
-    assert_eq!(metrics.paths[0].bytes, SIZE);
-    assert!(metrics.repairs > 0, "the primary was told");
+    for_seeds(|seed, _| {
+        let (read, error, metrics) = run(ConflictPolicy::Reject, seed);
+        assert_eq!((read.len() as u64, error), (SIZE, None));
+        assert!(Disk::is_content(0, &read));
+        // Its bytes went with it, the primary's took their place, and it sends no more.
+        let liar = &metrics.paths[1];
+        assert_eq!((liar.bytes, liar.contributions), (0, 0), "{liar:?}");
+        assert_eq!(metrics.paths[0].bytes, SIZE);
+        assert!(metrics.repairs > 0, "the primary was told");
+    });
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::common::{Download, Local, Manner, edges, ideal, redundancy, within};
+use crate::common::{
+    Download, Local, Manner, edges, for_first_seeds, for_seeds, ideal, redundancy, within,
+};
 
 const SIZE: u64 = 24 << 20;
 
@@ -10,38 +12,44 @@ const SIZE: u64 = 24 << 20;
 /// none of them the stream.
 #[test]
 fn what_hangs_alone_is_asked_of_another() {
-    for every in [3, 8] {
-        let mut download = Download::new(SIZE, edges(3));
-        download.manners = vec![Manner::Hangs(every), Manner::Hangs(every)];
-        let outcome = download.finish(1, Duration::from_secs(60));
-        println!("one in {every}");
-        within("longest pause", outcome.pause, Duration::from_millis(500));
-        within("completion", outcome.elapsed, ideal(SIZE, 40) * 6 / 5);
-        let redundant = outcome.metrics.redundant_bytes;
-        assert!(redundant <= redundancy(SIZE), "{redundant} redundant bytes");
-    }
+    for_first_seeds(1, |seed, _| {
+        for every in [3, 8] {
+            let mut download = Download::new(SIZE, edges(3));
+            download.manners = vec![Manner::Hangs(every), Manner::Hangs(every)];
+            let outcome = download.finish(seed, Duration::from_secs(60));
+            println!("one in {every}");
+            within("longest pause", outcome.pause, Duration::from_millis(500));
+            within("completion", outcome.elapsed, ideal(SIZE, 40) * 6 / 5);
+            let redundant = outcome.metrics.redundant_bytes;
+            assert!(redundant <= redundancy(SIZE), "{redundant} redundant bytes");
+        }
+    });
 }
 
 /// The only secondary sends a byte now and then; the primary has the content, and was never measured.
 #[test]
 fn who_sends_single_bytes_does_not_keep_the_reader() {
-    let size = 4 << 20;
-    let mut download = Download::new(size, edges(1));
-    download.manners = vec![Manner::Drips];
-    let outcome = download.finish(1, Duration::from_secs(60));
-    // Each of its ranges is found out by itself.
-    within("completion", outcome.elapsed, Duration::from_secs(20));
+    for_seeds(|seed, _| {
+        let size = 4 << 20;
+        let mut download = Download::new(size, edges(1));
+        download.manners = vec![Manner::Drips];
+        let outcome = download.finish(seed, Duration::from_secs(60));
+        // Each of its ranges is found out by itself.
+        within("completion", outcome.elapsed, Duration::from_secs(20));
+    });
 }
 
 /// Nobody sends anything, and all say that they will.
 #[test]
 fn nobody_keeps_the_reader_for_ever_with_promises() {
-    let mut download = Download::new(SIZE, edges(2));
-    download.local = Local::None;
-    download.client = |builder| builder.with_gap_timeout(Duration::from_secs(2));
-    download.manners = vec![Manner::Hangs(1), Manner::Hangs(1)];
-    let failure = download.run(1, Duration::from_secs(60)).unwrap_err();
-    println!("{}", failure.cause);
-    assert!(failure.cause.to_string().contains("offset 65536"), "{}", failure.cause);
-    within("error", failure.report.elapsed, Duration::from_millis(4_500));
+    for_first_seeds(1, |seed, _| {
+        let mut download = Download::new(SIZE, edges(2));
+        download.local = Local::None;
+        download.client = |builder| builder.with_gap_timeout(Duration::from_secs(2));
+        download.manners = vec![Manner::Hangs(1), Manner::Hangs(1)];
+        let failure = download.run(seed, Duration::from_secs(60)).unwrap_err();
+        println!("{}", failure.cause);
+        assert!(failure.cause.to_string().contains("offset 65536"), "{}", failure.cause);
+        within("error", failure.report.elapsed, Duration::from_millis(4_500));
+    });
 }

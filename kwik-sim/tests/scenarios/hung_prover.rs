@@ -11,7 +11,7 @@ use kwik_client::{Connect, SessionMetrics};
 use kwik_server::{Delegate, LocalSupply, RangeSource};
 use kwik_sim::{Action, Disk, DiskState, Event, Host, Lab, Report, SoftwareError};
 
-use super::common::{PRIMARY, edge, ideal, link, percent_of, send, within};
+use super::common::{PRIMARY, edge, for_seeds, ideal, link, percent_of, send, within};
 
 const SIZE: u64 = 4 << 20;
 const BOUND: Duration = Duration::from_secs(20);
@@ -109,11 +109,12 @@ async fn client(
 
 /// When each stream was read.
 fn run(
+    seed: u64,
     streams: Streams,
     script: Vec<(Duration, Action)>,
     failures: u32,
 ) -> (Vec<Duration>, SessionMetrics, Report) {
-    let (mut lab, count) = (Lab::new(1), streams.len());
+    let (mut lab, count) = (Lab::new(seed), streams.len());
     lab.server(PRIMARY, link(50, 20), move |host| primary(host, streams.clone(), failures));
     for index in 0..SECONDARIES {
         lab.server(&edge(index), link(40, 20), obey);
@@ -146,32 +147,40 @@ fn assert_unblamed(streams: u64, metrics: &SessionMetrics, report: &Report) {
 
 #[test]
 fn a_hung_copy_holds_up_its_own_stream_alone_and_for_no_longer_than_it_hangs() {
-    let hung = Duration::from_millis(2_500);
-    let script = vec![(Duration::ZERO, disk(DiskState::Hung)), (hung, disk(DiskState::Healthy))];
-    let (alone, ..) = run(1..2, Vec::new(), 0);
-    let (ends, metrics, report) = run(0..2, script, 0);
-    within("without proof", ends[1], percent_of(alone[0], 105));
-    // The secondaries begin anew, with what is being tried of them.
-    within("with proof", ends[0], hung + percent_of(ideal(SIZE, MBIT), 150));
-    assert_unblamed(2, &metrics, &report);
+    for_seeds(|seed, _| {
+        let hung = Duration::from_millis(2_500);
+        let script =
+            vec![(Duration::ZERO, disk(DiskState::Hung)), (hung, disk(DiskState::Healthy))];
+        let (alone, ..) = run(seed, 1..2, Vec::new(), 0);
+        let (ends, metrics, report) = run(seed, 0..2, script, 0);
+        within("without proof", ends[1], percent_of(alone[0], 105));
+        // The secondaries begin anew, with what is being tried of them.
+        within("with proof", ends[0], hung + percent_of(ideal(SIZE, MBIT), 150));
+        assert_unblamed(2, &metrics, &report);
+    });
 }
 
 /// Nobody else can vouch for the bytes, and the copy has not failed: the reader waits for it for longer than a gap timeout.
 #[test]
 fn a_copy_that_hangs_for_long_is_waited_for() {
-    let hung = Duration::from_secs(15);
-    let script = vec![(Duration::ZERO, disk(DiskState::Hung)), (hung, disk(DiskState::Healthy))];
-    let (ends, metrics, report) = run(0..1, script, 0);
-    within("with proof", ends[0], hung + percent_of(ideal(SIZE, MBIT), 150));
-    assert_unblamed(1, &metrics, &report);
+    for_seeds(|seed, _| {
+        let hung = Duration::from_secs(15);
+        let script =
+            vec![(Duration::ZERO, disk(DiskState::Hung)), (hung, disk(DiskState::Healthy))];
+        let (ends, metrics, report) = run(seed, 0..1, script, 0);
+        within("with proof", ends[0], hung + percent_of(ideal(SIZE, MBIT), 150));
+        assert_unblamed(1, &metrics, &report);
+    });
 }
 
 /// Reads that fail: the rest comes from wherever it can, at the first try that works.
 #[test]
 fn a_copy_that_fails_is_tried_again_and_no_secondary_pauses_for_it() {
-    let (ends, metrics, report) = run(0..2, Vec::new(), 6);
-    let both = percent_of(ideal(2 * SIZE, MBIT), 135);
-    within("without proof", ends[1], both);
-    within("with proof", ends[0], both + Duration::from_millis(2_000));
-    assert_unblamed(2, &metrics, &report);
+    for_seeds(|seed, _| {
+        let (ends, metrics, report) = run(seed, 0..2, Vec::new(), 6);
+        let both = percent_of(ideal(2 * SIZE, MBIT), 135);
+        within("without proof", ends[1], both);
+        within("with proof", ends[0], both + Duration::from_millis(2_000));
+        assert_unblamed(2, &metrics, &report);
+    });
 }

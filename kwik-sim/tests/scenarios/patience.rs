@@ -6,7 +6,7 @@ use kwik_client::Connect;
 use kwik_server::{Delegate, Paths, PrimarySession, SecondarySession};
 use kwik_sim::{Disk, Failure, Host, Lab, SoftwareError};
 
-use super::common::{PRIMARY, edge, link, send, within};
+use super::common::{PRIMARY, edge, for_seeds, link, send, within};
 
 const HEAD: u64 = 1000;
 const SIZE: u64 = 200_000;
@@ -106,8 +106,8 @@ async fn client(host: Host) -> Result<Duration, SoftwareError> {
     Ok(host.now())
 }
 
-fn run(case: Case) -> Result<Duration, Failure> {
-    let mut lab = Lab::new(1);
+fn run(case: Case, seed: u64) -> Result<Duration, Failure> {
+    let mut lab = Lab::new(seed);
     lab.server(PRIMARY, link(50, 20), move |host| primary(host, case));
     for index in 0..2 {
         lab.server(&edge(index), link(40, 20), move |host| secondary(host, case));
@@ -117,24 +117,30 @@ fn run(case: Case) -> Result<Duration, Failure> {
 
 #[test]
 fn a_server_that_hashes_its_copy_is_waited_for() {
-    let at = run(Case::Hashes).unwrap_or_else(|failure| panic!("{failure}"));
-    within("all read", at, LONG + Duration::from_secs(1));
+    for_seeds(|seed, _| {
+        let at = run(Case::Hashes, seed).unwrap_or_else(|failure| panic!("{failure}"));
+        within("all read", at, LONG + Duration::from_secs(1));
+    });
 }
 
 #[test]
 fn a_server_that_pauses_under_a_grant_is_waited_for() {
-    let at = run(Case::Pauses).unwrap_or_else(|failure| panic!("{failure}"));
-    within("all read", at, LONG + Duration::from_secs(1));
+    for_seeds(|seed, _| {
+        let at = run(Case::Pauses, seed).unwrap_or_else(|failure| panic!("{failure}"));
+        within("all read", at, LONG + Duration::from_secs(1));
+    });
 }
 
 /// The stream has no end and nobody was ever asked: only the primary knows that nobody will be.
 #[test]
 fn what_only_a_server_has_that_was_taken_out_is_missing() {
-    let failure = run(Case::TakenOut).unwrap_err();
-    let (text, elapsed) = (failure.cause.to_string(), failure.report.elapsed);
-    let named = format!("stream 0, offset {HEAD}, length {}", SIZE - HEAD);
-    assert!(text.contains(&named), "{text}");
-    assert!(elapsed >= GAP_TIMEOUT, "it was not waited for");
-    // It may drain for five seconds, and is forgotten five seconds later.
-    within("error", elapsed, GAP_TIMEOUT * 2 + Duration::from_secs(1));
+    for_seeds(|seed, _| {
+        let failure = run(Case::TakenOut, seed).unwrap_err();
+        let (text, elapsed) = (failure.cause.to_string(), failure.report.elapsed);
+        let named = format!("stream 0, offset {HEAD}, length {}", SIZE - HEAD);
+        assert!(text.contains(&named), "{text}");
+        assert!(elapsed >= GAP_TIMEOUT, "it was not waited for");
+        // It may drain for five seconds, and is forgotten five seconds later.
+        within("error", elapsed, GAP_TIMEOUT * 2 + Duration::from_secs(1));
+    });
 }
