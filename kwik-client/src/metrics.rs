@@ -48,7 +48,7 @@ pub struct Stall {
     pub offset: u64,
     /// Missing bytes from there.
     pub length: u64,
-    /// The server that owed them.
+    /// The server that owed them; `None`: nobody, or the client itself was stopped.
     pub path: Option<SocketAddr>,
     /// The server that delivered them in the end.
     pub ended_by: Option<SocketAddr>,

@@ -837,7 +837,7 @@ pub struct StreamProgress {
     /// Bytes below have arrived without a hole. Unit: bytes from the start of the half. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "3")]
     pub contiguous_end: u64,
-    /// Ranges that arrived beyond contiguous_end, in order, nearest first. At most 32 entries.
+    /// Ranges that arrived beyond contiguous_end, in order; where there are more, by turns. At most 32 entries.
     #[prost(message, repeated, tag = "4")]
     pub held: ::prost::alloc::vec::Vec<HeldRange>,
     /// True: the reader waits at read_offset.
