@@ -7,7 +7,7 @@ mod seed;
 mod wait;
 
 pub use content::{Content, Gated};
-pub use rig::{Attached, Rig, SecondaryServer, all_up, contribute, read_until, read_whole};
+pub use rig::{Attached, Rig, SecondaryServer, all_up, contribute, read_until, read_whole, up};
 pub use seed::seed;
 pub use wait::{eventually, eventually_some, stays_pending};
 

@@ -126,7 +126,23 @@ impl Rig {
 
     /// Waits until the client has told that a path is up.
     pub async fn up(&mut self, path: PathId) {
-        while self.primary.next_event().await.expect("the session lasts") != Event::PathUp(path) {}
+        up(&self.primary, path).await;
+    }
+}
+
+/// Waits until the client has told that a path is up.
+///
+/// # Panics
+/// If it has told that the path is down.
+pub async fn up(session: &PrimarySession, path: PathId) {
+    loop {
+        match session.next_event().await.expect("the session lasts") {
+            Event::PathUp(up) if up == path => return,
+            Event::PathDown(down, code, detail) if down == path => {
+                panic!("{path:?} is down: {code:?}, {detail}")
+            }
+            _ => {}
+        }
     }
 }
 

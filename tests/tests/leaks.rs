@@ -4,10 +4,10 @@
 
 use kwik_client::{Client, Connect, Pin, Placement};
 use kwik_server::{
-    Event, PathSpec, PrimaryAcceptor, SecondaryAcceptor, SecondaryMetrics, Server, ServerIdentity,
+    PathSpec, PrimaryAcceptor, SecondaryAcceptor, SecondaryMetrics, Server, ServerIdentity,
     application,
 };
-use kwik_tests::{Content, certificate, contribute, eventually, identity, read_until};
+use kwik_tests::{Content, certificate, contribute, eventually, identity, read_until, up};
 use tokio::runtime::Handle;
 
 const SESSIONS: u64 = 1000;
@@ -68,7 +68,7 @@ impl Lane {
         let (mut session, primary) = (session.unwrap(), primary.unwrap());
         let path = primary.handle().add_path(self.spec.clone()).await.unwrap();
         let secondary = self.secondaries.accept().await.unwrap();
-        while primary.next_event().await.unwrap() != Event::PathUp(path) {}
+        up(&primary, path).await;
         let mut stream = primary.handle().open_send_stream().await.unwrap();
         stream.send(CONTENT.bytes(0, 10)).await.unwrap();
         let mut public = session.accept_receive_stream().await.unwrap().unwrap();

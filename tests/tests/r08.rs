@@ -39,9 +39,10 @@ async fn begin(secondary: &mut BareConnection) -> kwik_tests::bare::Carrier {
     let range = ByteRange::new(order.range.start(), order.range.end()).unwrap();
     let id = order.stream.value();
     let mut carrier = secondary.open().await;
-    carrier.write(contribution_header(id, Some((DelegationId(order.id.0), range)))).await;
+    let header = contribution_header(id, Some((DelegationId(order.id.0), range)));
     let start = range.start().value();
-    carrier.write(contribution_frame(id, start, &CONTENT.bytes(start, 1000))).await;
+    let frame = contribution_frame(id, start, &CONTENT.bytes(start, 1000));
+    carrier.write([header, frame].concat().into()).await;
     carrier.0.flush().await.unwrap();
     carrier
 }
@@ -63,8 +64,12 @@ async fn r08_1_a_contribution_that_breaks_off_is_made_good() {
     short.abort();
     let metrics = rig.session.metrics().await.unwrap();
     assert!(metrics.repairs > 0, "{metrics:?}");
-    let paths = rig.primary.paths().await;
-    assert_eq!((paths[0].path, paths[0].state), (path, PathState::Live), "its path stays");
+    // Suspect for a moment, if the machine held it up.
+    eventually("its path stays", || async {
+        let paths = rig.primary.paths().await;
+        (paths[0].path, paths[0].state) == (path, PathState::Live)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -175,6 +180,10 @@ async fn r08_5_errors_say_where_and_why() {
     stream.send(CONTENT.bytes(0, 10)).await.unwrap();
     let mut contribution = contribute(&secondary.session, stream.id()).await;
     contribution.write_at(30, CONTENT.bytes(30, 10)).await.unwrap();
+    eventually("what is behind the gap is there", || async {
+        rig.session.metrics().await.unwrap().paths[1].bytes == 10
+    })
+    .await;
     let mut public = rig.session.accept_receive_stream().await.unwrap().unwrap();
     read_until(&mut public, CONTENT, 0, 10).await;
     let error = public.receive().await.unwrap_err().to_string();

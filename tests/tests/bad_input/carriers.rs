@@ -104,8 +104,9 @@ async fn a_server_that_refuses_a_carrier_says_why_in_both_directions() {
     let mut stream = session.accept_bidirectional_stream().await.unwrap().unwrap();
     assert_eq!(stream.receive().await.unwrap().as_deref(), Some(&b"be"[..]));
     let mut second = client.handle.open_bidirectional_stream().await.unwrap();
-    second.send(public_header(0)).await.unwrap();
-    second.send(public_frame(0, 2, b"ware", true)).await.unwrap();
+    // In one write: the header alone is refused.
+    let both = [public_header(0), public_frame(0, 2, b"ware", true)].concat();
+    second.send(both.into()).await.unwrap();
     assert_eq!(reset_of(&mut second).await, Some(ErrorCode::Mapping));
     assert!(stream.receive().await.is_err(), "it has two carriers");
     works(&mut rig).await;
