@@ -142,7 +142,8 @@ impl Scheduler {
     fn copy(&mut self, id: DelegationId, now: Instant) {
         let Some(entry) = self.ledger.entry(id).cloned() else { return };
         let Some(half) = self.halves.get(&entry.stream) else { return };
-        let copied = self.ledger.owed_by_others(&entry);
+        // Two that are late with the same bytes do not excuse each other.
+        let copied = self.ledger.owed_in_time_by_others(&entry);
         let rest: Vec<ByteRange> = half
             .wanted_in(entry.range)
             .flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>())

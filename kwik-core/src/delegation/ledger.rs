@@ -60,6 +60,11 @@ impl Entry {
         }
     }
 
+    /// Whether the client called it late, and next to nothing of it came since.
+    pub(super) fn stands_still(&self) -> bool {
+        self.late.is_some_and(|(_, before)| self.delivered < before + GOES_ON)
+    }
+
     /// Bytes per second since it was called late; `None`: that is less than `patience` ago.
     pub(super) fn pace(&self, patience: Duration, now: Instant) -> Option<f64> {
         let (since, before) = self.late?;
@@ -164,10 +169,20 @@ impl Ledger {
 
     /// Bytes of a delegation that somebody else owes as well.
     pub(super) fn owed_by_others(&self, entry: &Entry) -> RangeSet {
+        self.owed_by(entry, |_| true)
+    }
+
+    /// The same of those that are not late as well.
+    pub(super) fn owed_in_time_by_others(&self, entry: &Entry) -> RangeSet {
+        self.owed_by(entry, |other| !other.stands_still())
+    }
+
+    fn owed_by(&self, entry: &Entry, counts: impl Fn(&Entry) -> bool) -> RangeSet {
         self.overlapping(entry.stream, entry.range)
             .into_iter()
             .filter_map(|id| self.entries.get(&id))
             .filter(|other| other.id != entry.id && other.standing == Standing::Owed)
+            .filter(|other| counts(other))
             .filter_map(|other| other.range.intersection(entry.range))
             .collect()
     }

@@ -118,7 +118,7 @@ impl Outcome {
     }
 }
 
-/// Bytes that hedges and the end game may send twice: 3 % and 256 KiB.
+/// Bytes that may be sent twice where servers fail all the time: 3 %, and what the bucket opens with.
 pub fn redundancy(size: u64) -> u64 {
     size * 3 / 100 + (256 << 10)
 }

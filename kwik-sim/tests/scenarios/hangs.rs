@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use crate::common::{
-    Download, Local, Manner, edges, for_first_seeds, for_seeds, ideal, redundancy, within,
-};
+use crate::common::{Download, Local, Manner, edges, for_seeds, ideal, redundancy, within};
 
 const SIZE: u64 = 24 << 20;
 
@@ -12,7 +10,7 @@ const SIZE: u64 = 24 << 20;
 /// none of them the stream.
 #[test]
 fn what_hangs_alone_is_asked_of_another() {
-    for_first_seeds(1, |seed, _| {
+    for_seeds(|seed, _| {
         for every in [3, 8] {
             let mut download = Download::new(SIZE, edges(3));
             download.manners = vec![Manner::Hangs(every), Manner::Hangs(every)];
@@ -42,7 +40,7 @@ fn who_sends_single_bytes_does_not_keep_the_reader() {
 /// Nobody sends anything, and all say that they will.
 #[test]
 fn nobody_keeps_the_reader_for_ever_with_promises() {
-    for_first_seeds(1, |seed, _| {
+    for_seeds(|seed, _| {
         let mut download = Download::new(SIZE, edges(2));
         download.local = Local::None;
         download.client = |builder| builder.with_gap_timeout(Duration::from_secs(2));
@@ -50,6 +48,7 @@ fn nobody_keeps_the_reader_for_ever_with_promises() {
         let failure = download.run(seed, Duration::from_secs(60)).unwrap_err();
         println!("{}", failure.cause);
         assert!(failure.cause.to_string().contains("offset 65536"), "{}", failure.cause);
-        within("error", failure.report.elapsed, Duration::from_millis(4_500));
+        // Two timeouts, once the second of them was late as well: it has twice the half second of the first.
+        within("error", failure.report.elapsed, Duration::from_secs(4 + 1));
     });
 }

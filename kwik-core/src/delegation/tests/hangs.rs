@@ -86,6 +86,23 @@ fn what_stands_still_is_waited_for_longer_when_too_much_was_wasted() {
 }
 
 #[test]
+fn two_that_are_late_with_the_same_bytes_do_not_excuse_each_other() {
+    let mut bench = Bench::new(8 * MIB, Candidates::All, Local::None);
+    let view = PathView { state: PathState::Live, srtt: Some(ms(20)), rttvar: Duration::ZERO };
+    bench.scheduler.set_path(PathId::new(3), view, at(0));
+    let mut late = Vec::new();
+    for millis in [0, 100, 300] {
+        bench.now = at(millis);
+        let orders = bench.orders();
+        let head = orders.into_iter().find(|order| order.2.start() == Offset::ZERO);
+        let (path, id, range) = head.unwrap_or_else(|| panic!("at {millis} ms nobody is asked"));
+        assert!(!late.contains(&path), "{path} is late with it");
+        late.push(path);
+        bench.gap(path, id, range, GapReason::Late);
+    }
+}
+
+#[test]
 fn a_late_range_is_not_moved_to_who_is_hardly_sooner() {
     let late = |rate: u64| {
         let mut hang = Hang::new();
