@@ -23,8 +23,8 @@ fn ideal(percent: u32) -> Duration {
     Duration::from_secs_f64(SIZE as f64 / rate)
 }
 
-/// At most `hundredths` of the time that the formula gives.
-fn lossy(percent: u32, hundredths: u32) {
+/// At most `hundredths` of the time that the formula gives, and no longer pause.
+fn lossy(percent: u32, hundredths: u32, pause: Duration) {
     let lossy = LinkConfig { loss: Chance::percent(percent), ..link(40, 20) };
     for_seeds(|seed, _| {
         let download =
@@ -33,6 +33,7 @@ fn lossy(percent: u32, hundredths: u32) {
         let share = outcome.elapsed.as_secs_f64() / ideal(percent).as_secs_f64();
         println!("completion: {share:.3} times the ideal");
         within("completion", outcome.elapsed, percent_of(ideal(percent), hundredths));
+        within("longest pause", outcome.pause, pause);
         outcome.assert_frugal();
     });
 }
@@ -40,10 +41,11 @@ fn lossy(percent: u32, hundredths: u32) {
 /// One edge alone takes 1.22 times as long for a third: the formula is of Reno, this is CUBIC.
 #[test]
 fn two_percent_of_loss() {
-    lossy(2, 145);
+    lossy(2, 145, Duration::from_secs(1));
 }
 
+/// A packet is lost three times in a row once in a thousand, and each time twice as long passes until it is sent again.
 #[test]
 fn ten_percent_of_loss() {
-    lossy(10, 120);
+    lossy(10, 120, Duration::from_millis(2_500));
 }
