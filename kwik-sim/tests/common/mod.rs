@@ -182,18 +182,13 @@ pub fn edge(index: usize) -> String {
 /// Runs `test` with five seeds; its second argument is one of three secondaries, each of them at least once.
 /// `KWIK_SEEDS=50` runs so many, `KWIK_SEED=17` seed 17 alone.
 pub fn for_seeds(test: impl Fn(u64, usize)) {
-    for_first_seeds(5, test);
-}
-
-/// As [`for_seeds`], with so many where the environment asks for none.
-pub fn for_first_seeds(count: u64, test: impl Fn(u64, usize)) {
     let variable = |name| -> Option<u64> {
         let text = std::env::var(name).ok()?;
         Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text:?}")))
     };
     let seeds = match variable("KWIK_SEED") {
         Some(seed) => seed..=seed,
-        None => 1..=variable("KWIK_SEEDS").unwrap_or(count),
+        None => 1..=variable("KWIK_SEEDS").unwrap_or(5),
     };
     for seed in seeds {
         let victim = (seed % 3) as usize;

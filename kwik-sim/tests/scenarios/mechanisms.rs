@@ -5,7 +5,7 @@ use std::time::Duration;
 use kwik_client::Limits;
 use kwik_sim::{Action, CLIENT, Cause, DiskState, Event, Failure, Report, Switches};
 
-use crate::common::{Download, Outcome, edge, edges, for_first_seeds, ideal, link, percent_of};
+use crate::common::{Download, Outcome, edge, edges, for_seeds, ideal, link, percent_of};
 
 const ON: Switches = Switches { admission: true, hedging: true, repair: true, end_game: true };
 
@@ -18,16 +18,15 @@ enum Missed {
     NeverDone { cause: String, after: Duration },
 }
 
-/// Measures the same download with the mechanism and without, with so many seeds.
+/// Measures the same download with the mechanism and without.
 fn compare(
-    seeds: u64,
     name: &str,
     off: Switches,
     bound: Duration,
     make: impl Fn() -> Download,
     measure: impl Fn(&Outcome) -> Duration,
 ) {
-    for_first_seeds(seeds, |seed, _| compare_once(seed, name, off, bound, &make, &measure));
+    for_seeds(|seed, _| compare_once(seed, name, off, bound, &make, &measure));
 }
 
 fn compare_once(
@@ -48,10 +47,7 @@ fn compare_once(
             assert_eq!(actions(&outcome.report), planned);
             Missed::By(measure(&outcome))
         }
-        Err(failure) => {
-            assert_eq!(actions(&failure.report), planned, "it failed too early: {failure}");
-            never_done(&failure)
-        }
+        Err(failure) => never_done(&failure),
     };
     let without_it = match &without {
         Missed::By(found) => format!("{found:?}"),
@@ -97,7 +93,7 @@ fn admission_keeps_the_slow_path_from_the_head() {
     };
     let off = Switches { admission: false, ..ON };
     let bound = percent_of(ideal(size, 81), 130);
-    compare(5, "admission", off, bound, make, |outcome| outcome.elapsed);
+    compare("admission", off, bound, make, |outcome| outcome.elapsed);
 }
 
 /// The disk of one of three hangs, its path answers.
@@ -110,11 +106,11 @@ fn hedging_shortens_the_pause_at_a_hung_disk() {
         download
     };
     let off = Switches { hedging: false, ..ON };
-    compare(5, "hedging", off, Duration::from_millis(500), make, |outcome| outcome.pause);
+    compare("hedging", off, Duration::from_millis(500), make, |outcome| outcome.pause);
 }
 
-/// One of two dies. (Of three the last to be dialled is late with its first range, and that is repaired too; so it is of two
-/// with some seeds.)
+/// One of two dies. (With some seeds the last to be dialled is late with its first range before: that is repaired too, and is
+/// the end without.)
 #[test]
 fn repair_completes_what_a_dead_secondary_owed() {
     let make = || {
@@ -124,7 +120,7 @@ fn repair_completes_what_a_dead_secondary_owed() {
         download
     };
     let off = Switches { repair: false, ..ON };
-    compare(1, "repair", off, Duration::from_millis(500), make, |outcome| outcome.pause);
+    compare("repair", off, Duration::from_millis(500), make, |outcome| outcome.pause);
 }
 
 /// One of three becomes forty times slower near the end, and the primary is far: a rest that is copied only when the reader
@@ -144,5 +140,5 @@ fn the_end_game_does_not_wait_for_the_slow() {
     let least = ideal(read, 120) + ideal(size - read, 81);
     // The request takes 300 ms, the first orders as long.
     let bound = Duration::from_millis(600) + percent_of(least, 115);
-    compare(5, "end game", off, bound, make, |outcome| outcome.elapsed);
+    compare("end game", off, bound, make, |outcome| outcome.elapsed);
 }
