@@ -142,13 +142,21 @@ impl Scheduler {
     fn copy(&mut self, id: DelegationId, now: Instant) {
         let Some(entry) = self.ledger.entry(id).cloned() else { return };
         let Some(half) = self.halves.get(&entry.stream) else { return };
-        // Two that are late with the same bytes do not excuse each other.
-        let copied = self.ledger.owed_in_time_by_others(&entry);
+        // Two that are late with the same bytes do not excuse each other for ever.
+        let hangs = |other: &Entry| {
+            let patience = self.sources.get(&other.path).map(|it| self.longest_patience(it, other));
+            other.stands_still() && other.pace(patience.unwrap_or_default(), now).is_some()
+        };
+        let copied = self.ledger.owed_by(&entry, |other| !hangs(other));
         let rest: Vec<ByteRange> = half
             .wanted_in(entry.range)
             .flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>())
             .collect();
         let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
+        if len == 0 && !self.ledger.owed_by(&entry, Entry::stands_still).is_empty() {
+            self.ledger.set_wants_copy(id, true);
+            return;
+        }
         let nobody = rest.iter().all(|&piece| self.second_sources(&entry, piece, now).is_empty());
         if nobody && len > 0 {
             self.ledger.set_wants_copy(id, true);
@@ -229,12 +237,19 @@ impl Scheduler {
     /// How long a range that is late may stand still. Where all lose packets a stream often does for some timeouts, and
     /// whatever is moved for it is lost: there it takes longer.
     fn patience_with(&self, source: &Source, entry: &Entry) -> Duration {
-        let patience = SILENCE.max(source.turn(self.primary_rtt, &self.config) * 3);
-        // Loss holds up what has begun. Of what never began nothing is on the way that a move would throw away.
-        match self.bucket.is_overdrawn(self.stats.delivered_bytes) && entry.delivered > 0 {
-            true => patience * OVERDRAWN,
-            false => patience,
+        match self.bucket.is_overdrawn(self.stats.delivered_bytes) {
+            true => self.longest_patience(source, entry),
+            false => self.patience(source),
         }
+    }
+
+    fn patience(&self, source: &Source) -> Duration {
+        SILENCE.max(source.turn(self.primary_rtt, &self.config) * 3)
+    }
+
+    /// Loss holds up what has begun. Of what never began nothing is on the way that a move would throw away.
+    fn longest_patience(&self, source: &Source, entry: &Entry) -> Duration {
+        self.patience(source) * if entry.delivered > 0 { OVERDRAWN } else { 1 }
     }
 
     /// When the next late delegation that waits for somebody better is to be judged by itself.
@@ -243,8 +258,14 @@ impl Scheduler {
         late.filter_map(|id| {
             let entry = self.ledger.entry(id)?;
             let (since, _) = entry.late?;
-            Some(since + self.patience_with(self.sources.get(&entry.path)?, entry))
+            let source = self.sources.get(&entry.path)?;
+            // The second time is for others who are late with the same bytes.
+            Some([
+                since + self.patience_with(source, entry),
+                since + self.patience(source) * OVERDRAWN,
+            ])
         })
+        .flatten()
         .filter(|due| *due > self.now)
         .min()
     }

@@ -172,12 +172,8 @@ impl Ledger {
         self.owed_by(entry, |_| true)
     }
 
-    /// The same of those that are not late as well.
-    pub(super) fn owed_in_time_by_others(&self, entry: &Entry) -> RangeSet {
-        self.owed_by(entry, |other| !other.stands_still())
-    }
-
-    fn owed_by(&self, entry: &Entry, counts: impl Fn(&Entry) -> bool) -> RangeSet {
+    /// Bytes of a delegation that others owe who count.
+    pub(super) fn owed_by(&self, entry: &Entry, counts: impl Fn(&Entry) -> bool) -> RangeSet {
         self.overlapping(entry.stream, entry.range)
             .into_iter()
             .filter_map(|id| self.entries.get(&id))

@@ -91,8 +91,22 @@ fn two_that_are_late_with_the_same_bytes_do_not_excuse_each_other() {
     let view = PathView { state: PathState::Live, srtt: Some(ms(20)), rttvar: Duration::ZERO };
     bench.scheduler.set_path(PathId::new(3), view, at(0));
     let mut late = Vec::new();
-    for millis in [0, 100, 300] {
+    // The second is late when the first is given some time still.
+    for millis in [0, 100, 200, 350] {
         bench.now = at(millis);
+        for path in [1, 2, 3] {
+            let mut status = bench.status(PathId::new(path), PathState::Live);
+            (status.received_bytes, status.busy_us) = (millis * 10_000, millis * 1000);
+            bench.scheduler.handle_path_status(&status, bench.now);
+        }
+        if millis == 200 {
+            let due = bench.scheduler.poll_timeout();
+            assert!(
+                bench.decisions().is_empty() && due.is_some_and(|due| due <= at(350)),
+                "{due:?}"
+            );
+            continue;
+        }
         let orders = bench.orders();
         let head = orders.into_iter().find(|order| order.2.start() == Offset::ZERO);
         let (path, id, range) = head.unwrap_or_else(|| panic!("at {millis} ms nobody is asked"));
