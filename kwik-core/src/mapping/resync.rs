@@ -74,8 +74,8 @@ enum Doubt {
 impl Resync {
     /// Carriers in doubt on one path at a time: 64. Beyond it the path pays: its carrier is isolated unasked.
     pub const MAX_PER_PATH: usize = 64;
-    /// Least time for an answer: 20 ms, where the RTT is next to nothing and the server merely busy.
-    pub const LEAST_WAIT: Duration = Duration::from_millis(20);
+    /// Least time for an answer: 250 ms, where the RTT is next to nothing and the server merely busy.
+    pub const LEAST_WAIT: Duration = Duration::from_millis(250);
 
     /// A header or a frame on the carrier contradicts the mapping. `rtt` is the path's.
     pub fn handle_corrupt(
