@@ -7,9 +7,13 @@ use std::time::Duration;
 use kwik_client::{Client, Connect, ErrorCode, Pin};
 use kwik_proto::frame::{ControlFrame, Mapping, MappingSnapshot};
 use kwik_proto::{ByteRange, DelegationId, StreamId};
-use kwik_server::{Delegate, Event, LocalSupply, PathId, PathState};
-use kwik_tests::bare::{BareConnection, BareServer, contribution_frame, contribution_header};
-use kwik_tests::{Content, Rig, SecondaryServer, contribute, eventually, read_until, read_whole};
+use kwik_server::{Delegate, Event, LocalSupply, PathId, PathState, RangeSource};
+use kwik_tests::bare::{
+    BareConnection, BareServer, Carrier, contribution_frame, contribution_header,
+};
+use kwik_tests::{
+    Content, Gated, Rig, SecondaryServer, contribute, eventually, read_until, read_whole,
+};
 
 const CONTENT: Content = Content(90);
 const SIZE: u64 = 400_000;
@@ -26,15 +30,23 @@ async fn with_bare() -> (Rig, BareConnection, PathId, BareServer) {
 
 /// Delegates everything, with the primary's own copy as the last resort.
 async fn delegate_all(rig: &mut Rig) -> kwik_client::stream::ReceiveStream {
+    delegate_with(rig, Arc::new(CONTENT)).await
+}
+
+/// Delegates everything, with `local` as the last resort.
+async fn delegate_with(
+    rig: &mut Rig,
+    local: Arc<dyn RangeSource>,
+) -> kwik_client::stream::ReceiveStream {
     let mut stream = rig.primary.open_send_stream().await.unwrap();
     let order = Delegate::new(0..SIZE, CONTENT.resource());
-    stream.delegate(order.with_local(Arc::new(CONTENT), LocalSupply::Fallback)).await.unwrap();
+    stream.delegate(order.with_local(local, LocalSupply::Fallback)).await.unwrap();
     stream.finish().unwrap();
     rig.session.accept_receive_stream().await.unwrap().unwrap()
 }
 
-/// Accepts the next order, sends its first 1,000 bytes, and leaves it at that.
-async fn begin(secondary: &mut BareConnection) -> kwik_tests::bare::Carrier {
+/// Accepts the next order, sends its first 1,000 bytes, and leaves it at that. An error: the client has stopped it.
+async fn try_begin(secondary: &mut BareConnection) -> Result<Carrier, s2n_quic::stream::Error> {
     let order = secondary.next_delegation().await;
     let range = ByteRange::new(order.range.start(), order.range.end()).unwrap();
     let id = order.stream.value();
@@ -42,34 +54,48 @@ async fn begin(secondary: &mut BareConnection) -> kwik_tests::bare::Carrier {
     let header = contribution_header(id, Some((DelegationId(order.id.0), range)));
     let start = range.start().value();
     let frame = contribution_frame(id, start, &CONTENT.bytes(start, 1000));
-    carrier.write([header, frame].concat().into()).await;
-    carrier.0.flush().await.unwrap();
-    carrier
+    carrier.0.send([header, frame].concat().into()).await?;
+    carrier.0.flush().await?;
+    Ok(carrier)
+}
+
+/// The same of an order that nothing else serves.
+async fn begin(secondary: &mut BareConnection) -> Carrier {
+    try_begin(secondary).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r08_1_a_contribution_that_breaks_off_is_made_good() {
     let (mut rig, mut secondary, path, _server) = with_bare().await;
-    let mut public = delegate_all(&mut rig).await;
+    let (gate, copy) = Gated::new(CONTENT);
+    let mut public = delegate_with(&mut rig, copy).await;
     let mut carrier = begin(&mut secondary).await;
     carrier.0.reset(s2n_quic::application::Error::new(7).unwrap()).unwrap();
     // Others are ended in order, but short of what they promised.
     let short = tokio::spawn(async move {
         loop {
-            let mut carrier = begin(&mut secondary).await;
-            carrier.finish().await;
+            // Fails once others have supplied it all.
+            if let Ok(mut carrier) = try_begin(&mut secondary).await {
+                let _ = carrier.0.close().await;
+            }
         }
     });
-    assert_eq!(read_whole(&mut public, CONTENT).await, SIZE);
-    short.abort();
-    let metrics = rig.session.metrics().await.unwrap();
-    assert!(metrics.repairs > 0, "{metrics:?}");
+    let open_the_gate = async {
+        eventually("what broke off is asked for again", || async {
+            rig.session.metrics().await.unwrap().repairs > 0
+        })
+        .await;
+        drop(gate);
+    };
+    let (size, ()) = tokio::join!(read_whole(&mut public, CONTENT), open_the_gate);
+    assert_eq!(size, SIZE);
     // Suspect for a moment, if the machine held it up.
     eventually("its path stays", || async {
         let paths = rig.primary.paths().await;
         (paths[0].path, paths[0].state) == (path, PathState::Live)
     })
     .await;
+    short.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +168,8 @@ async fn r08_3_corrupt_bytes_are_thrown_away_and_asked_for_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r08_4_what_cannot_be_aggregated_isolates_its_source() {
     let (mut rig, mut secondary, path, _server) = with_bare().await;
-    let mut public = delegate_all(&mut rig).await;
+    let (gate, copy) = Gated::new(CONTENT);
+    let mut public = delegate_with(&mut rig, copy).await;
     let mut carrier = begin(&mut secondary).await;
     read_until(&mut public, CONTENT, 0, 1000).await;
     // It goes on with another stream's bytes; asked, it explains them by a stream that there is not.
@@ -157,6 +184,7 @@ async fn r08_4_what_cannot_be_aggregated_isolates_its_source() {
     let mappings = vec![mapping];
     secondary.send(ControlFrame::MappingSnapshot(MappingSnapshot { query: asked.query, mappings }));
     assert_eq!(carrier.refusal().await, ErrorCode::Mapping);
+    drop(gate);
     let rest = read_to_end(&mut public, 1000).await;
     assert_eq!(rest, SIZE, "the primary's copy made it good");
     assert_eq!(rig.primary.paths().await[0].path, path);

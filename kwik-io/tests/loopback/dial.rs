@@ -98,7 +98,8 @@ async fn bad_names_leave_the_endpoint_and_its_connections_alone() {
 #[tokio::test]
 async fn errors_name_the_address() {
     let lab = Lab::new();
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = lab.endpoints.connect(&lab.worker, nobody, &lab.pin(), None, SHORT).await;
-    assert!(error.unwrap_err().to_string().starts_with(&nobody.to_string()));
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = silent.local_addr().unwrap();
+    let error = lab.endpoints.connect(&lab.worker, target, &lab.pin(), None, SHORT).await;
+    assert!(error.unwrap_err().to_string().starts_with(&target.to_string()));
 }
