@@ -6,7 +6,7 @@ use std::ops::Range;
 use kwik_core::session::StreamAction;
 use kwik_io::stream::{application, connection};
 use kwik_proto::frame::StreamProgress;
-use kwik_proto::{ByteRange, Offset, StreamId};
+use kwik_proto::{ByteRange, StreamId};
 use tokio::sync::watch;
 
 /// Why a delegated range will not arrive.
@@ -33,16 +33,6 @@ pub enum DelegationError {
     /// The session is over.
     #[error(transparent)]
     Connection(#[from] connection::Error),
-}
-
-impl DelegationError {
-    /// Bytes that nobody could deliver begin to arrive.
-    fn is_over(self, progress: &StreamProgress) -> bool {
-        let Self::Unavailable { start, end } = self else { return false };
-        let range = Offset::new(start).zip(Offset::new(end));
-        let range = range.and_then(|(start, end)| ByteRange::new(start, end));
-        range.is_some_and(|range| arrived(range, progress) > 0)
-    }
 }
 
 /// A range that secondaries were asked to send.
@@ -87,8 +77,7 @@ impl DelegationHandle {
         self.state.borrow().arrived
     }
 
-    /// Why the range will not arrive whole; `None` as long as it may, and again when a server that joined later delivers what
-    /// nobody could.
+    /// Why the range will not arrive whole; `None` as long as it may.
     pub fn error(&self) -> Option<DelegationError> {
         self.state.borrow().error
     }
@@ -197,9 +186,6 @@ impl Told {
         told.retain(|(range, sender)| {
             let arrived = arrived(*range, progress);
             sender.send_if_modified(|state| {
-                if state.error.is_some_and(|error| error.is_over(progress)) {
-                    state.error = None;
-                }
                 let more = arrived > state.arrived;
                 state.arrived = state.arrived.max(arrived);
                 more

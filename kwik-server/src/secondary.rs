@@ -83,7 +83,7 @@ impl SecondarySession {
         }
     }
 
-    /// A contribution to a stream on which this server holds a grant. An order is none: see [`Delegation::accept`].
+    /// A contribution to a stream on which this server holds a grant.
     ///
     /// # Errors
     /// See [`ContributionOpenError`].
@@ -142,8 +142,7 @@ const UNREACHABLE_STREAM: StreamId = match StreamId::from_wire(kwik_proto::id::M
     None => unreachable!(),
 };
 
-/// An order to send a range of a stream. Dropping it refuses it for good: this server is not asked for the resource again in
-/// the session. Who wants to be asked later refuses with [`Refusal::Busy`].
+/// An order to send a range of a stream. Dropping it refuses it.
 #[derive(Debug)]
 pub struct Delegation {
     asker: Asker<SecondaryRequest>,

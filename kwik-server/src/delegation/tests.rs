@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
-use kwik_proto::PathId;
 use kwik_proto::frame::HeldRange;
+use kwik_proto::{Offset, PathId};
 
 use super::*;
 
@@ -87,19 +87,6 @@ async fn bytes_that_nobody_has_fail_the_ranges_that_want_them() {
     let expected = DelegationError::Unavailable { start: 150, end: 160 };
     assert_eq!(second.complete().await, Err(expected));
     assert_eq!(second.progress(), 90);
-}
-
-#[tokio::test]
-async fn who_joins_later_and_delivers_takes_the_error_back() {
-    let mut told = Told::default();
-    let mut handle = told.handle(stream(), range(0, 100));
-    told.unavailable(stream(), range(50, 100));
-    told.hear(&report(50, &[]));
-    assert_eq!(handle.error(), Some(DelegationError::Unavailable { start: 50, end: 100 }));
-    told.hear(&report(60, &[]));
-    assert_eq!(handle.error(), None);
-    told.hear(&report(100, &[]));
-    handle.complete().await.unwrap();
 }
 
 #[tokio::test]
