@@ -95,7 +95,8 @@ impl Scheduler {
             let mut plans = half.plans.values().rev().filter(|plan| plan.may_ask_now(path));
             let plan = plans.find(|plan| plan.ready_len(half.window) > 0)?;
             // Where nobody else is, it is asked like any other.
-            let trusted = self.standings(plan, now).iter().any(|source| !source.on_trial);
+            let others = self.standings(plan, now);
+            let trusted = others.iter().any(|other| !other.on_trial && other.path != path);
             let range = plan.tail(half.window, self.config.floor).filter(|_| trusted)?;
             Some(Choice { path, stream, range, role: Role::Original })
         })
@@ -261,7 +262,7 @@ impl Scheduler {
             let alone = wanted.flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>());
             let rest = alone.last()?;
             // Nobody counts on a source that failed before.
-            let share = match standing.on_trial {
+            let share = match slow.is_doubtful() {
                 true => rest.len(),
                 false => pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?
                     .min(plan.end_game_left()),

@@ -109,7 +109,9 @@ impl Scheduler {
         entry.standing = Standing::Pending;
         // A copy that may never come helps no late head: somebody else is to be found.
         entry.role = Role::Original;
+        (entry.late, entry.copied) = (None, false);
         let entry = entry.clone();
+        self.ledger.set_wants_copy(id, false);
         self.owes_less(&before);
         if before.role == Role::Copy {
             self.copy_failed(&before);
@@ -319,6 +321,10 @@ impl Scheduler {
     /// A copy failed, which costs nothing: whoever was late before is late still.
     fn copy_failed(&mut self, copy: &Entry) {
         self.bucket.refund(copy.missing);
+        let half = self.halves.get_mut(&copy.stream);
+        if let Some(plan) = half.and_then(|half| half.plan_at(copy.range.start())) {
+            plan.copied_at_end = plan.copied_at_end.saturating_sub(copy.missing);
+        }
         for id in self.ledger.overlapping(copy.stream, copy.range) {
             if let Some(original) = self.ledger.entry_mut(id).filter(|entry| entry.copied) {
                 original.copied = false;

@@ -65,6 +65,8 @@ pub(super) struct Source {
     late: Option<(Instant, u64)>,
     /// When it failed, if it has not kept a promise since.
     on_trial: Option<Instant>,
+    /// What was measured of it may be wrong by now.
+    outdated: bool,
     /// When it was first asked for something, while it is dialled.
     asked_first: Option<Instant>,
     /// It should have answered long ago.
@@ -91,6 +93,7 @@ impl Source {
             pause: Duration::ZERO,
             late: None,
             on_trial: None,
+            outdated: false,
             asked_first: None,
             unreached: false,
             idle_since: Instant::ZERO,
@@ -278,18 +281,20 @@ impl Source {
 
     /// Whether it failed, and could show now that it works again.
     pub(super) fn is_up_for_trial(&self, now: Instant) -> bool {
-        let doubtful = self.on_trial.is_some() || self.unreached;
-        doubtful && self.able(now) && !self.is_dialing() && self.outstanding == 0
+        self.is_doubtful() && self.able(now) && !self.is_dialing() && self.outstanding == 0
     }
 
     /// A rate that was measured across a silence (its own, or the client's, which was stopped) is near zero: who is judged by
-    /// it is never asked again. So one that is far below `assumed` is doubted after a while, as the source is, and tried.
+    /// it is never asked again. So one that is far below `assumed` is doubted after a while, and its source tried.
     pub(super) fn doubt_old_rate(&mut self, assumed: u64, now: Instant) {
         let slow = self.rate.estimate().is_some_and(|rate| rate < assumed / OUTDATED_BELOW);
         let idle = self.outstanding == 0 && now.since(self.idle_since) >= OUTDATED_AFTER;
-        if slow && idle && self.on_trial.is_none() {
-            self.doubted(now);
-        }
+        self.outdated |= slow && idle && !self.path.is_primary();
+    }
+
+    /// Whether nobody should count on what it owes.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.on_trial.is_some() || self.unreached || self.outdated
     }
 
     /// Whether its last failure is long ago.
@@ -330,6 +335,7 @@ impl Source {
     pub(super) fn delivered_again(&mut self) {
         self.pause = Duration::ZERO;
         self.on_trial = None;
+        self.outdated = false;
     }
 
     /// A delegation of this path was delivered in full.

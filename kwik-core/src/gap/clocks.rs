@@ -77,6 +77,9 @@ impl Clocks {
         let first = !std::mem::replace(&mut self.forgiven, true);
         self.each(|clock| {
             clock.since = clock.since.map(|since| if first { now } else { since + time });
+            if first {
+                clock.before = Duration::ZERO;
+            }
         });
     }
 

@@ -8,6 +8,9 @@ use kwik_proto::{Offset, PathId};
 /// Ranges in one StreamProgress, at most.
 const MAX_HELD: usize = 32;
 
+/// The nearest to the head are named each time: what is missing between them is what the reader waits for next.
+const NEAREST: usize = 8;
+
 /// Whose turn it is. Every range is named within as many reports as it takes to name all, so that the primary, which
 /// forgets none, gets to know of all; a report that a newer one replaced on its way out costs one more round.
 #[derive(Debug, Default)]
@@ -29,15 +32,18 @@ impl Turns {
         self.left == 0
     }
 
-    /// The ranges of the next report, in order: those of `urgent` paths, and of the others those that follow the last ones.
+    /// The ranges of the next report, in order: the nearest, those of `urgent` paths, and of the others those that follow the
+    /// last ones.
     pub(super) fn next(&mut self, all: &[HeldRange], urgent: &BTreeSet<PathId>) -> Vec<HeldRange> {
         if all.len() <= MAX_HELD {
             self.left = 0;
             return all.to_vec();
         }
+        let (near, all) = all.split_at(NEAREST);
+        self.left = self.left.min(all.len());
         let is_urgent = |held: &&HeldRange| urgent.contains(&held.path);
-        let mut named: Vec<HeldRange> =
-            all.iter().filter(is_urgent).take(MAX_HELD).copied().collect();
+        let mut named = near.to_vec();
+        named.extend(all.iter().filter(is_urgent).take(MAX_HELD - NEAREST));
         let turn = all.partition_point(|held| held.range.start() < self.next);
         let (before, after) = all.split_at(turn);
         let others = after.iter().chain(before).filter(|held| !is_urgent(held));
@@ -79,6 +85,7 @@ mod tests {
             assert!(!turns.is_over());
             let next = turns.next(&all, &BTreeSet::new());
             assert!(next.len() <= MAX_HELD && next.is_sorted_by_key(|held| held.range.start()));
+            assert_eq!(next[..NEAREST], all[..NEAREST]);
             named.extend(next.iter().map(|held| held.range.start()));
         }
         assert!(turns.is_over());

@@ -44,6 +44,12 @@ impl StreamWatch {
     /// Somebody is asked for it: if that fails too, the primary says so again.
     pub(super) fn asked_anew(&mut self, range: ByteRange) {
         self.unserved.remove(range);
+        // Each order in the middle makes two of one; who orders so many has its reader wait.
+        while self.unserved.count() > MAX_UNSERVED
+            && let Some(last) = self.unserved.last()
+        {
+            self.unserved.remove(last);
+        }
     }
 
     fn handle_read(&mut self, offset: Offset) {
