@@ -14,6 +14,8 @@ use kwik_io::{control, sign, token};
 use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello, Refuse};
 use kwik_proto::{DecodeError, Problem, SessionId};
 use s2n_quic::connection::{Handle, StreamAcceptor};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::{OwnedPermit, Sender};
 
 use crate::metrics::Counters;
 
@@ -39,7 +41,49 @@ pub(crate) struct Admitted {
     pub(crate) connection: (Handle, StreamAcceptor),
     pub(crate) control: (ControlReader, ControlSender),
     pub(crate) stats: Arc<ConnectionStats>,
-    pub(crate) session: Role,
+    pub(crate) session: Place,
+}
+
+/// Where sessions wait for the application, and clients for a place among them.
+#[derive(Clone, Debug)]
+pub(crate) struct Queues {
+    pub(crate) primaries: Sender<crate::PrimarySession>,
+    pub(crate) secondaries: Sender<crate::SecondarySession>,
+    pub(crate) waiting_primaries: Arc<Semaphore>,
+    pub(crate) waiting_secondaries: Arc<Semaphore>,
+}
+
+/// A place in a session's queue with what the session is made of.
+pub(crate) enum Place {
+    Primary(Box<PrimarySession>, OwnedPermit<crate::PrimarySession>),
+    Secondary(Box<SecondarySession>, PublicKey, OwnedPermit<crate::SecondarySession>),
+}
+
+impl Queues {
+    async fn place(&self, role: Role, patience: Duration) -> Result<Place, Refuse> {
+        Ok(match role {
+            Role::Primary(core) => {
+                let place = reserve(&self.primaries, &self.waiting_primaries, patience).await?;
+                Place::Primary(core, place)
+            }
+            Role::Secondary(core, signer) => {
+                let place = reserve(&self.secondaries, &self.waiting_secondaries, patience).await?;
+                Place::Secondary(core, signer, place)
+            }
+        })
+    }
+}
+
+async fn reserve<T>(
+    queue: &Sender<T>,
+    waiting: &Semaphore,
+    patience: Duration,
+) -> Result<OwnedPermit<T>, Refuse> {
+    let busy = || refusal(ErrorCode::Busy, "too many sessions wait to be accepted");
+    let _waits = waiting.try_acquire().map_err(|_| busy())?;
+    let place = tokio::time::timeout(patience, queue.clone().reserve_owned()).await;
+    let gone = |_| refusal(ErrorCode::RoleRefused, "the application accepts no more");
+    place.map_err(|_| busy())?.map_err(gone)
 }
 
 /// Which part this server plays on it.
@@ -49,7 +93,11 @@ pub(crate) enum Role {
 }
 
 /// Reads the Hello and answers it; `None` if the client went away or was refused.
-pub(crate) async fn admit(shared: &Shared, accepted: Accepted) -> Option<Admitted> {
+pub(crate) async fn admit(
+    shared: &Shared,
+    queues: &Queues,
+    accepted: Accepted,
+) -> Option<Admitted> {
     let Accepted { mut connection, stats, exporter } = accepted;
     let hello = async {
         let stream = connection.accept_bidirectional_stream().await.ok()??;
@@ -68,9 +116,13 @@ pub(crate) async fn admit(shared: &Shared, accepted: Accepted) -> Option<Admitte
         Ok(_) => Err(refusal(ErrorCode::ProtocolViolation, "the first frame is no Hello")),
         Err(error) => Err(refusal(code_of(&error), &error.to_string())),
     };
+    let session = match session {
+        Ok(role) => queues.place(role, shared.hello).await,
+        Err(refuse) => Err(refuse),
+    };
     match &session {
-        Ok(Role::Primary(_)) => shared.counters.count_primary(),
-        Ok(Role::Secondary(..)) => shared.counters.count_secondary(),
+        Ok(Place::Primary(..)) => shared.counters.count_primary(),
+        Ok(Place::Secondary(..)) => shared.counters.count_secondary(),
         Err(refuse) => shared.counters.count_refused(refuse.code),
     }
     match session {
@@ -159,4 +211,30 @@ fn close(connection: &s2n_quic::Connection, code: ErrorCode) {
 
 fn refusal(code: ErrorCode, reason: &str) -> Refuse {
     Refuse { code, reason: reason.into(), retry_after_ms: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(3600);
+
+    #[tokio::test]
+    async fn a_client_waits_for_a_place_and_no_more_than_may_wait() {
+        let (queue, mut sessions) = mpsc::channel(1);
+        let waiting = Semaphore::new(1);
+        let Ok(first) = reserve(&queue, &waiting, PATIENCE).await else { panic!("no room") };
+        first.send(1);
+        let mut second = std::pin::pin!(reserve(&queue, &waiting, PATIENCE));
+        let third = tokio::select! {
+            biased;
+            _ = &mut second => panic!("the queue is full"),
+            third = reserve(&queue, &waiting, PATIENCE) => third,
+        };
+        assert!(third.is_err_and(|refuse| refuse.code == ErrorCode::Busy));
+        assert_eq!(sessions.recv().await, Some(1));
+        assert!(second.await.is_ok());
+    }
 }

@@ -14,15 +14,16 @@ use kwik_io::session::SessionInfo;
 use kwik_io::tls::ServerCertificate;
 use kwik_io::worker::{Worker, Workers};
 use s2n_quic::Connection;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-use crate::admission::{Role, Shared, admit};
+use crate::admission::{Place, Queues, Shared, admit};
 use crate::builder::{Builder, StartError};
 use crate::metrics::{Counters, ServerMetrics};
 use crate::{PrimarySession, SecondarySession, primary, secondary};
 
-/// Sessions that wait to be accepted, of each kind. When it is full, later clients wait in their handshake.
+/// Sessions that wait to be accepted, of each kind. When it is full, as many clients again wait for the
+/// answer to their Hello, each as long as a handshake may take; the others are refused as `BUSY`.
 const BACKLOG: usize = 1024;
 
 /// A KWIK server. It accepts sessions until it is dropped; those that were accepted live on.
@@ -113,14 +114,19 @@ impl Server {
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);
         let (secondaries, secondary_sessions) = mpsc::channel(BACKLOG);
+        let queues = Queues {
+            primaries,
+            secondaries,
+            waiting_primaries: Arc::new(Semaphore::new(BACKLOG)),
+            waiting_secondaries: Arc::new(Semaphore::new(BACKLOG)),
+        };
         let rejected = endpoints.iter().map(ServerEndpoint::rejections).collect();
         let sessions = Arc::<AtomicU64>::default();
         let run = |(worker, endpoint): (Worker, ServerEndpoint)| {
             let front = Front {
                 shared: shared.clone(),
                 worker: worker.clone(),
-                primaries: primaries.clone(),
-                secondaries: secondaries.clone(),
+                queues: queues.clone(),
                 sessions: sessions.clone(),
             };
             worker.spawn(front.run(endpoint)).abort_handle()
@@ -236,8 +242,7 @@ fn bind(
 struct Front {
     shared: Arc<Shared>,
     worker: Worker,
-    primaries: mpsc::Sender<PrimarySession>,
-    secondaries: mpsc::Sender<SecondarySession>,
+    queues: Queues,
     /// Connections so far, of all shards.
     sessions: Arc<AtomicU64>,
 }
@@ -264,20 +269,17 @@ impl Front {
 
     async fn handle(&self, accepted: Accepted) {
         let info = self.info(&accepted.connection);
-        let Some(admitted) = admit(&self.shared, accepted).await else { return };
+        let Some(admitted) = admit(&self.shared, &self.queues, accepted).await else { return };
         let shared = self.shared.clone();
         let (connection, control, stats) = (admitted.connection, admitted.control, admitted.stats);
-        // Fails only if the application stopped accepting: the session is dropped, and so closed.
         match admitted.session {
-            Role::Primary(core) => {
+            Place::Primary(core, place) => {
                 let parts = primary::Parts { connection, control, stats, info };
-                let session = primary::start(shared, core, parts);
-                let _ = self.primaries.send(session).await;
+                place.send(primary::start(shared, core, parts));
             }
-            Role::Secondary(core, signer) => {
+            Place::Secondary(core, signer, place) => {
                 let parts = secondary::Parts { connection, control, stats, info, signer };
-                let session = secondary::start(shared, *core, parts);
-                let _ = self.secondaries.send(session).await;
+                place.send(secondary::start(shared, *core, parts));
             }
         }
     }

@@ -93,6 +93,16 @@ pub struct ReceivePump {
     saw_fin: bool,
 }
 
+/// How long the carrier of a public stream that is closed is read for its end. Its sender heard on the control stream that
+/// nobody wants more, and ends it. Only then QUIC is told to stop: s2n-quic 1.91, once it has said so, keeps the place of a
+/// stream whose end arrived before other bytes did for as long as the connection lives.
+const DRAINED_FOR: Duration = Duration::from_secs(10);
+
+/// Reads to the end of a carrier, and throws away what comes.
+async fn drain(carrier: &mut ReceiveStream) {
+    while let Ok((_, true)) = poll_fn(|cx| poll_batch(carrier, cx)).await {}
+}
+
 impl ReceivePump {
     /// A pump for a carrier that the peer opened, or the incoming direction of one that this end opened.
     pub fn new(
@@ -155,9 +165,12 @@ impl ReceivePump {
     pub fn run(mut self) -> impl Future<Output = ()> + Send {
         async move {
             let Err(end) = self.pump().await;
-            if let Some(code) = stop_code(&end) {
-                // The carrier may be over already: then there is nobody to stop.
-                let _ = self.quic.stop_sending(code.to_quic());
+            let stop = stop_code(&end);
+            let told = stop == Some(application::Error::of_kwik(ErrorCode::StreamClosed));
+            let drains =
+                told && self.carrier.header.is_some_and(|it| it.kind == CarrierKind::Public);
+            if let Some(code) = stop.filter(|_| !drains) {
+                self.stop(code);
             }
             if let Some(back) = self.back.take() {
                 back.refuse(end.fault().unwrap_or(ErrorCode::HeaderMissing));
@@ -167,7 +180,17 @@ impl ReceivePump {
             let carrier = self.carrier;
             // Fails only if the session is gone, and then nobody wants to know.
             let _ = self.events.send(Box::new(CarrierEvent::Ended { carrier, end })).await;
+            if let Some(code) = stop.filter(|_| drains) {
+                // Passes only if the peer is slow to do what the control stream told it.
+                let _ = tokio::time::timeout(DRAINED_FOR, drain(&mut self.quic)).await;
+                self.stop(code);
+            }
         }
+    }
+
+    fn stop(&mut self, code: application::Error) {
+        // The carrier may be over already: then there is nobody to stop.
+        let _ = self.quic.stop_sending(code.to_quic());
     }
 
     async fn pump(&mut self) -> Result<Infallible, CarrierEnd> {
