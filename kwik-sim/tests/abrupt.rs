@@ -245,5 +245,5 @@ fn run(seed: u64) {
 
 #[test]
 fn whatever_becomes_of_its_streams_a_session_goes_on() {
-    for_each_seed(24, run);
+    for_each_seed(120, run);
 }

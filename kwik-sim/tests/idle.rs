@@ -129,8 +129,8 @@ fn turns(secondaries: &'static [&'static str], streams: usize) -> u64 {
             assert_eq!(&stream.receive().await?.ok_or("it is sent back")?[..], b"hello");
             open.push(stream);
         }
-        // Until the last acknowledgements have come.
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        // Until the last acknowledgements have come, and the word about the few bytes that were read.
+        tokio::time::sleep(Duration::from_secs(11)).await;
         let before = TURNS.get();
         assert!(before > 0, "they are counted");
         tokio::time::sleep(IDLE).await;
