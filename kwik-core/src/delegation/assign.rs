@@ -131,9 +131,11 @@ impl Scheduler {
                     // What waits for a proof will be on the way soon.
                     me.has_room &= source.claimed() < source.target(self.primary_rtt, &self.config);
                     // Nothing of a range can be read, and no lie is found out, before all of it is there.
-                    let turnover =
-                        me.rate * source.turn(self.primary_rtt, &self.config).as_secs_f64();
-                    me.size = me.size.min(turnover as u64 / 2).max(self.config.floor);
+                    if let Some(rate) = source.share().rate {
+                        let turn = source.turn(self.primary_rtt, &self.config).as_secs_f64();
+                        let half = (rate as f64 * turn) as u64 / 2;
+                        me.size = me.size.min(half).max(self.config.floor);
+                    }
                 }
                 me
             })
