@@ -98,12 +98,12 @@ async fn a_secondary_serves_no_client_without_a_token() {
     let (_, public) = identity();
     let edge = SecondaryServer::start(&public);
     let ServerIdentity::Pin(pin) = edge.spec().identity else { panic!("it has a pin") };
-    // A Hello without admission makes a session in which the server is primary: not one in which it contributes.
+    // A Hello without admission asks for a session in which the server is primary, and nobody accepts those here.
     let mut client = bare::connect(edge.acceptor.local_addr(), Pin(pin)).await;
     client.send(ControlFrame::Hello(bare::hello()));
-    assert!(matches!(client.next().await, ControlFrame::Welcome(_)));
+    assert_eq!(client.refusal().await, ErrorCode::RoleRefused);
     let metrics = edge.acceptor.metrics();
-    assert_eq!((metrics.primary_sessions, metrics.secondary_sessions), (1, 0));
+    assert_eq!((metrics.primary_sessions, metrics.secondary_sessions), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
