@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kwik_proto::frame::{GapReason, PathState};
-use kwik_proto::{ByteRange, DelegationId, PathId};
+use kwik_proto::{ByteRange, DelegationId, PathId, StreamId};
 
 use super::assign::Choice;
 use super::config::DelegationConfig;
@@ -117,17 +117,34 @@ impl Scheduler {
         let entry = self.ledger.entry_mut(id).filter(|_| self.config.switches.hedging);
         let Some(entry) = entry else { return };
         entry.called_late(now);
-        let (path, untouched) = (entry.path, entry.delivered == 0);
+        let (path, stream, untouched) = (entry.path, entry.stream, entry.delivered == 0);
         if let Some(source) = self.sources.get_mut(&path) {
             source.range_late(self.primary_rtt, &self.config, now);
         }
-        let head =
-            self.halves.get(&entry.stream).is_some_and(|half| range.start() <= half.contiguous);
+        let head = self.halves.get(&stream).is_some_and(|half| range.start() <= half.contiguous);
         if untouched && !head && !self.is_draining(path) {
             self.give_back(id, GapReason::Late, Tell::Path);
             return;
         }
         self.copy(id, now);
+        if head {
+            self.copy_the_rest_of(path, stream, now);
+        }
+    }
+
+    /// The head is late, and everything was handed out: the reader would wait for all that the path owes, one range after
+    /// the other, and the others have nothing better to do. It is copied at once, as far as the bucket lasts.
+    fn copy_the_rest_of(&mut self, path: PathId, stream: StreamId, now: Instant) {
+        if self.halves.get(&stream).is_none_or(|half| half.waiting_len() > 0) {
+            return;
+        }
+        for id in self.ledger.of_path(path) {
+            let balance = self.bucket.balance(self.stats.delivered_bytes);
+            let fits = |entry: &&Entry| entry.stream == stream && entry.missing <= balance;
+            if self.ledger.entry(id).filter(fits).is_some_and(|it| it.standing == Standing::Owed) {
+                self.copy(id, now);
+            }
+        }
     }
 
     /// Late heads that found no second source get one now, if there is one.

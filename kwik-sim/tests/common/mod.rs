@@ -154,6 +154,19 @@ impl Outcome {
         host.strip_prefix("edge").unwrap().parse().unwrap()
     }
 
+    /// Which secondary sent the last full datagram to the client, and when.
+    pub fn last_sender(&self) -> (Duration, usize) {
+        let edges = &self.metrics.paths[1..];
+        let mut events = self.report.events.iter().rev();
+        let last = events.find_map(|(at, event)| match event {
+            Event::Sent { from, length: 1_000.., .. } => {
+                Some((*at, edges.iter().position(|edge| edge.address == *from)?))
+            }
+            _ => None,
+        });
+        last.unwrap()
+    }
+
     /// Whether a secondary heard that its range with that byte was delivered.
     pub fn has_sent(&self, index: usize, offset: u64) -> bool {
         self.named("sent ", offset).any(|host| host == edge(index))

@@ -47,7 +47,11 @@ fn compare_once(
             assert_eq!(actions(&outcome.report), planned);
             Missed::By(measure(&outcome))
         }
-        Err(failure) => never_done(&failure),
+        Err(failure) => {
+            // With some seeds a range is late before, and without repair that is the end.
+            assert!(!off.repair || actions(&failure.report) == planned, "{name} off: {failure}");
+            never_done(&failure)
+        }
     };
     let without_it = match &without {
         Missed::By(found) => format!("{found:?}"),
@@ -123,22 +127,46 @@ fn repair_completes_what_a_dead_secondary_owed() {
     compare("repair", off, Duration::from_millis(500), make, |outcome| outcome.pause);
 }
 
-/// One of three becomes forty times slower near the end, and the primary is far: a rest that is copied only when the reader
-/// waits for it comes a whole control loop later.
+/// Of three equal links the one that would have sent last becomes forty times slower at the very end, and the primary is far:
+/// a rest that is copied only when the reader waits for it comes a whole control loop later.
+///
+/// What may be wasted does not suffice to copy all that is under way in one loop, so one download may be unlucky: seven
+/// are taken together.
 #[test]
 fn the_end_game_does_not_wait_for_the_slow() {
-    // Long enough for the opening balance of the bucket, a fixed cost, to fit into the 3 %.
-    let size = 40 << 20;
-    let read = size * 92 / 100;
-    let make = || {
-        let edges = vec![link(40, 5); 3];
-        let mut download = Download { primary: link(50, 300), ..Download::new(size, edges) };
-        download.when_read.push((read, Action::Link(edge(2), link(1, 5))));
-        download
-    };
     let off = Switches { end_game: false, ..ON };
-    let least = ideal(read, 120) + ideal(size - read, 81);
-    // The request takes 300 ms, the first orders as long.
-    let bound = Duration::from_millis(600) + percent_of(least, 115);
-    compare("end game", off, bound, make, |outcome| outcome.elapsed);
+    for_seeds(|seed, _| {
+        let downloads = seed * 100..seed * 100 + 7;
+        let (mut quiet, mut with, mut without) = Default::default();
+        for seed in downloads.clone() {
+            let undisturbed = far(off, None, seed);
+            let slowed = slows_down_last(&undisturbed);
+            let outcome = far(ON, Some(slowed.clone()), seed);
+            outcome.assert_frugal();
+            with += outcome.elapsed;
+            without += far(off, Some(slowed), seed).elapsed;
+            quiet += undisturbed.elapsed;
+        }
+        let mean = |sum: Duration| sum / downloads.clone().count() as u32;
+        // Who waits until it is late pays patience with a link whose queue has filled, and the primary's round trip.
+        let bound = mean(quiet) + Duration::from_millis(100 + 300);
+        let (with, without) = (mean(with), mean(without));
+        println!("end game: {with:?} with, {without:?} without, bound {bound:?}");
+        assert!(with <= bound, "end game on: {with:?} is over {bound:?}");
+        assert!(without > bound, "end game off: {without:?} keeps the bound of {bound:?}");
+    });
+}
+
+/// Long enough for the opening balance of the bucket, a fixed cost, to fit into the 3 %.
+fn far(switches: Switches, slowed: Option<(Duration, Action)>, seed: u64) -> Outcome {
+    let mut download = Download::new(40 << 20, vec![link(40, 5); 3]);
+    (download.primary, download.switches) = (link(50, 300), switches);
+    download.at.extend(slowed);
+    download.run(seed, Duration::from_secs(30)).unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Slows down who sent the last of the content, 20 ms before: the third part of a range is missing then.
+fn slows_down_last(outcome: &Outcome) -> (Duration, Action) {
+    let (at, last) = outcome.last_sender();
+    (at - Duration::from_millis(20), Action::Link(edge(last), link(1, 5)))
 }

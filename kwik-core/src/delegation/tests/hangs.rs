@@ -250,3 +250,27 @@ fn what_is_under_way_of_a_suspect_path_is_charged_once() {
     bench.state(one, PathState::Gone);
     assert_eq!(bench.scheduler.stats().redundancy_charged, 20_000);
 }
+
+/// What the owner of a late head owes besides, and what of it others were asked for then.
+fn copied_with_the_head(size: u64) -> (u64, u64) {
+    let mut bench = Bench::new(size, Candidates::All, Local::None);
+    bench.scheduler.config.switches.end_game = false;
+    bench.scheduler.bucket =
+        Bucket::new(&DelegationConfig { redundancy_opening: MIB, ..DelegationConfig::default() });
+    let orders = bench.orders();
+    let &(owner, id, head) = orders.iter().find(|o| o.2.start() == Offset::ZERO).unwrap();
+    let mut others = orders.iter().filter(|order| order.0 == owner && order.1 != id);
+    let other = others.next().unwrap().2;
+    bench.gap(owner, id, head, GapReason::Late);
+    let copies = bench.orders();
+    let copied = copies.iter().filter_map(|copy| copy.2.intersection(other)).map(ByteRange::len);
+    (other.len(), copied.sum())
+}
+
+#[test]
+fn at_the_end_all_that_a_late_path_owes_is_copied_with_the_head() {
+    let (owed, copied) = copied_with_the_head(MIB);
+    assert_eq!(copied, owed);
+    let (_, copied) = copied_with_the_head(64 * MIB);
+    assert_eq!(copied, 0, "there is more to hand out");
+}
