@@ -70,7 +70,11 @@ impl Scheduler {
                 continue;
             }
             let all = self.trusted(plan, now);
-            for me in all.iter().filter(|source| source.has_room) {
+            let able: Vec<_> = all.iter().filter(|source| source.has_room).collect();
+            // What was lost once is not for one who may be late with it as well, if another takes it.
+            let punctual = able.iter().filter(|source| self.is_punctual(source.path, now));
+            let first = punctual.filter(|_| !plan.lost.is_empty());
+            for me in first.chain(&able) {
                 let len = pick::length(me, &all, room, &self.config);
                 let skip = pick::leave_to_others(me, len, &all, &self.config);
                 let skip = skip.saturating_sub(ahead);

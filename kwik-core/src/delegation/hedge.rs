@@ -110,6 +110,10 @@ impl Bucket {
     }
 }
 
+/// How long a source that was late is not asked for what others are late with. Shorter: of several that hang now and then
+/// the reader meets one after the other; longer: who was late once has no part in repairing the others.
+const WARY: Duration = Duration::from_secs(2);
+
 impl Scheduler {
     /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
     /// byte of it came, it is taken away, unless its owner was removed: that one could not be asked again.
@@ -313,7 +317,15 @@ impl Scheduler {
             source.path != entry.path && !owners.contains(&source.path) && able(source.path, now)
         });
         plan.spare_local(&mut all);
+        if all.iter().any(|source| self.is_punctual(source.path, now)) {
+            all.retain(|source| self.is_punctual(source.path, now));
+        }
         all
+    }
+
+    /// Whether a path was not late itself a moment ago: the reader waits for what others failed to send.
+    pub(super) fn is_punctual(&self, path: PathId, now: Instant) -> bool {
+        self.sources.get(&path).is_some_and(|source| !source.was_late_within(WARY, now))
     }
 
     /// Asks others than its owner for a piece of a late delegation. What nobody has room for stays where it is.

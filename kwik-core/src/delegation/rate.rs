@@ -65,6 +65,16 @@ impl PathRate {
         self.measure();
     }
 
+    /// Bytes came without a time that counts: the queue of what was taken back. They would make the path look fast as soon as
+    /// it has work again.
+    pub(crate) fn forget_unasked(&mut self, received: u64, busy: Duration) {
+        let Some(&last) = self.samples.back() else { return };
+        if busy == last.busy && received > last.received {
+            let unasked = received - last.received;
+            self.samples.iter_mut().for_each(|sample| sample.received += unasked);
+        }
+    }
+
     fn measure(&mut self) {
         let (Some(first), Some(last)) = (self.samples.front(), self.samples.back()) else { return };
         let bytes = last.received - first.received;

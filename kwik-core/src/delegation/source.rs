@@ -162,7 +162,11 @@ impl Source {
             self.duplicates = self.received.saturating_sub(self.delivered);
         }
         let horizon = RATE_HORIZON.max(self.rtt(UNKNOWN_RTT));
-        self.rate.update(status.received_bytes, Duration::from_micros(status.busy_us), horizon);
+        let busy = Duration::from_micros(status.busy_us);
+        if self.outstanding == 0 {
+            self.rate.forget_unasked(status.received_bytes, busy);
+        }
+        self.rate.update(status.received_bytes, busy, horizon);
     }
 
     pub(super) fn set_rtt(&mut self, rtt: Duration) {
@@ -355,6 +359,11 @@ impl Source {
         if self.late.is_none_or(|(_, received)| received != self.received) {
             self.late = Some((now, self.received));
         }
+    }
+
+    /// Whether a range of it was late not long ago.
+    pub(super) fn was_late_within(&self, time: Duration, now: Instant) -> bool {
+        self.late.is_some_and(|(since, _)| now.since(since) < time)
     }
 
     /// It is silent, and nobody could take its place: looked at again after as long a silence.

@@ -16,7 +16,9 @@ fn what_hangs_alone_is_asked_of_another() {
             download.manners = vec![Manner::Hangs(every), Manner::Hangs(every)];
             let outcome = download.finish(seed, Duration::from_secs(60));
             println!("one in {every}");
-            within("longest pause", outcome.pause, Duration::from_millis(500));
+            // Two of three hang, and the second that is asked for a head may be one of them: the patience with the first (190 ms
+            // with a queue in the way) and twice that with the second, an order's round trip and a frame's time for each.
+            within("longest pause", outcome.pause, Duration::from_millis(3 * 190 + 2 * (20 + 13)));
             within("completion", outcome.elapsed, ideal(SIZE, 40) * 6 / 5);
             let redundant = outcome.metrics.redundant_bytes;
             assert!(redundant <= redundancy(SIZE), "{redundant} redundant bytes");

@@ -274,3 +274,41 @@ fn at_the_end_all_that_a_late_path_owes_is_copied_with_the_head() {
     let (_, copied) = copied_with_the_head(64 * MIB);
     assert_eq!(copied, 0, "there is more to hand out");
 }
+
+/// Of whom bytes are asked that a first source is late with, or lost, when of the two others one was late `ago` ms before.
+fn asked_instead(
+    reason: GapReason,
+    late: impl Fn(&[PathId]) -> PathId,
+    ago: u64,
+) -> (PathId, PathId) {
+    let mut bench = Bench::new(2 * MIB, Candidates::All, Local::None);
+    let view = PathView { state: PathState::Live, srtt: Some(ms(20)), rttvar: Duration::ZERO };
+    bench.scheduler.set_path(PathId::new(3), view, at(0));
+    let orders = bench.orders();
+    let &(owner, id, head) = orders.iter().find(|o| o.2.start() == Offset::ZERO).unwrap();
+    let others: Vec<_> = (1..=3).map(PathId::new).filter(|&path| path != owner).collect();
+    let late = late(&others);
+    let config = DelegationConfig::default();
+    let sources = &mut bench.scheduler.sources;
+    for source in sources.values_mut() {
+        // All have room.
+        source.owes_less(64 * MIB, at(0));
+    }
+    sources.get_mut(&late).unwrap().range_late(ms(20), &config, at(0));
+    bench.now = at(ago);
+    bench.gap(owner, id, head, reason);
+    let (path, ..) = bench.orders().into_iter().find(|o| o.2.start() == Offset::ZERO).unwrap();
+    (late, path)
+}
+
+#[test]
+fn what_others_failed_to_send_is_not_asked_of_one_who_was_late() {
+    for reason in [GapReason::Late, GapReason::Reset] {
+        for index in [0, 1] {
+            let (late, asked) = asked_instead(reason, |others| others[index], 100);
+            assert_ne!(asked, late, "{reason:?}");
+        }
+    }
+    let asked = [0, 1].map(|index| asked_instead(GapReason::Late, |others| others[index], 2_000));
+    assert!(asked.iter().any(|(late, asked)| late == asked), "it is long ago");
+}

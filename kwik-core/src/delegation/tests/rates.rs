@@ -82,3 +82,22 @@ fn a_late_range_halves_what_a_path_gets_until_it_delivers() {
     allowance.range_done(Some(1), ms(100), at(0));
     assert_eq!(allowance.target(Some(640.0), 1.25, 0), 800);
 }
+
+#[test]
+fn what_comes_while_nothing_is_owed_is_no_rate() {
+    let mut bench = Bench::new(64 * KIB, Candidates::List(vec![PathId::new(1)]), Local::None);
+    let report = |bench: &mut Bench, received_bytes, busy_us| {
+        let mut status = bench.status(PathId::new(1), PathState::Live);
+        (status.received_bytes, status.busy_us) = (received_bytes, busy_us);
+        bench.scheduler.handle_path_status(&status, at(1000));
+        bench.scheduler.sources[&PathId::new(1)].share().rate
+    };
+    let (path, id, range) = bench.orders()[0];
+    report(&mut bench, 0, 100_000);
+    assert_eq!(report(&mut bench, 10_000, 200_000), Some(100_000));
+    bench.answer(path, id, DelegationState::Refused(GapReason::Busy));
+    assert_eq!(bench.scheduler.sources[&path].outstanding, 0, "{range:?} is off");
+    // The queue of the slow link.
+    report(&mut bench, 60_000, 200_000);
+    assert_eq!(report(&mut bench, 60_000, 205_000), Some(95_238));
+}
