@@ -265,10 +265,13 @@ mod without {
 
     #[test]
     fn end_game_the_last_bytes_take_their_time() {
-        let lab = Lab::new(100, &[link(100, 20), link(100, 20), link(20, 100)], 64 * MB)
-            .fault(ms(2200), Fault::Rate(3, 2 * MBIT));
-        let (with, without) = pair("end game", &lab, |lab| lab.config.switches.end_game = false);
-        assert!(with.last_percent_share() <= 1.5, "{with}");
-        assert!(without.last_percent_share() > 1.5, "{without}");
+        // Nothing fails: a range that was long enough for the loop of a far primary is too long at the end.
+        for size in [16 * MB, 32 * MB, 64 * MB] {
+            let lab = Lab::new(200, &[link(100, 20), link(50, 40), link(20, 80)], size);
+            let (with, without) =
+                pair("end game", &lab, |lab| lab.config.switches.end_game = false);
+            assert!(with.last_percent_share() <= 1.5, "{with}");
+            assert!(without.last_percent_share() > 1.5, "{without}");
+        }
     }
 }
