@@ -40,7 +40,7 @@ impl Scheduler {
     }
 
     /// Whether anybody should be asked for more. If not, no plan needs to be looked at, of which there may be thousands.
-    fn has_room(&self, now: Instant) -> bool {
+    pub(super) fn has_room(&self, now: Instant) -> bool {
         let mut able = self.sources.values().filter(|source| source.able(now));
         able.any(|source| source.has_room(self.primary_rtt, &self.config))
     }
@@ -76,10 +76,13 @@ impl Scheduler {
             let first = punctual.filter(|_| !plan.lost.is_empty());
             for me in first.chain(&able) {
                 let len = pick::length(me, &all, room, &self.config);
-                let skip = pick::leave_to_others(me, len, &all, &self.config);
-                let skip = skip.saturating_sub(ahead);
-                if let Some(range) = plan.place(half.window, skip, len, self.config.floor) {
-                    return Some(Choice { path: me.path, stream, range, role: Role::Original });
+                // Where a long range would come after all that may be sent now, a short one may not.
+                for len in [len, self.config.floor] {
+                    let skip = pick::leave_to_others(me, len, &all, &self.config);
+                    let skip = skip.saturating_sub(ahead);
+                    if let Some(range) = plan.place(half.window, skip, len, self.config.floor) {
+                        return Some(Choice { path: me.path, stream, range, role: Role::Original });
+                    }
                 }
             }
             ahead += ready;

@@ -35,7 +35,7 @@ impl Half {
     }
 
     /// The first plan with bytes to hand out.
-    fn ready_plan(&self) -> Option<&Plan> {
+    pub(super) fn ready_plan(&self) -> Option<&Plan> {
         self.plans.values().find(|plan| plan.ready(self.window).is_some())
     }
 }

@@ -203,7 +203,7 @@ impl Scheduler {
 
     /// Takes a late delegation from its owner. Not into the pool, where the same one might be asked again: a source that
     /// hangs on one range may be quick with all others.
-    fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
+    pub(super) fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
         let patience =
             self.sources.get(&entry.path).map(|source| self.patience_with(source, entry));
         let patience = patience.unwrap_or_default();
@@ -240,7 +240,12 @@ impl Scheduler {
     /// The owner's rate says nothing about a range that hangs while others come: one that was given its time since it was
     /// called late is judged by what came of itself. Either counts twice, for the cost of moving, and because rates under loss
     /// differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
-    fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
+    pub(super) fn is_sooner_elsewhere(
+        &self,
+        entry: &Entry,
+        rest: &[ByteRange],
+        now: Instant,
+    ) -> bool {
         let owner = self.sources.get(&entry.path);
         let pace = owner.and_then(|source| entry.pace(self.patience_with(source, entry), now));
         if pace.is_none() && self.bucket.is_overdrawn(self.stats.delivered_bytes) {
@@ -329,7 +334,7 @@ impl Scheduler {
     }
 
     /// Asks others than its owner for a piece of a late delegation. What nobody has room for stays where it is.
-    fn ask_others(&mut self, entry: &Entry, piece: ByteRange, role: Role, now: Instant) {
+    pub(super) fn ask_others(&mut self, entry: &Entry, piece: ByteRange, role: Role, now: Instant) {
         let mut rest = piece;
         while !rest.is_empty() && self.ledger.len() < self.config.delegations {
             let all = self.second_sources(entry, rest, now);

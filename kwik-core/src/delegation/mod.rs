@@ -22,6 +22,7 @@ mod proof;
 pub(crate) mod rate;
 mod repair;
 mod source;
+mod stuck;
 
 #[cfg(test)]
 mod tests;
@@ -433,6 +434,7 @@ impl Scheduler {
             self.assign(now);
             self.feed_starving(now);
             self.feed_unfed(now);
+            self.open_windows(now);
             self.end_game(now);
             self.give_up();
         } else if self.decisions.is_empty() && std::mem::take(&mut self.roomier) {

@@ -59,6 +59,11 @@ pub(super) fn length(
     len.clamp(config.floor, config.ceiling)
 }
 
+/// How much more than reckoned is left to faster sources (as the margins of ECF and BLEST): the rate of a slow path is known
+/// least well. Less: its ranges end just after the reader got there; more: they end far beyond, or have no place in the
+/// window.
+const MARGIN: f64 = 1.1;
+
 /// Bytes at the front of the pool that `me` leaves to faster sources, when its next range has `len` bytes.
 ///
 /// A source that finishes later than the others could finish theirs takes what the reader reaches only then (ECF,
@@ -87,7 +92,7 @@ pub(super) fn leave_to_others(
         return (left as u64).max(least);
     }
     // Less than one range is within the error of the estimates; obeying it would only cut the pool into splinters.
-    if left < least as f64 { 0 } else { left as u64 }
+    if left < least as f64 { 0 } else { (left * MARGIN) as u64 }
 }
 
 /// The first `len` bytes of the pool after leaving `skip` bytes of it; `None`: nothing is left there.
@@ -131,10 +136,14 @@ pub(super) fn soonest(all: &[Standing], len: u64) -> Option<&Standing> {
     all.iter().min_by(|a, b| a.finish(len).total_cmp(&b.finish(len)))
 }
 
-/// How many of the last `owed` bytes of `slow` the idle source `me` should copy so that both end at the same time;
-/// `None`: it would not save at least `worth` seconds.
+/// Bytes that the slow one of two is left less than its part at the end: a few packets, for one that is lost comes after all
+/// else.
+const SPARE: u64 = 16 << 10;
+
+/// How many of the last `owed` bytes of `slow` the idle source `me` should copy so that both end at the same time, and a
+/// few packets more; `None`: it would not save at least `worth` seconds.
 pub(super) fn end_game_share(me: &Standing, slow: &Standing, owed: u64, worth: f64) -> Option<u64> {
     let late = owed as f64 - me.free_in * slow.rate;
     let share = late / (1.0 + slow.rate / me.rate);
-    (share > 0.0 && share / slow.rate >= worth).then_some(share as u64)
+    (share > 0.0 && share / slow.rate >= worth).then_some(share as u64 + SPARE)
 }

@@ -19,6 +19,13 @@ const GROWTH: f64 = 4.0;
 /// Rates are not believed beyond this, in bytes per second: 8 Tbit/s. A client that claims more must not bend the sums.
 const MOST: u64 = 1_000_000_000_000;
 
+/// Bytes that the rate is averaged over at least. Fewer: a lost packet of a slow path holds back what came behind it, and then
+/// it looks fast for a moment; more: a path that became slow is noticed later.
+const LEAST: u64 = 64 << 10;
+
+/// Horizons that the average covers at most, for the sake of these bytes.
+const LONGEST: u32 = 3;
+
 /// What the client said: so many bytes in so much time with work outstanding.
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -44,7 +51,8 @@ impl PathRate {
         Self { samples: VecDeque::from([start]), estimate: None, fresh: true }
     }
 
-    /// Takes a report. The estimate covers the last `horizon` of busy time, or two reports if they are further apart.
+    /// Takes a report. The estimate covers the last `horizon` of busy time, or two reports if they are further apart, and
+    /// up to three times as much where fewer than 64 KiB came.
     pub(crate) fn update(&mut self, received: u64, busy: Duration, horizon: Duration) {
         let Some(&last) = self.samples.back() else { return };
         if busy <= last.busy || received < last.received {
@@ -59,7 +67,7 @@ impl PathRate {
         }
         self.fresh &= received == last.received;
         self.samples.push_back(Sample { busy, received });
-        while self.samples.len() > 2 && busy.saturating_sub(self.samples[1].busy) >= horizon {
+        while self.samples.len() > 2 && self.is_ample_without_oldest(horizon) {
             self.samples.pop_front();
         }
         self.measure();
@@ -73,6 +81,14 @@ impl PathRate {
             let unasked = received - last.received;
             self.samples.iter_mut().for_each(|sample| sample.received += unasked);
         }
+    }
+
+    fn is_ample_without_oldest(&self, horizon: Duration) -> bool {
+        let (Some(first), Some(last)) = (self.samples.get(1), self.samples.back()) else {
+            return false;
+        };
+        let (time, bytes) = (last.busy - first.busy, last.received - first.received);
+        time >= horizon && (bytes >= LEAST || time >= horizon * LONGEST)
     }
 
     fn measure(&mut self) {

@@ -27,6 +27,7 @@ mod limits;
 mod places;
 mod rates;
 mod scheduler;
+mod stuck;
 mod trial;
 
 const KIB: u64 = 1 << 10;

@@ -7,7 +7,8 @@ use kwik_sim::{Action, DiskState};
 
 use crate::common::{Download, Outcome, edge, edges, for_seeds, ideal};
 
-const SIZE: u64 = 32 << 20;
+/// What a liar has under way when it is found out, half a megabyte, is a fixed cost.
+const SIZE: u64 = 64 << 20;
 
 /// Something is done to one of three at 30 %.
 fn with(proof: bool, seed: u64, victim: usize, action: fn(String) -> Action) -> Outcome {
@@ -50,17 +51,17 @@ fn r08_3_corrupt_bytes_are_thrown_away_and_asked_of_others() {
 #[test]
 fn r08_3_who_sent_corrupt_bytes_once_is_used_again() {
     for_seeds(|seed, victim| {
-        let mut download = Download::new(2 * SIZE, edges(3));
+        let mut download = Download::new(SIZE, edges(3));
         let at = Duration::from_millis;
         download.at.push((at(1_000), Action::Corrupt(edge(victim))));
         download.at.push((at(1_300), Action::Mend(edge(victim))));
         let outcome = download.finish(seed, Duration::from_secs(20));
-        outcome.assert_complete(ideal(2 * SIZE, 120));
+        outcome.assert_complete(ideal(SIZE, 120));
         outcome.assert_graceful();
         outcome.assert_even_end(120);
         assert!(!outcome.excludes(victim, "Corrupt"), "once is no habit");
         assert!(!outcome.metrics.faults.is_empty(), "nothing was corrupt");
-        assert!(outcome.metrics.paths[victim + 1].bytes > SIZE / 3, "it was hardly used again");
+        assert!(outcome.metrics.paths[victim + 1].bytes > SIZE / 6, "it was hardly used again");
     });
 }
 

@@ -6,7 +6,7 @@ use kwik_sim::link::{Chance, LinkConfig};
 
 use crate::common::{Download, Local, for_seeds, link, percent_of, within};
 
-const SIZE: u64 = 24 << 20;
+const SIZE: u64 = 32 << 20;
 
 /// Bytes of a packet's payload.
 const SEGMENT: f64 = 1_428.0;

@@ -28,6 +28,17 @@ fn an_old_rate_is_forgotten_after_the_horizon() {
     assert_eq!(rate.estimate(), Some(100_000));
 }
 
+/// 20 KB/s; a lost packet holds back 100 ms of it.
+#[test]
+fn a_burst_behind_a_lost_packet_is_no_rate() {
+    let mut rate = PathRate::new();
+    for step in 1..=20 {
+        let came = if (15..20).contains(&step) { 15 } else { step };
+        rate.update(came * 400, ms(step * 20), ms(60));
+    }
+    assert_eq!(rate.estimate(), Some(20_000));
+}
+
 #[test]
 fn time_before_the_first_byte_says_nothing() {
     let mut rate = PathRate::new();

@@ -72,7 +72,7 @@ fn what_fails_at_once_is_one_failure() {
 fn a_rate_that_was_measured_across_a_silence_is_measured_again() {
     let mut bench = Bench::new(64 * MIB, Candidates::All, Local::None);
     let delivered: Vec<_> = bench.orders().iter().map(|order| (order.2, order.0)).collect();
-    for (millis, bytes) in [(1, [0, 0]), (2_000, [64 * KIB, 20 * MIB])] {
+    for (millis, bytes) in [(1, [0, 0]), (2_000, [16 * KIB, 20 * MIB])] {
         bench.now = at(millis);
         for (path, received_bytes) in [ONE, PathId::new(2)].into_iter().zip(bytes) {
             let status = bench.status(path, PathState::Live);
