@@ -77,7 +77,8 @@ impl Scheduler {
             for me in first.chain(&able) {
                 let len = pick::length(me, &all, room, &self.config);
                 // Where a long range would come after all that may be sent now, a short one may not.
-                for len in [len, self.config.floor] {
+                let short = (len > self.config.floor).then_some(self.config.floor);
+                for len in [Some(len), short].into_iter().flatten() {
                     let skip = pick::leave_to_others(me, len, &all, &self.config);
                     let skip = skip.saturating_sub(ahead);
                     if let Some(range) = plan.place(half.window, skip, len, self.config.floor) {

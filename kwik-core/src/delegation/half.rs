@@ -33,6 +33,8 @@ pub(super) struct Half {
     done: Offset,
     /// What two secondaries sent differently.
     pub(super) dispute: Dispute,
+    /// The last report said that the reader waits.
+    pub(super) reader_waiting: bool,
     /// The last report may have left out held ranges.
     pub(super) truncated: bool,
     /// Since when nobody has owed bytes of it though some could be asked for.
@@ -43,6 +45,7 @@ impl Half {
     /// Takes a report in; returns what it adds to what was known.
     pub(super) fn handle_progress(&mut self, progress: &StreamProgress) -> News {
         self.read = self.read.max(progress.read_offset);
+        self.reader_waiting = progress.reader_waiting;
         self.truncated = progress.held.len() >= REPORTED_RANGES;
         let mut news = News::new();
         // The ranges that name their sender come first: what is left of the contiguous part has none.
@@ -94,6 +97,12 @@ impl Half {
     pub(super) fn plan_of(&self, offset: Offset) -> Option<&Plan> {
         let (_, plan) = self.plans.range(..=offset).next_back()?;
         plan.range.contains(offset).then_some(plan)
+    }
+
+    /// Whether the path is the primary's own, which the plan of `range` asks only when nobody else is left.
+    pub(super) fn is_last_resort(&self, range: ByteRange, path: PathId) -> bool {
+        let plan = self.plan_of(range.start());
+        path.is_primary() && plan.is_some_and(|plan| plan.local() == Local::Fallback)
     }
 
     /// The plans that share bytes with `range`.

@@ -22,7 +22,7 @@ const BEHIND: u64 = 16 << 10;
 const OVERDRAWN: u32 = 4;
 
 /// How much sooner somebody else has to be than a range's own pace, or, before that is known, than its path's rate.
-const SOONER: f64 = 2.0;
+pub(super) const SOONER: f64 = 2.0;
 
 /// The part of the bucket that the end game may take. More: the copies of the last second cost a long transfer all that it
 /// saved for late ranges. Less: the last bytes of a slow path, 0.5 MB in a transfer of 64 MB, can't be copied.
@@ -203,7 +203,7 @@ impl Scheduler {
 
     /// Takes a late delegation from its owner. Not into the pool, where the same one might be asked again: a source that
     /// hangs on one range may be quick with all others.
-    pub(super) fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
+    fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
         let patience =
             self.sources.get(&entry.path).map(|source| self.patience_with(source, entry));
         let patience = patience.unwrap_or_default();
@@ -240,12 +240,7 @@ impl Scheduler {
     /// The owner's rate says nothing about a range that hangs while others come: one that was given its time since it was
     /// called late is judged by what came of itself. Either counts twice, for the cost of moving, and because rates under loss
     /// differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
-    pub(super) fn is_sooner_elsewhere(
-        &self,
-        entry: &Entry,
-        rest: &[ByteRange],
-        now: Instant,
-    ) -> bool {
+    fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
         let owner = self.sources.get(&entry.path);
         let pace = owner.and_then(|source| entry.pace(self.patience_with(source, entry), now));
         if pace.is_none() && self.bucket.is_overdrawn(self.stats.delivered_bytes) {
@@ -334,22 +329,27 @@ impl Scheduler {
     }
 
     /// Asks others than its owner for a piece of a late delegation. What nobody has room for stays where it is.
-    pub(super) fn ask_others(&mut self, entry: &Entry, piece: ByteRange, role: Role, now: Instant) {
+    fn ask_others(&mut self, entry: &Entry, piece: ByteRange, role: Role, now: Instant) {
         let mut rest = piece;
         while !rest.is_empty() && self.ledger.len() < self.config.delegations {
             let all = self.second_sources(entry, rest, now);
             let Some(best) = pick::soonest(&all, rest.len().min(self.config.floor)) else { return };
             let len = rest.len().min(best.size);
             let Some(range) = ByteRange::with_length(rest.start(), len) else { return };
-            let (path, stream) = (best.path, entry.stream);
-            if role == Role::Copy {
-                self.bucket.spend(len);
-                self.stats.hedges += 1;
-                self.tell(Event::Hedged { stream, range, late: entry.path, path });
-            }
-            self.order(Choice { path, stream, range, role });
+            self.ask_other(entry, range, best.path, role);
             rest = ByteRange::new(range.end(), rest.end()).unwrap_or_default();
         }
+    }
+
+    /// Asks `path` for a part of what the owner of `entry` does not send in time.
+    pub(super) fn ask_other(&mut self, entry: &Entry, range: ByteRange, path: PathId, role: Role) {
+        let stream = entry.stream;
+        if role == Role::Copy {
+            self.bucket.spend(range.len());
+            self.stats.hedges += 1;
+            self.tell(Event::Hedged { stream, range, late: entry.path, path });
+        }
+        self.order(Choice { path, stream, range, role });
     }
 
     /// A path that was late and has delivered nothing since is taken to hang: all that it owes goes to others, and it

@@ -5,6 +5,7 @@
 use kwik_proto::{ByteRange, Offset, PathId};
 
 use super::config::DelegationConfig;
+use super::plan::END_GAME_LEAST;
 
 /// How a source compares with the others at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -112,6 +113,11 @@ pub(super) fn place(
         }
         let start = aligned(piece, skip, floor);
         let rest = ByteRange::new(start, piece.end())?;
+        if skip > 0 && rest.len() < floor / 2 {
+            // A splinter, which is left to the others too.
+            skip = skip.saturating_sub(piece.len());
+            continue;
+        }
         // A splinter behind the range would become an order of its own.
         let len = if rest.len() < len.saturating_add(floor / 2) { rest.len() } else { len };
         return ByteRange::with_length(start, len);
@@ -141,9 +147,10 @@ pub(super) fn soonest(all: &[Standing], len: u64) -> Option<&Standing> {
 const SPARE: u64 = 16 << 10;
 
 /// How many of the last `owed` bytes of `slow` the idle source `me` should copy so that both end at the same time, and a
-/// few packets more; `None`: it would not save at least `worth` seconds.
+/// few packets more; `None`: it would not save at least `worth` seconds, or not be worth an order.
 pub(super) fn end_game_share(me: &Standing, slow: &Standing, owed: u64, worth: f64) -> Option<u64> {
     let late = owed as f64 - me.free_in * slow.rate;
     let share = late / (1.0 + slow.rate / me.rate);
-    (share > 0.0 && share / slow.rate >= worth).then_some(share as u64 + SPARE)
+    let enough = share >= END_GAME_LEAST as f64 && share / slow.rate >= worth;
+    enough.then_some(share as u64 + SPARE)
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::time::Instant;
 
-/// Reports remembered per path; the oldest goes. At one report in 5 ms this is more than the longest horizon.
+/// Reports remembered per path; the oldest goes. At one report in 5 ms they cover 320 ms: over a longer path the average is
+/// shorter than it might be.
 const SAMPLES: usize = 64;
 
 /// Turns of the control loop without growth after which growth is over (as in BBR's start-up: one flat turn may be
@@ -18,10 +19,6 @@ const GROWTH: f64 = 4.0;
 
 /// Rates are not believed beyond this, in bytes per second: 8 Tbit/s. A client that claims more must not bend the sums.
 const MOST: u64 = 1_000_000_000_000;
-
-/// Bytes that the rate is averaged over at least. Fewer: a lost packet of a slow path holds back what came behind it, and then
-/// it looks fast for a moment; more: a path that became slow is noticed later.
-const LEAST: u64 = 64 << 10;
 
 /// Horizons that the average covers at most, for the sake of these bytes.
 const LONGEST: u32 = 3;
@@ -40,19 +37,21 @@ struct Sample {
 pub(crate) struct PathRate {
     samples: VecDeque<Sample>,
     estimate: Option<u64>,
+    /// Bytes that the average is to cover.
+    least: u64,
     /// Nothing was received since the measurement began.
     fresh: bool,
 }
 
 impl PathRate {
-    /// Nothing measured; both counters start from zero.
-    pub(crate) fn new() -> Self {
+    /// Nothing measured; both counters start from zero. The average covers `least` bytes, if they come within three horizons.
+    pub(crate) fn new(least: u64) -> Self {
         let start = Sample { busy: Duration::ZERO, received: 0 };
-        Self { samples: VecDeque::from([start]), estimate: None, fresh: true }
+        Self { samples: VecDeque::from([start]), estimate: None, least, fresh: true }
     }
 
     /// Takes a report. The estimate covers the last `horizon` of busy time, or two reports if they are further apart, and
-    /// up to three times as much where fewer than 64 KiB came.
+    /// up to three times as much where too few bytes came.
     pub(crate) fn update(&mut self, received: u64, busy: Duration, horizon: Duration) {
         let Some(&last) = self.samples.back() else { return };
         if busy <= last.busy || received < last.received {
@@ -88,7 +87,7 @@ impl PathRate {
             return false;
         };
         let (time, bytes) = (last.busy - first.busy, last.received - first.received);
-        time >= horizon && (bytes >= LEAST || time >= horizon * LONGEST)
+        time >= horizon && (bytes >= self.least || time >= horizon * LONGEST)
     }
 
     fn measure(&mut self) {
@@ -176,10 +175,12 @@ impl Allowance {
 
     /// Bytes to keep outstanding, at least `least`: `gain` times the `turnover`, which is what the path delivers in a turn
     /// of the loop at the rate that was measured.
-    pub(super) fn target(&self, turnover: Option<f64>, gain: f64, least: u64) -> u64 {
+    /// `early`: too little came to believe it, and two first ranges are allowed in any case.
+    pub(super) fn target(&self, turnover: Option<f64>, gain: f64, least: u64, early: bool) -> u64 {
         let wanted = match turnover {
             Some(turnover) if self.growing => {
-                let most = ((turnover * GROWTH) as u64).max(self.first);
+                let most = (turnover * GROWTH) as u64;
+                let most = if early { most.max(self.first) } else { most };
                 self.bytes.min(most).max((turnover * gain) as u64)
             }
             Some(turnover) => (turnover * gain) as u64,

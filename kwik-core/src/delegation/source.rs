@@ -24,6 +24,10 @@ const DIAL_GRACE: Duration = Duration::from_millis(100);
 /// longer: a path that became slow is noticed later.
 const RATE_HORIZON: Duration = Duration::from_millis(60);
 
+/// Bytes over which a rate is averaged at least. Fewer: a lost packet of a slow path holds back what came behind it, and then it
+/// looks fast for a moment; more: a path that became slow is noticed later.
+const RATE_LEAST: u64 = 64 << 10;
+
 /// After a late range, how long a path may deliver nothing at all before everything is taken from it. Shorter: one
 /// burst of loss costs a path all its ranges; longer: the reader meets each range of a hung disk one by one.
 pub(super) const SILENCE: Duration = Duration::from_millis(250);
@@ -81,7 +85,7 @@ impl Source {
             path,
             state: view.state,
             srtt: view.srtt,
-            rate: PathRate::new(),
+            rate: PathRate::new(RATE_LEAST),
             allowance: Allowance::new(config.first_range),
             outstanding: 0,
             unproven: 0,
@@ -275,7 +279,8 @@ impl Source {
     pub(super) fn target(&self, primary_rtt: Duration, config: &DelegationConfig) -> u64 {
         let turn = self.turn(primary_rtt, config).as_secs_f64();
         let turnover = self.rate.estimate().map(|rate| rate as f64 * turn);
-        self.allowance.target(turnover, config.outstanding_gain, config.floor * 2)
+        let early = self.received < config.first_range;
+        self.allowance.target(turnover, config.outstanding_gain, config.floor * 2, early)
     }
 
     /// Whether it owes less than it should.

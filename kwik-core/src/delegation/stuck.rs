@@ -1,84 +1,101 @@
-//! Windows that a slow head keeps shut.
+//! Windows that a slow head keeps full.
 //!
 //! Admission leaves to the fast what a slow source would hold the reader up with, but it knows rates only as well as they
 //! were measured: the first ranges of a slow server are handed out before anything of it came. When the reader stands at such
-//! a range and the window is full behind it, nobody has anything to do, and the fast ones take the rest of it over: copied
-//! where the bucket allows, else moved. The owner need not be late for that: it delivers, only slowly.
+//! a range and the window is full behind it, the fast ones have nothing to do, and take over what is left of it: copied while
+//! the bucket lasts, else moved. The owner need not be late for that: it delivers, only slowly.
 
-use kwik_proto::{ByteRange, DelegationId, StreamId};
+use kwik_proto::frame::GapReason;
+use kwik_proto::{ByteRange, StreamId};
 
-use super::Scheduler;
 use super::half::Half;
+use super::hedge::SOONER;
 use super::ledger::{Entry, Role, Standing};
+use super::repair::Tell;
+use super::{Scheduler, pick};
 use crate::time::Instant;
 
-/// Seconds that it must save at least. Less: redundant bytes for what no reader notices.
+/// Seconds that a copy must save at least. Less: redundant bytes for what no reader notices.
 const WORTH: f64 = 0.05;
 
 impl Half {
-    /// Whether the reader has all that it could have, and nothing more may be asked for before it has more.
-    fn is_stuck(&self, floor: u64) -> bool {
-        self.contiguous.since(self.read) < floor
-            && self.ready_plan().is_none()
-            && self.waiting_len() > 0
+    /// Whether the reader waits, and nothing more may be asked for before it has more.
+    fn is_stuck(&self) -> bool {
+        self.reader_waiting && self.ready_plan().is_none() && self.waiting_len() > 0
     }
 }
 
 impl Scheduler {
-    /// Has others send the rest of heads that keep a window shut, where somebody with nothing to do is much sooner.
+    /// Has idle sources take over the heads that keep windows full, where they are much sooner than the owners.
     pub(super) fn open_windows(&mut self, now: Instant) {
         let switches = self.config.switches;
         if !(switches.admission && switches.hedging && self.has_room(now)) {
             return;
         }
-        let heads: Vec<DelegationId> =
-            self.busy.iter().filter_map(|&stream| self.slow_head(stream)).collect();
-        for id in heads {
-            self.take_over(id, now);
+        let stuck: Vec<Entry> =
+            self.busy.iter().filter_map(|&stream| self.slow_head(stream)).cloned().collect();
+        for owed in stuck {
+            self.share_head(&owed, now);
         }
     }
 
     /// The delegation that the reader of a stuck stream waits for, if it is owed by one source alone.
-    fn slow_head(&self, stream: StreamId) -> Option<DelegationId> {
-        let half = self.halves.get(&stream).filter(|half| half.is_stuck(self.config.floor))?;
+    fn slow_head(&self, stream: StreamId) -> Option<&Entry> {
+        let half = self.halves.get(&stream).filter(|half| half.is_stuck())?;
         let head = ByteRange::with_length(half.contiguous, 1)?;
-        match self.ledger.overlapping(stream, head).as_slice() {
-            [id] => {
-                self.ledger.entry(*id).filter(|it| it.standing == Standing::Owed).map(|it| it.id)
+        let ids = self.ledger.overlapping(stream, head).into_iter();
+        let mut owed = ids
+            .filter_map(|id| self.ledger.entry(id))
+            .filter(|entry| entry.standing == Standing::Owed);
+        owed.next().filter(|_| owed.next().is_none())
+    }
+
+    /// Asks the soonest of the idle for what is left of `owed`: a copy, or beyond the bucket instead of the owner.
+    fn share_head(&mut self, owed: &Entry, now: Instant) {
+        let Some(half) = self.halves.get(&owed.stream) else { return };
+        let rest = half.wanted_in(owed.range).next();
+        // What is in dispute nobody could send.
+        let Some(rest) = rest.filter(|rest| rest.start() == half.contiguous) else { return };
+        let Some(owner) = self.sources.get(&owed.path) else { return };
+        let Some(rate) = owner.share().rate else { return };
+        let own = rest.len() as f64 / rate.max(1) as f64;
+        let full = self.ledger.len() >= self.config.delegations;
+        if own < WORTH || full || self.bucket.is_overdrawn(self.stats.delivered_bytes) {
+            return;
+        }
+        // Nobody takes over from one that delivers who may fail again, or who is the last resort.
+        let trusted = !owner.is_doubtful();
+        let spared = |path| trusted && half.is_last_resort(owed.range, path);
+        let mut idle = self.second_sources(owed, rest, now);
+        idle.retain(|it| it.has_room && !it.on_trial && !spared(it.path));
+        let Some(best) = pick::soonest(&idle, rest.len()) else { return };
+        let others = best.finish(rest.len());
+        if own < others * SOONER || own - others < WORTH {
+            return;
+        }
+        let Some(range) = ByteRange::with_length(rest.start(), rest.len().min(best.size)) else {
+            return;
+        };
+        if range.len() <= self.bucket.balance(self.stats.delivered_bytes) {
+            if let Some(original) = self.ledger.entry_mut(owed.id) {
+                original.copied = true;
             }
-            _ => None,
+            self.ask_other(owed, range, best.path, Role::Copy);
+        } else if self.config.switches.repair {
+            self.bucket.charge(self.under_way(owed, now));
+            // What else it owes would keep the window full next.
+            for id in self.ledger.of_path(owed.path) {
+                let same = |entry: &&Entry| entry.stream == owed.stream;
+                if self
+                    .ledger
+                    .entry(id)
+                    .filter(same)
+                    .is_some_and(|it| it.standing == Standing::Owed)
+                {
+                    self.give_back(id, GapReason::Late, Tell::Path);
+                }
+            }
+            self.ask_other(owed, range, best.path, Role::Original);
         }
-    }
-
-    fn take_over(&mut self, id: DelegationId, now: Instant) {
-        let Some(entry) = self.ledger.entry(id).cloned() else { return };
-        let Some(half) = self.halves.get(&entry.stream) else { return };
-        let owed = self.ledger.owed_by_others(&entry);
-        let rest: Vec<ByteRange> = half
-            .wanted_in(entry.range)
-            .flat_map(|piece| owed.missing_in(piece).collect::<Vec<_>>())
-            .collect();
-        if self.saved(&entry, &rest, now) < WORTH || !self.is_sooner_elsewhere(&entry, &rest, now) {
-            return;
-        }
-        let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
-        if len > self.bucket.balance(self.stats.delivered_bytes) {
-            self.move_rest(&entry, &rest, now);
-            return;
-        }
-        if let Some(entry) = self.ledger.entry_mut(id) {
-            entry.copied = true;
-        }
-        rest.into_iter().for_each(|piece| self.ask_others(&entry, piece, Role::Copy, now));
-    }
-
-    /// Seconds by which others would have the rest sooner than its owner at its rate.
-    fn saved(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> f64 {
-        let owner = self.sources.get(&entry.path);
-        let Some(rate) = owner.and_then(|owner| owner.share().rate) else { return 0.0 };
-        let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
-        let others = rest.iter().flat_map(|&piece| self.second_sources(entry, piece, now));
-        let soonest = others.map(|other| other.finish(len)).min_by(f64::total_cmp);
-        soonest.map_or(0.0, |soonest| len as f64 / rate.max(1) as f64 - soonest)
     }
 }

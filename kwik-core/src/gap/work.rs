@@ -42,7 +42,8 @@ impl Work {
             received: 0,
             busy: Duration::ZERO,
             busy_since: None,
-            rate: PathRate::new(),
+            // A path that became slow is to be noticed at once.
+            rate: PathRate::new(0),
         }
     }
 

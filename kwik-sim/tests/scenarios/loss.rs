@@ -6,6 +6,7 @@ use kwik_sim::link::{Chance, LinkConfig};
 
 use crate::common::{Download, Local, for_seeds, link, percent_of, within};
 
+/// What the bucket opens with, 256 KiB, is a fixed cost.
 const SIZE: u64 = 32 << 20;
 
 /// Bytes of a packet's payload.

@@ -53,6 +53,7 @@ fn a_secondary_that_is_taken_out_mid_range_is_not_missed() {
 fn a_secondary_that_is_taken_out_while_its_disk_hangs_is_not_waited_for() {
     for_seeds(|seed, victim| {
         let hung = Action::Disk(edge(victim), DiskState::Hung);
+        // The reader may take a megabyte at once: time for an order that meets the hung disk.
         let actions = [(0, hung), (2 << 20, Action::Revoke(edge(victim)))];
         let outcome = without(seed, victim, &actions);
         assert!(outcome.lost_by(victim) > 0, "it owed nothing");

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn idle_time_does_not_count() {
-    let mut rate = PathRate::new();
+    let mut rate = PathRate::new(64 * KIB);
     assert_eq!(rate.estimate(), None);
     rate.update(100_000, ms(100), ms(60));
     // Minutes later by the clock, but only 100 ms of work.
@@ -14,7 +14,7 @@ fn idle_time_does_not_count() {
 
 #[test]
 fn a_rate_that_cannot_be_is_not_believed() {
-    let mut rate = PathRate::new();
+    let mut rate = PathRate::new(64 * KIB);
     rate.update(0, Duration::from_micros(1), ms(60));
     rate.update(u64::MAX, Duration::from_micros(2), ms(60));
     assert_eq!(rate.estimate(), Some(1_000_000_000_000));
@@ -22,7 +22,7 @@ fn a_rate_that_cannot_be_is_not_believed() {
 
 #[test]
 fn an_old_rate_is_forgotten_after_the_horizon() {
-    let mut rate = PathRate::new();
+    let mut rate = PathRate::new(64 * KIB);
     (1..=20).for_each(|step| rate.update(step * 10_000, ms(step * 10), ms(60)));
     (1..=20).for_each(|step| rate.update(200_000 + step * 1000, ms(200 + step * 10), ms(60)));
     assert_eq!(rate.estimate(), Some(100_000));
@@ -31,7 +31,7 @@ fn an_old_rate_is_forgotten_after_the_horizon() {
 /// 20 KB/s; a lost packet holds back 100 ms of it.
 #[test]
 fn a_burst_behind_a_lost_packet_is_no_rate() {
-    let mut rate = PathRate::new();
+    let mut rate = PathRate::new(64 * KIB);
     for step in 1..=20 {
         let came = if (15..20).contains(&step) { 15 } else { step };
         rate.update(came * 400, ms(step * 20), ms(60));
@@ -41,7 +41,7 @@ fn a_burst_behind_a_lost_packet_is_no_rate() {
 
 #[test]
 fn time_before_the_first_byte_says_nothing() {
-    let mut rate = PathRate::new();
+    let mut rate = PathRate::new(64 * KIB);
     rate.update(0, ms(500), ms(60));
     assert_eq!(rate.estimate(), None);
     rate.update(10_000, ms(510), ms(60));
@@ -54,7 +54,7 @@ fn time_before_the_first_byte_says_nothing() {
 #[test]
 fn the_allowance_doubles_while_the_rate_grows_by_a_quarter() {
     let mut allowance = Allowance::new(100);
-    assert_eq!(allowance.target(None, 1.25, 0), 200);
+    assert_eq!(allowance.target(None, 1.25, 0, true), 200);
     let rates = [1000, 1300, 1700, 1800, 1800, 1800];
     let targets = [400, 800, 1600, 1600, 1600, 0];
     for (turn, (rate, target)) in rates.into_iter().zip(targets).enumerate() {
@@ -65,12 +65,12 @@ fn the_allowance_doubles_while_the_rate_grows_by_a_quarter() {
         // What was measured over a turn is ample, until growth is over.
         let turnover = if target > 0 { 1000.0 } else { 0.0 };
         assert_eq!(
-            allowance.target(Some(turnover), 1.25, 0),
+            allowance.target(Some(turnover), 1.25, 0, true),
             target.max(turnover as u64 * 5 / 4),
             "turn {turn}"
         );
     }
-    assert_eq!(allowance.target(Some(4000.0), 1.25, 0), 5000);
+    assert_eq!(allowance.target(Some(4000.0), 1.25, 0, true), 5000);
 }
 
 #[test]
@@ -80,18 +80,20 @@ fn an_allowance_does_not_outgrow_what_the_path_delivers() {
         // Bursts make a steady path look as if it grew.
         allowance.range_done(Some(1000 << turn), ms(100), at(turn * 100));
     }
-    assert_eq!(allowance.target(Some(1000.0), 1.25, 0), 4000);
+    assert_eq!(allowance.target(Some(1000.0), 1.25, 0, true), 4000);
     // Before anything of it was fast it may have what it had at first.
-    assert_eq!(allowance.target(Some(10.0), 1.25, 0), 200);
+    assert_eq!(allowance.target(Some(10.0), 1.25, 0, true), 200);
+    // When enough came to believe it, no more than four turns of it.
+    assert_eq!(allowance.target(Some(10.0), 1.25, 0, false), 40);
 }
 
 #[test]
 fn a_late_range_halves_what_a_path_gets_until_it_delivers() {
     let mut allowance = Allowance::new(100);
     allowance.range_late(800);
-    assert_eq!(allowance.target(Some(640.0), 1.25, 0), 400);
+    assert_eq!(allowance.target(Some(640.0), 1.25, 0, true), 400);
     allowance.range_done(Some(1), ms(100), at(0));
-    assert_eq!(allowance.target(Some(640.0), 1.25, 0), 800);
+    assert_eq!(allowance.target(Some(640.0), 1.25, 0, true), 800);
 }
 
 #[test]
