@@ -73,7 +73,8 @@ impl Default for DelegationConfig {
 /// Mechanisms that the laboratory switches off one at a time, to show what each is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Switches {
-    /// A path gets a range only where it should finish before the reader arrives. Off: whoever asks gets the head.
+    /// A path gets a range only where it should finish before the reader arrives, and loses a head that it is too slow for.
+    /// Off: whoever asks gets the head, and keeps it.
     pub admission: bool,
     /// Late heads are copied to a second source. Off: the reader waits for the first.
     pub hedging: bool,

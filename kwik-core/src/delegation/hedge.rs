@@ -411,7 +411,7 @@ impl Scheduler {
         }
     }
 
-    fn is_draining(&self, path: PathId) -> bool {
+    pub(super) fn is_draining(&self, path: PathId) -> bool {
         self.sources.get(&path).is_some_and(|source| source.state == PathState::Draining)
     }
 }

@@ -128,7 +128,8 @@ pub enum Event {
         /// Who is asked now.
         path: PathId,
     },
-    /// Late bytes were also asked of a second source; the first still owes them.
+    /// Bytes that are late, or come so slowly that the window is full behind them, were also asked of a second source; the
+    /// first still owes them.
     Hedged {
         /// The stream.
         stream: StreamId,

@@ -132,7 +132,7 @@ impl Scheduler {
         }
     }
 
-    fn same_plan(&mut self, other: DelegationId, entry: &Entry) -> bool {
+    pub(super) fn same_plan(&mut self, other: DelegationId, entry: &Entry) -> bool {
         let Some(start) = self.ledger.entry(other).map(|other| other.range.start()) else {
             return false;
         };

@@ -81,21 +81,21 @@ impl Scheduler {
                 original.copied = true;
             }
             self.ask_other(owed, range, best.path, Role::Copy);
-        } else if self.config.switches.repair {
+        } else if self.config.switches.repair && !self.is_draining(owed.path) {
             self.bucket.charge(self.under_way(owed, now));
-            // What else it owes would keep the window full next.
-            for id in self.ledger.of_path(owed.path) {
-                let same = |entry: &&Entry| entry.stream == owed.stream;
-                if self
-                    .ledger
-                    .entry(id)
-                    .filter(same)
-                    .is_some_and(|it| it.standing == Standing::Owed)
-                {
-                    self.give_back(id, GapReason::Late, Tell::Path);
-                }
-            }
+            self.take_back(owed);
             self.ask_other(owed, range, best.path, Role::Original);
+        }
+    }
+
+    /// Takes the head from its owner, and what else it owes of the plan: that would keep the window full next.
+    fn take_back(&mut self, head: &Entry) {
+        for id in self.ledger.of_path(head.path) {
+            let Some(entry) = self.ledger.entry(id) else { continue };
+            let owed = entry.stream == head.stream && entry.standing == Standing::Owed;
+            if owed && self.same_plan(id, head) {
+                self.give_back(id, GapReason::Late, Tell::Path);
+            }
         }
     }
 }
