@@ -174,8 +174,8 @@ impl Allowance {
     }
 
     /// Bytes to keep outstanding, at least `least`: `gain` times the `turnover`, which is what the path delivers in a turn
-    /// of the loop at the rate that was measured.
-    /// `early`: too little came to believe it, and two first ranges are allowed in any case.
+    /// of the loop at the rate that was measured. `early`: too little came to believe that, and while it grows two first
+    /// ranges are allowed in any case.
     pub(super) fn target(&self, turnover: Option<f64>, gain: f64, least: u64, early: bool) -> u64 {
         let wanted = match turnover {
             Some(turnover) if self.growing => {
