@@ -92,6 +92,22 @@ impl Bench {
         Self { scheduler, stream, now: at(0) }
     }
 
+    /// Of 64 MiB the first orders are delivered, and the two paths brought so many bytes in two seconds.
+    fn measured(received: [u64; 2]) -> Self {
+        let mut bench = Self::new(64 * MIB, Candidates::All, Local::None);
+        let delivered: Vec<_> = bench.orders().iter().map(|order| (order.2, order.0)).collect();
+        for (millis, bytes) in [(1, [0, 0]), (2_000, received)] {
+            bench.now = at(millis);
+            for (path, received_bytes) in [1, 2].map(PathId::new).into_iter().zip(bytes) {
+                let status = bench.status(path, PathState::Live);
+                let status = PathStatus { received_bytes, busy_us: millis * 1000, ..status };
+                bench.scheduler.handle_path_status(&status, bench.now);
+            }
+        }
+        bench.held(0, &delivered);
+        bench
+    }
+
     fn decisions(&mut self) -> Vec<Decision> {
         std::iter::from_fn(|| self.scheduler.poll(self.now)).collect()
     }

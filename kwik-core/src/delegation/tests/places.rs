@@ -26,17 +26,7 @@ fn a_slow_source_leaves_what_others_do_meanwhile() {
 /// A range of 256 KiB would come after the whole window, one of 64 KiB in its last part.
 #[test]
 fn a_slow_source_has_a_short_range_where_a_long_one_has_no_place() {
-    let mut bench = Bench::new(64 * MIB, Candidates::All, Local::None);
-    let delivered: Vec<_> = bench.orders().iter().map(|order| (order.2, order.0)).collect();
-    for (millis, bytes) in [(1, [0, 0]), (2_001, [512 * KIB, 40 * MIB])] {
-        bench.now = at(millis);
-        for (path, received_bytes) in [ONE, PathId::new(2)].into_iter().zip(bytes) {
-            let status = bench.status(path, PathState::Live);
-            let status = PathStatus { received_bytes, busy_us: millis * 1000, ..status };
-            bench.scheduler.handle_path_status(&status, bench.now);
-        }
-    }
-    bench.held(0, &delivered);
+    let mut bench = Bench::measured([512 * KIB, 40 * MIB]);
     let slow: Vec<_> = bench.orders().into_iter().filter(|order| order.0 == ONE).collect();
     assert!(slow.iter().all(|order| order.2.len() == 64 * KIB), "{slow:?}");
     assert!(slow.first().is_some_and(|order| order.2.start().value() > 4 * MIB), "{slow:?}");
@@ -54,6 +44,9 @@ fn a_range_lies_behind_what_is_left_to_others() {
         (0, 80, 64, Some(range(0, 100))),
         (900, 50, 1, None),
         (850, 200, 1, Some(range(950, 1000))),
+        // What is left of a piece is no order of its own: the next one, or nothing.
+        (90, 50, 64, Some(range(200, 250))),
+        (890, 50, 64, None),
     ];
     for (skip, len, floor, expected) in table {
         let placed = pick::place(pool.into_iter(), skip, len, floor);

@@ -70,17 +70,7 @@ fn what_fails_at_once_is_one_failure() {
 /// Path 1 delivered, and was measured across a silence: path 2 could bring the whole window sooner than it one range.
 #[test]
 fn a_rate_that_was_measured_across_a_silence_is_measured_again() {
-    let mut bench = Bench::new(64 * MIB, Candidates::All, Local::None);
-    let delivered: Vec<_> = bench.orders().iter().map(|order| (order.2, order.0)).collect();
-    for (millis, bytes) in [(1, [0, 0]), (2_000, [16 * KIB, 20 * MIB])] {
-        bench.now = at(millis);
-        for (path, received_bytes) in [ONE, PathId::new(2)].into_iter().zip(bytes) {
-            let status = bench.status(path, PathState::Live);
-            let status = PathStatus { received_bytes, busy_us: millis * 1000, ..status };
-            bench.scheduler.handle_path_status(&status, bench.now);
-        }
-    }
-    bench.held(0, &delivered);
+    let mut bench = Bench::measured([16 * KIB, 20 * MIB]);
     for (millis, expected) in [(2_000, 0), (2_999, 0), (3_000, 1)] {
         bench.now = at(millis);
         bench.held(0, &[(range(0, 1), ONE)]);
