@@ -94,7 +94,7 @@ async fn current_runs_on_the_runtime_of_its_start() {
 async fn what_nobody_waits_for_is_aborted() {
     let worker = Workers::start(Placement::Threads(1)).unwrap().next();
     let (tell, told) = mpsc::channel();
-    let (started, running) = tokio::sync::oneshot::channel();
+    let (started, running) = oneshot::channel();
     let guard = Dropped(tell);
     let work = worker.run(async move {
         let _guard = guard;

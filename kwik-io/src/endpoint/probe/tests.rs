@@ -33,7 +33,7 @@ async fn the_question_goes_out_from_the_local_address() {
 
 #[tokio::test(start_paused = true)]
 async fn a_port_that_swallows_gets_three_datagrams_and_no_verdict() {
-    let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let target = server.local_addr().unwrap();
     let asking = tokio::time::timeout(Duration::from_secs(3600), refused(None, target, || false));
     assert!(asking.await.is_err());
@@ -53,7 +53,7 @@ async fn a_handshake_that_was_answered_is_not_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_is_no_refusal() {
-    let server = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let target = server.local_addr().unwrap();
     let echo = async {
         let (_, from) = server.recv_from(&mut [0; 8]).await.unwrap();
