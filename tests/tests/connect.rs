@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use kwik_client::{Client, ConnectError, DialError, ErrorCode, Limits};
 use kwik_io::tls::ServerCertificate;
-use kwik_server::Server;
+use kwik_server::{Event, Server};
 use kwik_tests::bare::BareServer;
-use kwik_tests::{certificate, stays_pending};
+use kwik_tests::{Rig, SecondaryServer, certificate, stays_pending};
 
 /// No test waits for it.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -158,4 +158,54 @@ async fn a_connect_that_is_given_up_leaves_no_session() {
     };
     assert!(!matches!(connection.acceptor.accept().await, Ok(Some(_))));
     client.wait_idle().await.unwrap();
+}
+
+/// A client to which no dial ends by itself, and its primary.
+async fn patient_rig() -> Rig {
+    let limits = Limits::new().with_dial_timeout(HOUR);
+    Rig::with(|client| client.with_limits(limits)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_address_of_a_server_does_not_keep_the_path_from_its_next() {
+    let mut rig = patient_rig().await;
+    let mut server = SecondaryServer::start(&rig.key);
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut spec = server.spec();
+    spec.addresses.splice(..0, [silent.local_addr().unwrap(), closed_port()]);
+    let path = rig.primary.handle().add_path(spec).await.unwrap();
+    let _session = server.acceptor.accept().await.unwrap();
+    rig.up(path).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_port_of_a_server_takes_its_path_down_at_once() {
+    let rig = patient_rig().await;
+    let mut spec = SecondaryServer::start(&rig.key).spec();
+    spec.addresses = vec![closed_port()];
+    let path = rig.primary.handle().add_path(spec).await.unwrap();
+    match rig.primary.next_event().await.unwrap() {
+        Event::PathDown(down, code, detail) => {
+            assert_eq!((down, code), (path, Some(ErrorCode::Unreachable)));
+            assert!(detail.contains("refuses the connection"), "{detail}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn goodbyes_do_not_wait_for_a_server_that_is_being_dialled() {
+    let mut rig = patient_rig().await;
+    let mut live = rig.attach().await;
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut spec = SecondaryServer::start(&rig.key).spec();
+    spec.addresses = vec![silent.local_addr().unwrap()];
+    rig.primary.handle().add_path(spec).await.unwrap();
+    // It is dialled.
+    tokio::task::spawn_blocking(move || silent.recv(&mut [0; 1_500])).await.unwrap().unwrap();
+    drop(rig.session);
+    rig.client.wait_idle().await.unwrap();
+    // Both were told; neither waits for its idle timeout.
+    assert!(rig.primary.accept().await.unwrap().is_none());
+    assert!(!matches!(live.session.next_delegation().await, Ok(Some(_))));
 }
