@@ -9,8 +9,10 @@ use kwik_core::time::Instant;
 use s2n_quic::provider::event::events::{self, EndpointMeta};
 use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta};
 
+use crate::endpoint::Connections;
 use crate::env::Env;
 use crate::tls::{Refusal, RefusalCell};
+use crate::worker::{WeakWorker, Worker};
 
 /// Label of the TLS exporter (RFC 8446, 7.5) that an admission is bound to; without context.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-kwik-admission";
@@ -127,7 +129,7 @@ fn to_micros(duration: Duration) -> u64 {
 /// What a dialler brings along for its connection, so that it can read the statistics while the handshake is under way.
 pub(crate) struct Brought {
     pub(crate) stats: Arc<ConnectionStats>,
-    /// Kept until the connection is over: the endpoint.
+    /// Kept until the connection is over: a client's endpoint.
     pub(crate) hold: Arc<dyn Any + Send + Sync>,
 }
 
@@ -146,22 +148,38 @@ pub(crate) struct Observer {
     refusal: RefusalCell,
     /// Handshakes that a server gave up at the first packet.
     rejected: Arc<AtomicU64>,
+    /// Where a server's endpoint runs. Each of its connections keeps that thread until its peer was told of its end; the
+    /// endpoint itself does not, or it would live for ever. A client's connections bring along what they need.
+    home: Option<WeakWorker>,
+    connections: Connections,
 }
 
 impl Observer {
     pub(crate) fn client(env: Env, refusal: RefusalCell) -> Self {
-        Self { env, refusal, rejected: Arc::default() }
+        let (rejected, connections) = (Arc::default(), Connections::default());
+        Self { env, refusal, rejected, home: None, connections }
     }
 
-    pub(crate) fn server(env: Env, rejected: Arc<AtomicU64>) -> Self {
-        Self { env, refusal: RefusalCell::default(), rejected }
+    pub(crate) fn server(
+        env: Env,
+        rejected: Arc<AtomicU64>,
+        connections: Connections,
+        home: &Worker,
+    ) -> Self {
+        let home = Some(home.downgrade());
+        Self { env, refusal: RefusalCell::default(), rejected, home, connections }
+    }
+
+    /// What a connection of a server keeps until it is over.
+    fn kept(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        let home = self.home.as_ref()?.upgrade();
+        Some(Arc::new((self.connections.count(), home)))
     }
 }
 
 impl event::Subscriber for Observer {
     type ConnectionContext = Observed;
 
-    /// Nobody brings anything along for an accepted connection.
     fn create_connection_context(
         &mut self,
         meta: &ConnectionMeta,
@@ -172,7 +190,7 @@ impl event::Subscriber for Observer {
         let clock_start = self.env.now().elapsed().saturating_sub(elapsed);
         Observed {
             stats: brought.map(|brought| brought.stats.clone()).unwrap_or_default(),
-            _hold: brought.map(|brought| brought.hold.clone()),
+            _hold: brought.map(|brought| brought.hold.clone()).or_else(|| self.kept()),
             clock_start: Instant::from_start(clock_start),
         }
     }

@@ -18,5 +18,8 @@ pub use primary::PrimarySession;
 pub use secondary::SecondarySession;
 pub use streams::StreamAction;
 
+/// Why a session is closed whose server went away.
+const LEFT: &str = "the server goes away";
+
 #[cfg(test)]
 mod tests;
