@@ -23,6 +23,9 @@ use crate::metrics::Counters;
 /// How long the client may take to acknowledge a refusal.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// When a client that was refused because the server goes away may ask again: it may be a restart.
+const AWAY_MS: u32 = 1000;
+
 /// What the sessions of a server share.
 #[derive(Debug)]
 pub(crate) struct Shared {
@@ -120,7 +123,10 @@ pub(crate) async fn admit(
     };
     let session = match (session, queues()) {
         (Ok(role), Some(queues)) => queues.place(role, shared.hello).await,
-        (Ok(_), None) => Err(refusal(ErrorCode::Busy, "the server goes away")),
+        (Ok(_), None) => Err(Refuse {
+            retry_after_ms: Some(AWAY_MS),
+            ..refusal(ErrorCode::GoingAway, "the server goes away")
+        }),
         (Err(refuse), _) => Err(refuse),
     };
     match &session {

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod config;
 mod handshake;
+mod leave;
 mod linger;
 pub mod primary;
 pub mod secondary;
@@ -17,9 +18,6 @@ pub use handshake::{FEATURES, VERSIONS};
 pub use primary::PrimarySession;
 pub use secondary::SecondarySession;
 pub use streams::StreamAction;
-
-/// Why a session is closed whose server went away.
-const LEFT: &str = "the server goes away";
 
 #[cfg(test)]
 mod tests;

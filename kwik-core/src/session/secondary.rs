@@ -10,9 +10,9 @@ use kwik_proto::frame::{
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId};
 
-use super::LEFT;
 use super::config::SessionConfig;
 use super::handshake::negotiate;
+use super::leave::{LEFT, go_away};
 use crate::grant::Grants;
 use crate::mapping::{Mapping, takes_contributions};
 use crate::orders::OrderChecker;
@@ -162,7 +162,7 @@ impl SecondarySession {
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self) -> Option<Output> {
         if self.outputs.is_empty() && self.leaves.is_some() && self.owes_nothing() {
-            self.close(ErrorCode::SessionClosed, LEFT);
+            self.close(ErrorCode::GoingAway, LEFT);
         }
         self.outputs.pop_front()
     }
@@ -175,7 +175,7 @@ impl SecondarySession {
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.leaves.is_some_and(|end| end <= now) {
-            self.close(ErrorCode::SessionClosed, LEFT);
+            self.close(ErrorCode::GoingAway, LEFT);
         }
     }
 
@@ -186,9 +186,12 @@ impl SecondarySession {
         if self.leaves.is_some_and(|known| known <= end) {
             return;
         }
-        self.leaves = Some(end);
+        let first = self.leaves.replace(end).is_none();
         if end <= now {
-            return self.close(ErrorCode::SessionClosed, LEFT);
+            return self.close(ErrorCode::GoingAway, LEFT);
+        }
+        if first {
+            self.send(go_away(end, now));
         }
         let offered = self.delegations.iter().filter(|(_, (stage, _))| *stage == Stage::Offered);
         for id in offered.map(|(id, _)| *id).collect::<Vec<_>>() {

@@ -18,9 +18,9 @@ use kwik_proto::{
     ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
 };
 
-use super::LEFT;
 use super::config::SessionConfig;
 use super::handshake::negotiate;
+use super::leave::{LEFT, go_away};
 use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats};
 use crate::grant::Grants;
@@ -202,7 +202,7 @@ impl PrimarySession {
         self.streams.handle_timeout(now);
         self.forget_drained(now);
         if self.leaves.is_some_and(|end| end <= now) {
-            self.close(ErrorCode::SessionClosed, None, LEFT);
+            self.close(ErrorCode::GoingAway, None, LEFT);
         }
     }
 
@@ -307,10 +307,11 @@ impl PrimarySession {
         if self.leaves.is_some_and(|known| known <= end) {
             return;
         }
-        self.leaves = Some(end);
-        match end <= now {
-            true => self.close(ErrorCode::SessionClosed, None, LEFT),
-            false => {}
+        let first = self.leaves.replace(end).is_none();
+        if end <= now {
+            self.close(ErrorCode::GoingAway, None, LEFT);
+        } else if first {
+            self.send(go_away(end, now));
         }
     }
 
