@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::duration;
 use crate::size::ByteSize;
 use crate::url::KwikUrl;
 use kwik_client::Pin;
@@ -85,6 +87,9 @@ pub(crate) struct ServeArgs {
     /// Believe the secondaries: take no hashes of what they are ordered. One that lies then fails the download at its end.
     #[arg(long, requires = "secondary")]
     pub(crate) no_proof: bool,
+    /// How long open sessions may go on after SIGTERM or SIGINT, such as 30s or 5m.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
+    pub(crate) grace: Duration,
     /// Address for Prometheus metrics over HTTP.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,

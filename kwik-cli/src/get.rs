@@ -12,12 +12,12 @@ use crate::cli::GetArgs;
 use crate::connect::{self, Connected};
 use crate::fetch::{StoppedAt, fetch};
 use crate::output::Output;
-use crate::primary::FILE_CHANGED;
 use crate::progress::Show;
 use crate::protocol::{Get, Message as _};
 use crate::report::{PathReport, Report, Role, StallReport};
 use crate::request_path::RequestPath;
 use crate::signals::Stop;
+use crate::source::Trouble;
 use crate::writer::{Writer, Written};
 
 /// Fetches a file, checks it and tells about it.
@@ -105,8 +105,14 @@ fn explain(
             let at = at.map(|at| format!("; stream {id} {at}")).unwrap_or_default();
             format!("the connection to {primary} is lost: {lost}{at}")
         }
-        Some(stream::Error::StreamReset { error, .. }) if **error == u64::from(FILE_CHANGED) => {
-            return anyhow!("{primary} gave up: the file changed or could not be read; try again");
+        Some(stream::Error::StreamReset { error, .. })
+            if let Some(trouble) = Trouble::of_code(**error) =>
+        {
+            let advice = match trouble {
+                Trouble::Changed => "try again",
+                Trouble::Unreadable => "ask the server's operator",
+            };
+            return anyhow!("{primary} gave up: {trouble}; {advice}");
         }
         Some(other) => other.to_string(),
         None => format!("{error:#}"),

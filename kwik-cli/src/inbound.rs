@@ -44,6 +44,20 @@ where
         }
     }
 
+    /// Waits until the sender has ended its half, however that was, or until it has sent `limit` bytes more.
+    ///
+    /// For a reader that has what it wanted: dropped earlier, it would stop a sender that is about to end, and to which
+    /// the stop is an error.
+    pub(crate) async fn ended(&mut self, limit: usize) {
+        let mut read = self.held.len();
+        self.held.clear();
+        while read <= limit
+            && let Some(Ok(chunk)) = self.stream.next().await
+        {
+            read += chunk.len();
+        }
+    }
+
     /// The next bytes, in order; `None` at the end of the stream.
     pub(crate) async fn chunk(&mut self) -> anyhow::Result<Option<Bytes>> {
         if !self.held.is_empty() {

@@ -4,6 +4,7 @@ mod catalog;
 mod cli;
 mod connect;
 mod demo;
+mod duration;
 mod fetch;
 mod get;
 mod inbound;

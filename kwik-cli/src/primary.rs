@@ -4,28 +4,24 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use kwik_server::stream::{BidirectionalStream, ReceiveStream, SendStream};
-use kwik_server::{
-    Delegate, Handle, LocalSupply, PathSpec, PathState, PrimarySession, application,
-};
-use tokio::sync::{OnceCell, watch};
+use kwik_server::{Delegate, Handle, LocalSupply, PathSpec, PathState, PrimarySession};
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::catalog::{Catalog, Content};
 use crate::inbound::Inbound;
 use crate::incidents;
 use crate::monitor::{self, OpenSession, Role};
-use crate::protocol::{Failed, FailureCode, Get, Message as _, Reply, Resource};
-use crate::source::{FileSource, ReadAhead};
+use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
+use crate::source::{FileSource, ReadAhead, Trouble};
 
 /// Files up to this size come from the primary alone: attaching secondaries costs round trips.
 const SMALL: u64 = 1 << 20;
 /// What the primary itself sends of a large file while the secondaries are being attached.
 const HEAD: u64 = 512 << 10;
-/// A client that opened a stream has this long to say what it wants.
+/// A client that opened a stream has this long to say what it wants, and to end its half.
 const REQUEST_TIME: Duration = Duration::from_secs(10);
-/// The code of a stream that is reset because the rest cannot be read.
-pub(crate) const FILE_CHANGED: u8 = 1;
 
 /// Serves files to clients, with the help of secondaries.
 #[derive(Clone, Debug)]
@@ -74,13 +70,11 @@ struct Client {
 
 impl Primary {
     /// Answers requests until the session ends.
-    pub(crate) async fn serve(self, session: PrimarySession, mut stop: watch::Receiver<()>) {
+    pub(crate) async fn serve(self, session: PrimarySession) {
         let handle = session.handle();
         tokio::select! {
             () = self.answer_all(session) => {}
             () = incidents::tell(&handle) => {}
-            // Only ever closed, when the program ends.
-            _ = stop.changed() => handle.close(application::Error::UNKNOWN),
         }
     }
 
@@ -107,58 +101,57 @@ impl Primary {
 
 impl Client {
     async fn answer(&self, stream: BidirectionalStream) -> anyhow::Result<()> {
-        let (receive, mut send) = stream.split();
-        let answered = self.reply(Inbound::new(receive), &mut send).await;
-        match answered {
-            Ok(()) => {
-                send.close().await?;
-                self.tell_lost().await;
-                Ok(())
-            }
-            Err(error) => {
-                // Dropped, the stream would end well, and a short file look complete.
-                send.reset(FILE_CHANGED.into())?;
-                Err(error)
-            }
-        }
+        let (receive, send) = stream.split();
+        let mut inbound = Inbound::new(receive);
+        let patience = Instant::now() + REQUEST_TIME;
+        let answered = self.answer_to(&mut inbound, send).await;
+        // A client that is still between its request and its end takes a stop for a failure of the request.
+        let _ = tokio::time::timeout_at(patience, inbound.ended(MAX_MESSAGE)).await;
+        answered
     }
 
-    async fn reply(
+    async fn answer_to(
         &self,
-        inbound: Inbound<ReceiveStream>,
-        send: &mut SendStream,
+        inbound: &mut Inbound<ReceiveStream>,
+        mut send: SendStream,
     ) -> anyhow::Result<()> {
-        match self.find(inbound).await? {
-            Ok((get, content)) => {
-                monitor::request("found");
-                self.send(&get, &content, send).await
-            }
+        let (get, content) = match self.find(inbound).await {
+            Ok(found) => found,
             Err(failed) => {
                 monitor::request("failed");
-                Ok(send.send(Reply::Failed(failed).encode()).await?)
-            }
-        }
-    }
-
-    async fn find(
-        &self,
-        mut inbound: Inbound<ReceiveStream>,
-    ) -> anyhow::Result<Result<(Get, Content), Failed>> {
-        let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Get>());
-        let get = match request.await.context("no request came")? {
-            Ok((get, _)) => get,
-            Err(error) => {
-                let code = FailureCode::BadRequest;
-                return Ok(Err(Failed { code, message: error.to_string() }));
+                send.send(Reply::Failed(failed).encode()).await?;
+                return Ok(send.close().await?);
             }
         };
-        if self.primary.clients == Clients::Refused {
-            let message = "this server is a secondary; name its primary in the URL".to_owned();
-            return Ok(Err(Failed { code: FailureCode::BadRequest, message }));
+        monitor::request("found");
+        let sent = self.send(&get, &content, &mut send).await;
+        if let Err(error) = &sent
+            && let Some(trouble) = error.downcast_ref::<Trouble>()
+        {
+            // Dropped, the stream would end well, and a short file look complete.
+            send.reset(trouble.code().into())?;
+            tracing::warn!(file = ?get.path, error = format!("{error:#}"), "a download was broken off");
         }
-        Ok(self.primary.catalog.find(&get).await.map(|content| (get, content)))
+        self.tell_lost().await;
+        sent
     }
 
+    async fn find(&self, inbound: &mut Inbound<ReceiveStream>) -> Result<(Get, Content), Failed> {
+        let bad = |message: String| Failed { code: FailureCode::BadRequest, message };
+        let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Get>()).await;
+        let request = request.map_err(|_| bad(format!("no request came in {REQUEST_TIME:?}")))?;
+        let (get, _) = request.map_err(|error| bad(error.to_string()))?;
+        if self.primary.clients == Clients::Refused {
+            let message = "this server is a secondary; name its primary in the URL";
+            return Err(bad(message.to_owned()));
+        }
+        let content = self.primary.catalog.find(&get).await?;
+        Ok((get, content))
+    }
+
+    /// Sends what was found, and waits until the client has it.
+    ///
+    /// Fails with a [`Trouble`] if the file can't be sent to its end.
     async fn send(
         &self,
         get: &Get,
@@ -172,30 +165,42 @@ impl Client {
         let source = FileSource::new(Arc::clone(&content.file), shift);
         send.send(reply).await?;
         if content.found.length <= SMALL || self.attach().await == 0 {
-            return send_all(send, source, range).await;
+            send_all(send, &source, range).await?;
+            return Ok(send.close().await?);
         }
         let head = match self.primary.share {
             Share::Own => range.start + HEAD,
             Share::RepairsOnly => range.start,
         };
-        send_all(send, source.clone(), range.start..head).await?;
+        send_all(send, &source, range.start..head).await?;
         let resource = Resource { path: get.path.clone(), tag: content.found.tag, shift };
+        let order = self.order(head..range.end, &resource, &source);
+        let mut delegated = match send.delegate(order).await {
+            Ok(delegated) => delegated,
+            Err(error) => {
+                tracing::warn!(%error, "nothing delegated");
+                send_all(send, &source, head..range.end).await?;
+                return Ok(send.close().await?);
+            }
+        };
+        tokio::select! {
+            biased;
+            closed = send.close() => Ok(closed?),
+            error = delegated.source_failed() => Err(in_trouble(&source, error).await),
+            () = source.changed() => Err(Trouble::Changed.into()),
+        }
+    }
+
+    fn order(&self, range: Range<u64>, resource: &Resource, source: &FileSource) -> Delegate {
         let supply = match self.primary.share {
             Share::Own => LocalSupply::Share,
             Share::RepairsOnly => LocalSupply::Fallback,
         };
-        let order = Delegate::new(head..range.end, resource.to_wire().into())
+        let order = Delegate::new(range, resource.to_wire().into())
             .with_local(Arc::new(source.clone()), supply);
-        let order = match self.primary.proof {
+        match self.primary.proof {
             Proof::Named => order.with_proof(),
             Proof::Skipped => order,
-        };
-        match send.delegate(order).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                tracing::warn!(%error, "nothing delegated");
-                send_all(send, source, head..range.end).await
-            }
         }
     }
 
@@ -230,13 +235,23 @@ impl Client {
 
 async fn send_all(
     send: &mut SendStream,
-    source: FileSource,
+    source: &FileSource,
     range: Range<u64>,
 ) -> anyhow::Result<()> {
-    let mut ahead = ReadAhead::new(source, range);
-    while let Some((_, bytes)) = ahead.next().await.context("reading")? {
-        monitor::sent(Role::Primary, bytes.len() as u64);
-        send.send(bytes).await?;
+    let mut ahead = ReadAhead::new(source.clone(), range);
+    loop {
+        match ahead.next().await {
+            Ok(Some((_, bytes))) => send.send(bytes).await?,
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(in_trouble(source, error).await),
+        }
     }
-    Ok(())
+}
+
+/// What a failed read means.
+async fn in_trouble(
+    source: &FileSource,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> anyhow::Error {
+    anyhow::Error::new(error).context(source.trouble().await)
 }

@@ -56,7 +56,6 @@ async fn fulfil(catalog: &Catalog, delegation: Delegation) -> anyhow::Result<()>
     let mut ahead = ReadAhead::new(source, range);
     // On an error the contribution is dropped unfinished, and the range goes to another server.
     while let Some((offset, bytes)) = ahead.next().await.context("reading")? {
-        monitor::sent(Role::Secondary, bytes.len() as u64);
         contribution.write_at(offset, bytes).await?;
     }
     contribution.finish().await?;

@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use kwik_server::{
-    IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate, ServerIdentity,
+    IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate, ServerHandle, ServerIdentity,
 };
 use serde_json::json;
 use tokio::net::lookup_host;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::catalog::Catalog;
@@ -29,8 +28,6 @@ use crate::tag_store::TagStore;
 
 /// Addresses of a secondary that the client may try: as many as the protocol carries.
 const MAX_ADDRESSES: usize = 8;
-/// How long the end of a session may take to reach its client.
-const GOODBYE: Duration = Duration::from_millis(100);
 
 /// A server of the file service, not started yet.
 #[derive(Debug)]
@@ -47,13 +44,12 @@ pub(crate) struct Service {
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) pin: Pin,
+    server: ServerHandle,
     /// Accepting, and all sessions.
-    tasks: JoinSet<()>,
-    /// Its drop has every session closed.
-    stop: watch::Sender<()>,
+    _tasks: JoinSet<()>,
 }
 
-/// Serves until SIGINT or SIGTERM.
+/// Serves until SIGINT or SIGTERM, and then until what is open is done, or for `--grace`, or until a second signal.
 pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let service = prepare(args).await?;
@@ -62,8 +58,17 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     }
     let running = service.start()?;
     announce(&running, args.json)?;
-    stop.wanted().await;
-    running.close().await;
+    let server = running.server.clone();
+    tokio::select! {
+        () = stop.wanted() => {}
+        () = monitor::export(|| server.metrics()) => {}
+    }
+    announce_end(args);
+    tokio::select! {
+        () = running.close(args.grace) => {}
+        () = monitor::export(|| server.metrics()) => {}
+        () = stop.wanted() => running.close(Duration::ZERO).await,
+    }
     Ok(())
 }
 
@@ -99,18 +104,19 @@ impl Service {
         }
         let server =
             builder.start().with_context(|| format!("cannot listen on {}", self.listen))?;
-        let address = server.local_addr();
+        let (address, handle) = (server.local_addr(), server.handle());
         let (mut primaries, mut secondaries) = server.split();
         let mut tasks = JoinSet::new();
         let catalog = self.primary.catalog.clone();
         let primary = self.primary;
-        let (stop, stopped) = watch::channel(());
         tasks.spawn(async move {
             let mut sessions = JoinSet::new();
             while let Some(session) = primaries.accept().await {
-                sessions.spawn(primary.clone().serve(session, stopped.clone()));
+                sessions.spawn(primary.clone().serve(session));
                 while sessions.try_join_next().is_some() {}
             }
+            // Those that are open go on while the server goes away.
+            while sessions.join_next().await.is_some() {}
         });
         tasks.spawn(async move {
             let mut sessions = JoinSet::new();
@@ -118,8 +124,9 @@ impl Service {
                 sessions.spawn(contribute(catalog.clone(), session));
                 while sessions.try_join_next().is_some() {}
             }
+            while sessions.join_next().await.is_some() {}
         });
-        Ok(Running { address, pin, tasks, stop })
+        Ok(Running { address, pin, server: handle, _tasks: tasks })
     }
 }
 
@@ -129,11 +136,9 @@ impl Running {
         secondary(vec![self.address], self.pin)
     }
 
-    /// Ends every session and gives the clients a moment to hear of it.
-    pub(crate) async fn close(mut self) {
-        drop(self.stop);
-        tokio::time::sleep(GOODBYE).await;
-        self.tasks.shutdown().await;
+    /// Takes no more sessions, and returns when those that are open have ended: after `grace` at the latest.
+    pub(crate) async fn close(&self, grace: Duration) {
+        self.server.close(grace).await;
     }
 }
 
@@ -150,6 +155,18 @@ fn announce(running: &Running, as_json: bool) -> anyhow::Result<()> {
         format!("listening on {address} pin {pin}")
     };
     print(io::stdout(), &line)
+}
+
+/// The line that says that the end has begun. Nobody may be left to read it.
+fn announce_end(args: &ServeArgs) {
+    let grace = args.grace.as_secs_f64();
+    let line = match args.json {
+        true => json!({ "event": "draining", "grace_s": grace }).to_string(),
+        false => {
+            format!("draining: open sessions have {grace} s to end; a second signal ends them")
+        }
+    };
+    let _ = print(io::stdout(), &line);
 }
 
 fn certificate(args: &ServeArgs, state: &StateDir) -> anyhow::Result<ServerCertificate> {

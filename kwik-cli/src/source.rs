@@ -1,8 +1,10 @@
 //! A file as the source of a stream's bytes.
 
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_server::RangeSource;
@@ -16,6 +18,44 @@ mod tests;
 /// Bytes that are read at once.
 const CHUNK: u64 = 256 << 10;
 
+/// How often a file is looked at that only others send. A look is one system call.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Why a file that was found can't be sent to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// It was written or truncated: its bytes are those of no tag.
+    Changed,
+    /// The system does not let it be read any more.
+    Unreadable,
+}
+
+impl Trouble {
+    /// The code that the stream is reset with.
+    pub(crate) const fn code(self) -> u8 {
+        match self {
+            Self::Changed => 1,
+            Self::Unreadable => 2,
+        }
+    }
+
+    /// What a stream's code means; `None` for one that this program does not send.
+    pub(crate) fn of_code(code: u64) -> Option<Self> {
+        [Self::Changed, Self::Unreadable].into_iter().find(|known| u64::from(known.code()) == code)
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Changed => "the file changed while it was sent",
+            Self::Unreadable => "the file could not be read to its end",
+        })
+    }
+}
+
 /// An open file, addressed by offsets of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSource {
@@ -27,6 +67,26 @@ pub(crate) struct FileSource {
 impl FileSource {
     pub(crate) fn new(file: Arc<OpenFile>, shift: i64) -> Self {
         Self { file, shift }
+    }
+
+    /// Why the file can't be sent any more, as the client is told.
+    pub(crate) async fn trouble(&self) -> Trouble {
+        let file = Arc::clone(&self.file);
+        match tokio::task::spawn_blocking(move || file.was_written()).await {
+            Ok(Ok(true)) => Trouble::Changed,
+            _ => Trouble::Unreadable,
+        }
+    }
+
+    /// Waits until the file changes, for ranges that others send: nothing here is read then, and nobody would notice.
+    pub(crate) async fn changed(&self) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let file = Arc::clone(&self.file);
+            if let Ok(Ok(true)) = tokio::task::spawn_blocking(move || file.was_written()).await {
+                return;
+            }
+        }
     }
 
     /// Whether the file has all bytes of this range of the stream.

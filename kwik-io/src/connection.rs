@@ -10,9 +10,10 @@ use s2n_quic::application;
 use s2n_quic::provider::event::events::{self, EndpointMeta};
 use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta, supervisor};
 
-use crate::endpoint::{Goodbye, Goodbyes, Owed};
+use crate::endpoint::{Connections, Goodbye, Goodbyes, Owed};
 use crate::env::Env;
 use crate::tls::{Refusal, RefusalCell};
+use crate::worker::{WeakWorker, Worker};
 
 /// Label of the TLS exporter (RFC 8446, 7.5) that an admission is bound to; without context.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-kwik-admission";
@@ -141,7 +142,7 @@ fn to_micros(duration: Duration) -> u64 {
 /// What a dialler brings along for its connection, so that it can read the statistics while the handshake is under way.
 pub(crate) struct Brought {
     pub(crate) stats: Arc<ConnectionStats>,
-    /// Kept until the connection is over: the endpoint.
+    /// Kept until the connection is over: a client's endpoint.
     pub(crate) hold: Arc<dyn Any + Send + Sync>,
     /// Whether the dialler still waits for the handshake: it holds the other end.
     pub(crate) wanted: Weak<()>,
@@ -172,17 +173,34 @@ pub(crate) struct Observer {
     goodbyes: Option<Goodbyes>,
     /// Goodbyes that were written in this turn of the event loop.
     written: Vec<Owed>,
+    /// Where a server's endpoint runs. Each of its connections keeps that thread until its peer was told of its end; the
+    /// endpoint itself does not, or it would live for ever. A client's connections bring along what they need.
+    home: Option<WeakWorker>,
+    connections: Connections,
 }
 
 impl Observer {
     pub(crate) fn client(env: Env, refusal: RefusalCell, goodbyes: Goodbyes) -> Self {
+        let (rejected, connections) = (Arc::default(), Connections::default());
         let (goodbyes, written) = (Some(goodbyes), Vec::new());
-        Self { env, refusal, rejected: Arc::default(), goodbyes, written }
+        Self { env, refusal, rejected, goodbyes, written, home: None, connections }
     }
 
-    pub(crate) fn server(env: Env, rejected: Arc<AtomicU64>) -> Self {
+    pub(crate) fn server(
+        env: Env,
+        rejected: Arc<AtomicU64>,
+        connections: Connections,
+        home: &Worker,
+    ) -> Self {
         let (refusal, written) = (RefusalCell::default(), Vec::new());
-        Self { env, refusal, rejected, goodbyes: None, written }
+        let home = Some(home.downgrade());
+        Self { env, refusal, rejected, goodbyes: None, written, home, connections }
+    }
+
+    /// What a connection of a server keeps until it is over.
+    fn kept(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        let home = self.home.as_ref()?.upgrade();
+        Some(Arc::new((self.connections.count(), home)))
     }
 }
 
@@ -201,7 +219,6 @@ impl Observed {
 impl event::Subscriber for Observer {
     type ConnectionContext = Observed;
 
-    /// Nobody brings anything along for an accepted connection.
     fn create_connection_context(
         &mut self,
         meta: &ConnectionMeta,
@@ -212,7 +229,7 @@ impl event::Subscriber for Observer {
         let clock_start = self.env.now().elapsed().saturating_sub(elapsed);
         Observed {
             stats: brought.map(|brought| brought.stats.clone()).unwrap_or_default(),
-            _hold: brought.map(|brought| brought.hold.clone()),
+            _hold: brought.map(|brought| brought.hold.clone()).or_else(|| self.kept()),
             wanted: brought.map(|brought| brought.wanted.clone()),
             goodbye: Goodbye::None,
             clock_start: Instant::from_start(clock_start),

@@ -1,6 +1,7 @@
 //! QUIC endpoints: where connections are dialled and accepted.
 
 mod client;
+mod connections;
 mod dial;
 mod goodbye;
 mod limits;
@@ -10,6 +11,7 @@ mod sockets;
 mod stagger;
 
 pub use client::ClientEndpoints;
+pub use connections::Connections;
 pub use dial::{DialError, Dialled};
 pub(crate) use goodbye::{Goodbye, Goodbyes, Owed};
 pub use limits::{EndpointLimits, Role};

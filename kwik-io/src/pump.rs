@@ -12,6 +12,7 @@ mod outbox;
 mod outgoing;
 mod receive;
 mod send;
+mod sent;
 mod waiting;
 
 pub mod contribution;
@@ -27,4 +28,5 @@ pub use event::{
 pub use outgoing::Outgoing;
 pub use receive::{HEADER_TIMEOUT, ReceivePump};
 pub use send::SendPump;
+pub use sent::SentBytes;
 pub use waiting::Waiting;

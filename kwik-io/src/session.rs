@@ -140,8 +140,8 @@ impl<X> Asker<X> {
     pub async fn open(&self, kind: StreamKind) -> Result<Halves, connection::Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Open(Open { kind, reply })).await?;
-        let opened = answer.await.map_err(|_| self.ending.or_closed())??.0.take();
-        opened.ok_or_else(|| self.ending.or_closed())
+        let opened = answer.await.map_err(|_| self.ending.or_vanished())??.0.take();
+        opened.ok_or_else(|| self.ending.or_vanished())
     }
 
     /// Asks for something else, answered through a channel in `request`.
@@ -154,14 +154,14 @@ impl<X> Asker<X> {
     ) -> Result<T, connection::Error> {
         let (reply, answer) = oneshot::channel();
         self.send(Request::Other(request(reply))).await?;
-        answer.await.map_err(|_| self.ending.or_closed())
+        answer.await.map_err(|_| self.ending.or_vanished())
     }
 
     async fn send(&self, request: Request<X>) -> Result<(), connection::Error> {
         if let Some(error) = self.ending.error() {
             return Err(error);
         }
-        self.requests.send(Box::new(request)).await.map_err(|_| self.ending.or_closed())
+        self.requests.send(Box::new(request)).await.map_err(|_| self.ending.or_vanished())
     }
 
     /// Leaves a request without an answer, from where nothing can be awaited; lost only if the session is over.
@@ -181,7 +181,12 @@ impl<X> Asker<X> {
     /// Waits until the session is over; why it is.
     pub async fn closed(&self) -> connection::Error {
         self.requests.closed().await;
-        self.ending.or_closed()
+        self.ending.or_vanished()
+    }
+
+    /// Why the session is over, where the session's task is known to be gone.
+    pub fn ended(&self) -> connection::Error {
+        self.ending.or_vanished()
     }
 
     /// Why the session is over; `None` while it is not.

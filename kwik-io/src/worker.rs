@@ -2,8 +2,8 @@
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 
 use tokio::runtime::{Builder, Handle};
@@ -52,6 +52,18 @@ pub struct Workers {
 /// A handle to one worker. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Worker(Arc<Home>);
+
+/// A way to a worker that does not keep its thread alive: for what lives on the worker itself, and would keep it for
+/// ever.
+#[derive(Clone, Debug)]
+pub struct WeakWorker(Weak<Home>);
+
+impl WeakWorker {
+    /// The worker; `None` once its last handle was dropped.
+    pub fn upgrade(&self) -> Option<Worker> {
+        self.0.upgrade().map(Worker)
+    }
+}
 
 #[derive(Debug)]
 struct Home {
@@ -139,6 +151,11 @@ impl Worker {
     {
         let mut task = Attended(self.spawn(future));
         (&mut task.0).await
+    }
+
+    /// See [`WeakWorker`].
+    pub fn downgrade(&self) -> WeakWorker {
+        WeakWorker(Arc::downgrade(&self.0))
     }
 
     /// Position in its pool, from 0.

@@ -17,10 +17,14 @@ use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 
+use crate::leaving::Leaving;
 use crate::metrics::Counters;
 
 /// How long the client may take to acknowledge a refusal.
 const FAREWELL: Duration = Duration::from_millis(500);
+
+/// When a client that was refused because the server goes away may ask again: it may be a restart.
+const AWAY_MS: u32 = 1000;
 
 /// What the sessions of a server share.
 #[derive(Debug)]
@@ -34,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) expectation: Expectation,
     pub(crate) replays: Mutex<ReplayCache>,
     pub(crate) counters: Counters,
+    pub(crate) leaving: Arc<Leaving>,
 }
 
 /// A connection whose Hello was taken.
@@ -95,7 +100,7 @@ pub(crate) enum Role {
 /// Reads the Hello and answers it; `None` if the client went away or was refused.
 pub(crate) async fn admit(
     shared: &Shared,
-    queues: &Queues,
+    queues: impl Fn() -> Option<Queues>,
     accepted: Accepted,
 ) -> Option<Admitted> {
     let Accepted { mut connection, stats, exporter } = accepted;
@@ -116,9 +121,13 @@ pub(crate) async fn admit(
         Ok(_) => Err(refusal(ErrorCode::ProtocolViolation, "the first frame is no Hello")),
         Err(error) => Err(refusal(code_of(&error), &error.to_string())),
     };
-    let session = match session {
-        Ok(role) => queues.place(role, shared.hello).await,
-        Err(refuse) => Err(refuse),
+    let session = match (session, queues()) {
+        (Ok(role), Some(queues)) => queues.place(role, shared.hello).await,
+        (Ok(_), None) => Err(Refuse {
+            retry_after_ms: Some(AWAY_MS),
+            ..refusal(ErrorCode::GoingAway, "the server goes away")
+        }),
+        (Err(refuse), _) => Err(refuse),
     };
     match &session {
         Ok(Place::Primary(..)) => shared.counters.count_primary(),

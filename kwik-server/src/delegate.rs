@@ -18,7 +18,8 @@ pub trait RangeSource: Send + Sync {
     /// Bytes of the stream from `offset` on: at least one, at most `length`.
     ///
     /// # Errors
-    /// What the storage says. The range is then asked of others, or again later.
+    /// What the storage says. The range is then asked of others, or again later; the application is told at once
+    /// ([`DelegationHandle::source_failed`](crate::DelegationHandle::source_failed)).
     fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes>;
 }
 

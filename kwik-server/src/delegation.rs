@@ -1,6 +1,7 @@
 //! What became of a range that was given to secondaries.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 
 use kwik_core::session::StreamAction;
@@ -35,6 +36,23 @@ pub enum DelegationError {
     Connection(#[from] connection::Error),
 }
 
+/// The primary's own copy of a delegated range could not be read ([`RangeSource`](crate::RangeSource)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the local copy could not be read at offset {offset} of the stream: {kind}")]
+#[non_exhaustive]
+pub struct SourceError {
+    /// Where it was asked for.
+    pub offset: u64,
+    /// What the copy said; [`Other`](io::ErrorKind::Other) where it panicked.
+    pub kind: io::ErrorKind,
+}
+
+impl SourceError {
+    pub(crate) const fn panicked(offset: u64) -> Self {
+        Self { offset, kind: io::ErrorKind::Other }
+    }
+}
+
 /// A range that secondaries were asked to send.
 ///
 /// [`SendStream::delegate`](crate::stream::SendStream::delegate) returns it. It tells; it commands nothing: dropping it
@@ -64,6 +82,7 @@ pub struct DelegationHandle {
 struct State {
     arrived: u64,
     error: Option<DelegationError>,
+    source: Option<SourceError>,
 }
 
 impl DelegationHandle {
@@ -82,13 +101,29 @@ impl DelegationHandle {
         self.state.borrow().error
     }
 
+    /// The first failure of the primary's own copy, whether it was to be sent or only to be proven by; `None` as long as
+    /// it could be read. The range may arrive all the same: the secondaries have copies of their own, and this one is asked
+    /// again where they fail. An application whose copy is lost for good, or is another content by now, resets the stream.
+    pub fn source_error(&self) -> Option<SourceError> {
+        self.state.borrow().source
+    }
+
+    /// Waits until the primary's own copy fails; for ever where it does not. Cancel safe.
+    pub async fn source_failed(&mut self) -> SourceError {
+        match self.state.wait_for(|state| state.source.is_some()).await.map(|state| state.source) {
+            Ok(Some(error)) => error,
+            // The range is over: nobody asks the copy any more.
+            _ => std::future::pending().await,
+        }
+    }
+
     /// Waits until [`progress`](Self::progress) has grown since the last call. Returns at once if all has arrived. Cancel
     /// safe.
     ///
     /// # Errors
     /// See [`DelegationError`].
     pub async fn changed(&mut self) -> Result<(), DelegationError> {
-        let State { arrived, error } = *self.state.borrow();
+        let State { arrived, error, .. } = *self.state.borrow();
         if let Some(error) = error.filter(|_| arrived < self.range.len()) {
             return Err(error);
         }
@@ -163,6 +198,26 @@ impl Told {
                 sender.send_modify(|state| state.error = Some(error));
             }
         }
+    }
+
+    /// The primary's own copy of a range failed. `true`: nobody was told so of its delegation before.
+    pub(crate) fn source_failed(
+        &mut self,
+        stream: StreamId,
+        failed: ByteRange,
+        error: SourceError,
+    ) -> bool {
+        let mut news = false;
+        for (range, sender) in self.0.get(&stream).into_iter().flatten() {
+            if range.intersection(failed).is_some() {
+                news |= sender.send_if_modified(|state| {
+                    let first = state.source.is_none();
+                    state.source.get_or_insert(error);
+                    first
+                });
+            }
+        }
+        news
     }
 
     /// The session is over.

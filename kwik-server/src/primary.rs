@@ -20,7 +20,7 @@ use crate::delegate::{Delegate, DelegateError};
 use crate::delegation::DelegationHandle;
 use crate::stream::{BidirectionalStream, LocalStream, PeerStream, ReceiveStream, SendStream};
 
-pub(crate) use task::{Parts, start};
+pub(crate) use task::{Parts, sleep_until, start};
 
 /// What only a primary's session is asked.
 #[derive(Debug)]
@@ -57,6 +57,9 @@ pub struct PrimaryMetrics {
     pub delegation: SchedulerStats,
     /// Internal streams that send this server's own copy of delegated ranges now.
     pub supplies: Vec<Supply>,
+    /// Payload bytes of streams that were handed to QUIC: what the application wrote, and this server's own copies of
+    /// delegated ranges. Without loss of a connection, and where nothing is reset, it is what the client received here.
+    pub sent_bytes: u64,
 }
 
 /// An internal stream that sends a primary's own copy of a delegated range.

@@ -36,6 +36,9 @@ pub struct SecondaryMetrics {
     pub contributions: usize,
     /// Orders that wait for the application, or are being obeyed.
     pub delegations: usize,
+    /// Payload bytes that were handed to QUIC. Without loss of the connection, and where nothing is reset, it is what the
+    /// client received here.
+    pub sent_bytes: u64,
 }
 
 pub(crate) type OpenReply =
@@ -76,9 +79,9 @@ impl SecondarySession {
     pub async fn next_delegation(&mut self) -> Result<Option<Delegation>, connection::Error> {
         match self.offers.recv().await {
             Some(order) => Ok(Some(Delegation::new(self.asker.clone(), *order))),
-            None => match self.asker.error() {
-                Some(error) if !is_orderly(&error) => Err(error),
-                _ => Ok(None),
+            None => match self.asker.ended() {
+                error if is_orderly(&error) => Ok(None),
+                error => Err(error),
             },
         }
     }

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use kwik_core::admission::ReplayCache;
 use kwik_io::api::names::Stream;
@@ -19,6 +20,7 @@ use tokio::task::AbortHandle;
 
 use crate::admission::{Place, Queues, Shared, admit};
 use crate::builder::{Builder, StartError};
+use crate::handle::ServerHandle;
 use crate::metrics::{Counters, ServerMetrics};
 use crate::{PrimarySession, SecondarySession, primary, secondary};
 
@@ -26,7 +28,11 @@ use crate::{PrimarySession, SecondarySession, primary, secondary};
 /// answer to their Hello, each as long as a handshake may take; the others are refused as `BUSY`.
 const BACKLOG: usize = 1024;
 
-/// A KWIK server. It accepts sessions until it is dropped; those that were accepted live on.
+/// A KWIK server. It accepts sessions until it is dropped.
+///
+/// Those that were accepted live on, as with s2n-quic: each keeps the thread that it runs on, and with it the server's
+/// socket, until it is over. Those that waited to be accepted are closed, and no client gets through any more. To have
+/// clients told beforehand, call [`close`](Self::close).
 #[derive(Debug)]
 pub struct Server {
     primaries: PrimaryAcceptor,
@@ -38,14 +44,16 @@ pub struct Server {
 #[derive(Debug)]
 pub struct PrimaryAcceptor {
     sessions: mpsc::Receiver<PrimarySession>,
-    running: Arc<Running>,
+    handle: ServerHandle,
+    _running: Arc<Running>,
 }
 
 /// Accepts the sessions in which this server is secondary.
 #[derive(Debug)]
 pub struct SecondaryAcceptor {
     sessions: mpsc::Receiver<SecondarySession>,
-    running: Arc<Running>,
+    handle: ServerHandle,
+    _running: Arc<Running>,
 }
 
 /// What accepts is a `Stream` of sessions, as in s2n-quic.
@@ -66,20 +74,11 @@ macro_rules! accepted {
 
 /// Ends the accepting tasks with the last of those that accept.
 #[derive(Debug)]
-struct Running {
-    local: SocketAddr,
-    /// One for each shard, as with `rejected`.
+pub(crate) struct Running {
+    /// One for each shard.
     tasks: Vec<AbortHandle>,
-    shared: Arc<Shared>,
-    rejected: Vec<Arc<AtomicU64>>,
-    /// Threads stay while the server accepts.
+    /// Threads stay while the server accepts, and those with sessions as long as these.
     _workers: Workers,
-}
-
-impl Running {
-    fn metrics(&self) -> ServerMetrics {
-        self.shared.counters.snapshot(&self.rejected)
-    }
 }
 
 impl Drop for Running {
@@ -111,6 +110,7 @@ impl Server {
             trusted: builder.trusted,
             replays: Mutex::new(ReplayCache::default()),
             counters: Counters::default(),
+            leaving: Arc::default(),
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);
         let (secondaries, secondary_sessions) = mpsc::channel(BACKLOG);
@@ -121,26 +121,38 @@ impl Server {
             waiting_secondaries: Arc::new(Semaphore::new(BACKLOG)),
         };
         let rejected = endpoints.iter().map(ServerEndpoint::rejections).collect();
+        let connections = endpoints.iter().map(ServerEndpoint::connections).collect();
         let sessions = Arc::<AtomicU64>::default();
         let run = |(worker, endpoint): (Worker, ServerEndpoint)| {
             let front = Front {
                 shared: shared.clone(),
                 worker: worker.clone(),
-                queues: queues.clone(),
+                queues: Mutex::new(Some(queues.clone())),
                 sessions: sessions.clone(),
             };
             worker.spawn(front.run(endpoint)).abort_handle()
         };
         let tasks = homes.into_iter().zip(endpoints).map(run).collect();
-        let running = Arc::new(Running { local, tasks, shared, rejected, _workers: workers });
+        let running = Arc::new(Running { tasks, _workers: workers });
+        let weak = Arc::downgrade(&running);
+        let handle = ServerHandle { local, shared, rejected, connections, running: weak };
         Ok(Self {
-            primaries: PrimaryAcceptor { sessions: primary_sessions, running: running.clone() },
-            secondaries: SecondaryAcceptor { sessions: secondary_sessions, running },
+            primaries: PrimaryAcceptor {
+                sessions: primary_sessions,
+                handle: handle.clone(),
+                _running: running.clone(),
+            },
+            secondaries: SecondaryAcceptor {
+                sessions: secondary_sessions,
+                handle,
+                _running: running,
+            },
             pin: certificate.pin(),
         })
     }
 
-    /// The next session in which this server is primary; `None` when the server is over. Cancel safe.
+    /// The next session in which this server is primary; `None` when the server goes away ([`close`](Self::close)). Cancel
+    /// safe.
     pub async fn accept(&mut self) -> Option<PrimarySession> {
         self.primaries.accept().await
     }
@@ -153,6 +165,16 @@ impl Server {
     /// The acceptors of both kinds of session, apart.
     pub fn split(self) -> (PrimaryAcceptor, SecondaryAcceptor) {
         (self.primaries, self.secondaries)
+    }
+
+    /// A handle that closes the server, also after [`split`](Self::split).
+    pub fn handle(&self) -> ServerHandle {
+        self.primaries.handle()
+    }
+
+    /// See [`ServerHandle::close`].
+    pub async fn close(&self, grace: Duration) {
+        self.handle().close(grace).await;
     }
 
     /// Where it listens, with the real port.
@@ -172,7 +194,7 @@ impl Server {
 }
 
 impl PrimaryAcceptor {
-    /// The next session; `None` when the server is over. Cancel safe.
+    /// The next session; `None` when the server goes away ([`ServerHandle::close`]). Cancel safe.
     pub async fn accept(&mut self) -> Option<PrimarySession> {
         self.sessions.recv().await
     }
@@ -182,19 +204,24 @@ impl PrimaryAcceptor {
         self.sessions.poll_recv(cx)
     }
 
+    /// A handle that closes the server.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
     /// Where the server listens.
     pub fn local_addr(&self) -> SocketAddr {
-        self.running.local
+        self.handle.local_addr()
     }
 
     /// What the server has counted since its start, of both kinds.
     pub fn metrics(&self) -> ServerMetrics {
-        self.running.metrics()
+        self.handle.metrics()
     }
 }
 
 impl SecondaryAcceptor {
-    /// The next session; `None` when the server is over. Cancel safe.
+    /// The next session; `None` when the server goes away ([`ServerHandle::close`]). Cancel safe.
     pub async fn accept(&mut self) -> Option<SecondarySession> {
         self.sessions.recv().await
     }
@@ -204,14 +231,19 @@ impl SecondaryAcceptor {
         self.sessions.poll_recv(cx)
     }
 
+    /// A handle that closes the server.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
     /// Where the server listens.
     pub fn local_addr(&self) -> SocketAddr {
-        self.running.local
+        self.handle.local_addr()
     }
 
     /// What the server has counted since its start, of both kinds.
     pub fn metrics(&self) -> ServerMetrics {
-        self.running.metrics()
+        self.handle.metrics()
     }
 }
 
@@ -242,7 +274,8 @@ fn bind(
 struct Front {
     shared: Arc<Shared>,
     worker: Worker,
-    queues: Queues,
+    /// `None`: the server goes away, and whoever accepts is to learn of it.
+    queues: Mutex<Option<Queues>>,
     /// Connections so far, of all shards.
     sessions: Arc<AtomicU64>,
 }
@@ -250,12 +283,30 @@ struct Front {
 impl Front {
     async fn run(self, mut endpoint: ServerEndpoint) {
         let front = Arc::new(self);
-        while let Some(accepted) = endpoint.accept().await {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = front.shared.leaving.begun(), if front.queues().is_some() => {
+                    front.close();
+                    continue;
+                }
+                accepted = endpoint.accept() => accepted,
+            };
+            let Some(accepted) = accepted else { return };
             let front = front.clone();
             // On the endpoint's own worker, as all that belongs to its connections.
             let worker = front.worker.clone();
             worker.spawn(async move { front.handle(accepted).await });
         }
+    }
+
+    fn queues(&self) -> Option<Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on it takes connections only to refuse them.
+    fn close(&self) {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
     fn info(&self, connection: &Connection) -> SessionInfo {
@@ -269,16 +320,16 @@ impl Front {
 
     async fn handle(&self, accepted: Accepted) {
         let info = self.info(&accepted.connection);
-        let Some(admitted) = admit(&self.shared, &self.queues, accepted).await else { return };
-        let shared = self.shared.clone();
+        let Some(admitted) = admit(&self.shared, || self.queues(), accepted).await else { return };
+        let (shared, worker) = (self.shared.clone(), self.worker.clone());
         let (connection, control, stats) = (admitted.connection, admitted.control, admitted.stats);
         match admitted.session {
             Place::Primary(core, place) => {
-                let parts = primary::Parts { connection, control, stats, info };
+                let parts = primary::Parts { connection, control, stats, info, worker };
                 place.send(primary::start(shared, core, parts));
             }
             Place::Secondary(core, signer, place) => {
-                let parts = secondary::Parts { connection, control, stats, info, signer };
+                let parts = secondary::Parts { connection, control, stats, info, signer, worker };
                 place.send(secondary::start(shared, *core, parts));
             }
         }

@@ -102,10 +102,20 @@ impl Server {
     /// Sends a signal and waits for the end; the exit code.
     pub fn signal(mut self, signal: Signal) -> Option<i32> {
         self.send(signal);
-        self.child.wait().unwrap().code()
+        self.wait()
     }
 
-    fn send(&self, signal: Signal) {
+    /// Waits for the end; the exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut status = None;
+        wait_until("the end of a server", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+
+    pub fn send(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 

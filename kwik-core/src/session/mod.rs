@@ -6,6 +6,7 @@
 pub mod client;
 pub mod config;
 mod handshake;
+mod leave;
 mod linger;
 pub mod primary;
 pub mod secondary;

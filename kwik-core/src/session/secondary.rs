@@ -12,10 +12,12 @@ use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, Stre
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
+use super::leave::{LEFT, go_away};
 use crate::grant::Grants;
 use crate::mapping::{Mapping, takes_contributions};
 use crate::orders::OrderChecker;
 use crate::relay::{Inbox, Outbox, RelayError};
+use crate::time::Instant;
 
 /// Delegations that wait for the application or are being sent, at most. Beyond it the primary is told Busy.
 pub const MAX_DELEGATIONS: usize = 1024;
@@ -61,6 +63,9 @@ pub enum OpenError {
         /// The target.
         stream: StreamId,
     },
+    /// The server goes away.
+    #[error("the server goes away and begins nothing")]
+    Leaving,
     /// The delegation was revoked, or the stream is over.
     #[error("stream {stream} was closed, or delegation {delegation} revoked")]
     Closed {
@@ -91,7 +96,7 @@ enum Stage {
 /// A server's session as secondary.
 ///
 /// Created from a Hello whose token was verified and judged. Then: feed it frames and the application's wishes, and
-/// after each call drain [`poll_output`](Self::poll_output). It has no timers.
+/// after each call drain [`poll_output`](Self::poll_output). It has no timers but for its server's end.
 #[derive(Debug)]
 pub struct SecondarySession {
     id: SessionId,
@@ -104,6 +109,8 @@ pub struct SecondarySession {
     inbox: Inbox,
     outbox: Outbox,
     outputs: VecDeque<Output>,
+    /// When the session ends at the latest, because its server goes away.
+    leaves: Option<Instant>,
     closed: bool,
 }
 
@@ -137,6 +144,7 @@ impl SecondarySession {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
+            leaves: None,
             closed: false,
         })
     }
@@ -153,7 +161,47 @@ impl SecondarySession {
 
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() && self.leaves.is_some() && self.owes_nothing() {
+            self.close(ErrorCode::GoingAway, LEFT);
+        }
         self.outputs.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout): only while the server goes away.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.leaves.filter(|_| !self.closed)
+    }
+
+    /// The time of [`poll_timeout`](Self::poll_timeout) has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.leaves.is_some_and(|end| end <= now) {
+            self.close(ErrorCode::GoingAway, LEFT);
+        }
+    }
+
+    /// The server goes away. The client is told, and what the application has not accepted yet goes back, so that others
+    /// send it. The session ends when all that was accepted has arrived, and at `end` at the latest. Called again, it can
+    /// only make that sooner.
+    pub fn go_away(&mut self, end: Instant, now: Instant) {
+        if self.leaves.is_some_and(|known| known <= end) {
+            return;
+        }
+        let first = self.leaves.replace(end).is_none();
+        if end <= now {
+            return self.close(ErrorCode::GoingAway, LEFT);
+        }
+        if first {
+            self.send(go_away(end, now));
+        }
+        let offered = self.delegations.iter().filter(|(_, (stage, _))| *stage == Stage::Offered);
+        for id in offered.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.refuse(id, GapReason::Busy);
+        }
+    }
+
+    /// Whether nothing is accepted or being sent.
+    fn owes_nothing(&self) -> bool {
+        self.delegations.is_empty() && self.contributions.len() == 0
     }
 
     /// A frame of the client. [`ControlFrame::Orders`] goes to [`handle_orders`](Self::handle_orders) instead, once its
@@ -286,6 +334,9 @@ impl SecondarySession {
         if !takes_contributions(stream) {
             return Err(OpenError::WrongDirection { stream });
         }
+        if self.leaves.is_some() {
+            return Err(OpenError::Leaving);
+        }
         let allowed = self.grants.allowed(self.path, stream).hull();
         let Some(allowed) = allowed else {
             return Err(OpenError::NotGranted { stream });
@@ -376,7 +427,7 @@ impl SecondarySession {
             self.fail(ErrorCode::OrderInvalid, "a delegation that repeats an id, or has no bytes");
             return;
         }
-        if self.delegations.len() == MAX_DELEGATIONS {
+        if self.delegations.len() == MAX_DELEGATIONS || self.leaves.is_some() {
             self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
             return;
         }

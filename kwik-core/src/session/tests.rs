@@ -12,6 +12,7 @@ mod hostile_client;
 mod hostile_primary;
 mod hostile_secondary;
 mod isolation;
+mod leave;
 mod orders;
 mod orphan;
 mod passing_on;

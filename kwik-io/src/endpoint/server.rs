@@ -11,6 +11,7 @@ use s2n_quic::provider::tls::rustls;
 use s2n_quic::{Connection, Server};
 use socket2::{Domain, Socket, Type};
 
+use super::connections::Connections;
 use super::limits::{EndpointLimits, Role};
 use super::sockets::sockets;
 use crate::connection::{ConnectionStats, Observed, Observer};
@@ -19,6 +20,8 @@ use crate::tls::{ServerCertificate, TrustError, server_config};
 use crate::worker::Worker;
 
 /// A bound server socket, which accepts connections that speak `kwik/1`.
+///
+/// Connections that were accepted live on when it is dropped: each keeps the endpoint's worker until it is over.
 ///
 /// ```
 /// use kwik_io::endpoint::{EndpointLimits, ServerEndpoint};
@@ -42,6 +45,7 @@ pub struct ServerEndpoint {
     env: Env,
     local: SocketAddr,
     rejected: Arc<AtomicU64>,
+    connections: Connections,
 }
 
 /// A connection that a client made, its handshake complete.
@@ -151,10 +155,12 @@ impl ServerEndpoint {
         let config = server_config(env, certificate)?;
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
         let rejected = Arc::<AtomicU64>::default();
+        let connections = Connections::default();
+        let observer = Observer::server(env.clone(), rejected.clone(), connections.clone(), worker);
         let builder = Server::builder()
             .with_tls(rustls::Server::from(config))
             .and_then(|builder| builder.with_limits(limits))
-            .and_then(|builder| builder.with_event(Observer::server(env.clone(), rejected.clone())))
+            .and_then(|builder| builder.with_event(observer))
             .unwrap_or_else(|never| match never {});
         let start_error =
             |reason: StartError| BindError::Start { address, reason: reason.to_string() };
@@ -173,7 +179,8 @@ impl ServerEndpoint {
                 .unwrap_or_else(|never| match never {})
                 .start()
                 .map_err(start_error)?;
-            return Ok(Self { server: Some(server), env: env.clone(), local, rejected });
+            let (server, env) = (Some(server), env.clone());
+            return Ok(Self { server, env, local, rejected, connections });
         }
         let (io, local) =
             socket(worker, address, port).map_err(|error| bind_error(address, error))?;
@@ -182,7 +189,8 @@ impl ServerEndpoint {
             .unwrap_or_else(|never| match never {})
             .start()
             .map_err(start_error)?;
-        Ok(Self { server: Some(server), env: env.clone(), local, rejected })
+        let (server, env) = (Some(server), env.clone());
+        Ok(Self { server, env, local, rejected, connections })
     }
 
     /// The address that it is bound to, with the real port.
@@ -201,6 +209,11 @@ impl ServerEndpoint {
         self.rejected.clone()
     }
 
+    /// Its connections, for those who do not own the endpoint.
+    pub fn connections(&self) -> Connections {
+        self.connections.clone()
+    }
+
     /// The next connection; `None` when the endpoint is gone, with its worker. Cancel safe.
     pub async fn accept(&mut self) -> Option<Accepted> {
         loop {
@@ -213,7 +226,7 @@ impl ServerEndpoint {
 }
 
 impl Drop for ServerEndpoint {
-    /// Connections that were accepted live on; the socket closes with the last of them.
+    /// Connections live on; the socket closes with the last of them, and with the last hold on the worker.
     fn drop(&mut self) {
         drop(self.server.take());
         self.env.nudge(self.local);

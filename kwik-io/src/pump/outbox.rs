@@ -7,6 +7,8 @@ use kwik_proto::data::{self, DataHeader};
 use kwik_proto::frame::StreamHeader;
 use s2n_quic::stream::{Result, SendStream};
 
+use super::sent::SentBytes;
+
 /// Headers are written one after the other into blocks of this many bytes, so that a frame costs no allocation of its
 /// own: about a hundred fit.
 const HEADER_BLOCK: usize = 4096;
@@ -21,11 +23,19 @@ pub(super) struct HeaderPlace(usize);
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     chunks: Vec<Bytes>,
+    /// Bytes of payload in each chunk: QUIC leaves those that it took empty.
+    payloads: Vec<usize>,
     taken: usize,
     headers: BytesMut,
+    sent: Option<SentBytes>,
 }
 
 impl Outbox {
+    /// Has the payloads that QUIC takes counted.
+    pub(super) fn count(&mut self, sent: SentBytes) {
+        self.sent = Some(sent);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.taken == self.chunks.len()
     }
@@ -33,7 +43,7 @@ impl Outbox {
     pub(super) fn push_stream_header(&mut self, header: &StreamHeader) {
         data::encode_stream_header(header, &mut self.headers);
         let encoded = self.take_encoded();
-        self.push(encoded);
+        self.push_chunk(encoded, 0);
     }
 
     /// A frame's header; its payload must be pushed next.
@@ -44,7 +54,7 @@ impl Outbox {
 
     /// A place for a frame's header that is known only once the payload was pushed.
     pub(super) fn reserve(&mut self) -> HeaderPlace {
-        self.push(Bytes::new());
+        self.push_chunk(Bytes::new(), 0);
         HeaderPlace(self.chunks.len() - 1)
     }
 
@@ -54,7 +64,13 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, payload: Bytes) {
-        self.chunks.push(payload);
+        let length = payload.len();
+        self.push_chunk(payload, length);
+    }
+
+    fn push_chunk(&mut self, chunk: Bytes, payload: usize) {
+        self.chunks.push(chunk);
+        self.payloads.push(payload);
     }
 
     fn take_encoded(&mut self) -> Bytes {
@@ -72,16 +88,25 @@ impl Outbox {
         cx: &mut Context<'_>,
     ) -> Poll<Result<()>> {
         while !self.is_empty() {
-            let sent = ready!(carrier.poll_send_vectored(&mut self.chunks[self.taken..], cx))?;
-            self.taken += sent;
+            let taken = ready!(carrier.poll_send_vectored(&mut self.chunks[self.taken..], cx))?;
+            self.count_taken(taken);
+            self.taken += taken;
         }
         self.clear();
         Poll::Ready(Ok(()))
     }
 
+    fn count_taken(&self, taken: usize) {
+        if let Some(sent) = &self.sent {
+            let payloads = self.payloads[self.taken..].iter().take(taken);
+            sent.add(payloads.map(|length| *length as u64).sum());
+        }
+    }
+
     /// Drops what QUIC has not taken.
     pub(super) fn clear(&mut self) {
         self.chunks.clear();
+        self.payloads.clear();
         self.taken = 0;
     }
 }

@@ -16,6 +16,7 @@ use super::event::{Carrier, CarrierEvent, CarrierId, SendEnd};
 use super::outbox::Outbox;
 use super::outgoing::Outgoing;
 use super::receive::ReceivePump;
+use super::sent::SentBytes;
 use crate::channel::Sender;
 use crate::stream::{SendStep, SharedSend, application, connection};
 
@@ -79,6 +80,13 @@ impl SendPump {
             opening: false,
             answered: None,
         }
+    }
+
+    /// Has the stream's bytes counted as QUIC takes them.
+    #[must_use]
+    pub fn counted(mut self, sent: SentBytes) -> Self {
+        self.outbox.count(sent);
+        self
     }
 
     /// Says that the carrier has another direction, which `answer` reads, and of which the peer learns from this one's

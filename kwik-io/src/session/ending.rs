@@ -79,12 +79,20 @@ impl Ending {
     pub(crate) fn accepted<T>(&self) -> connection::Result<Option<T>> {
         use connection::Error::{Closed, IdleTimerExpired};
         match self.error() {
-            None | Some(Closed { .. } | IdleTimerExpired) => Ok(None),
+            Some(Closed { .. } | IdleTimerExpired) => Ok(None),
             Some(error) => Err(error),
+            None => Err(vanished()),
         }
     }
 
-    pub(super) fn or_closed(&self) -> connection::Error {
-        self.error().unwrap_or(connection::Error::closed(connection::Location::Local))
+    /// The error of a session whose task is gone.
+    pub(super) fn or_vanished(&self) -> connection::Error {
+        self.error().unwrap_or(vanished())
     }
+}
+
+/// Of a session whose task was dropped with its runtime, before it could say why it ended. No orderly end: the peer has
+/// not closed, and may not even know.
+fn vanished() -> connection::Error {
+    connection::Error::immediate_close("the worker of the session ended")
 }

@@ -21,6 +21,7 @@ impl Task {
         let halves = self.table.halves(id)?.clone();
         let mut connection = self.link.as_ref()?.connection().clone();
         let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
+        let sent = self.sent.clone();
         let span = tracing::debug_span!("stream", %id);
         let pump = async move {
             let Some(send) = pumped.send else { return };
@@ -37,14 +38,15 @@ impl Task {
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    let (pump, back) = SendPump::new(send, carrier, events).opening(back);
+                    let pump = SendPump::new(send, carrier, events).counted(sent);
+                    let (pump, back) = pump.opening(back);
                     tokio::join!(back.run(), pump.run());
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
                     let carrier = Outgoing::from(carrier);
                     let _ = events.send(opened(carrier.id())).await;
-                    SendPump::new(send, carrier, events).run().await;
+                    SendPump::new(send, carrier, events).counted(sent).run().await;
                 }
             }
         };
@@ -137,7 +139,8 @@ impl Task {
             (Some(back), Some(send)) => {
                 let events = self.inbox.carriers.clone();
                 let span = tracing::debug_span!("stream", %id);
-                self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
+                let pump = SendPump::new(send, back, events).counted(self.sent.clone());
+                self.pumps.spawn(pump.run().instrument(span));
             }
             (Some(back), None) => back.refuse(ErrorCode::StreamClosed),
             (None, _) => {}

@@ -1,13 +1,14 @@
 //! Hashes of what is to be ordered, taken of the primary's own copy.
 
-use std::io;
 use std::sync::Arc;
 
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 use tokio::task::JoinSet;
 
+use super::supply;
 use super::task::Task;
 use crate::delegate::RangeSource;
+use crate::delegation::SourceError;
 
 /// Bytes asked of a provider at a time.
 const READ: usize = 256 * 1024;
@@ -19,8 +20,8 @@ pub(super) struct Proving(JoinSet<Step>);
 /// What one read of a copy came to.
 pub(super) struct Step {
     delegation: DelegationId,
-    /// `None`: the copy could not be read.
-    proof: Option<Proof>,
+    stream: StreamId,
+    proof: Result<Proof, (ByteRange, SourceError)>,
 }
 
 /// A hash, as far as it was taken.
@@ -47,38 +48,38 @@ impl Task {
     pub(super) fn prove(&mut self, delegation: DelegationId, stream: StreamId, range: ByteRange) {
         match self.providers.find(stream, range) {
             Some(copy) => {
-                self.read_on(delegation, Proof { copy, rest: range, hasher: Box::default() });
+                let proof = Proof { copy, rest: range, hasher: Box::default() };
+                self.read_on(delegation, stream, proof);
             }
             None => self.core.handle_proof(delegation, None, self.shared.env.now()),
         }
     }
 
-    fn read_on(&mut self, delegation: DelegationId, proof: Proof) {
+    fn read_on(&mut self, delegation: DelegationId, stream: StreamId, proof: Proof) {
         let env = self.shared.env.clone();
         self.proving.0.spawn(async move {
-            let proof = match env.run_blocking(move || proof.read()).await {
-                Ok(Ok(proof)) => Some(proof),
-                unread => {
-                    let error = unread.map(|read| read.err());
-                    tracing::warn!(?error, "the local copy could not be read");
-                    None
-                }
-            };
-            Step { delegation, proof }
+            let rest = proof.rest;
+            let read = env.run_blocking(move || proof.read()).await;
+            let proof = read.unwrap_or_else(|_| Err(SourceError::panicked(rest.start().value())));
+            Step { delegation, stream, proof: proof.map_err(|error| (rest, error)) }
         });
     }
 
-    pub(super) fn handle_step(&mut self, Step { delegation, proof }: Step) {
+    pub(super) fn handle_step(&mut self, Step { delegation, stream, proof }: Step) {
         let now = self.shared.env.now();
         match proof {
-            Some(proof) if !proof.rest.is_empty() => {
+            Ok(proof) if !proof.rest.is_empty() => {
                 if self.core.handle_proof_read(delegation, now) {
-                    self.read_on(delegation, proof);
+                    self.read_on(delegation, stream, proof);
                 }
             }
-            proof => {
-                let hash = proof.map(|proof| *proof.hasher.finalize().as_bytes());
-                self.core.handle_proof(delegation, hash, now);
+            Ok(proof) => {
+                let hash = *proof.hasher.finalize().as_bytes();
+                self.core.handle_proof(delegation, Some(hash), now);
+            }
+            Err((range, error)) => {
+                self.tell_source_failed(stream, range, error);
+                self.core.handle_proof(delegation, None, now);
             }
         }
     }
@@ -86,15 +87,11 @@ impl Task {
 
 impl Proof {
     /// Takes the next piece in. Blocks as long as the copy does.
-    fn read(mut self) -> io::Result<Self> {
+    fn read(mut self) -> Result<Self, SourceError> {
         let length = usize::try_from(self.rest.len()).unwrap_or(READ).min(READ);
-        let data = self.copy.read_at(self.rest.start().value(), length)?;
-        let read = data.get(..length.min(data.len())).unwrap_or_default();
-        if read.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.hasher.update(read);
-        let start: Offset = self.rest.start().saturating_add(read.len() as u64);
+        let data = supply::read(&*self.copy, self.rest.start().value(), length)?;
+        self.hasher.update(&data);
+        let start: Offset = self.rest.start().saturating_add(data.len() as u64);
         self.rest = ByteRange::new(start, self.rest.end()).unwrap_or_default();
         Ok(self)
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use kwik_io::env::Env;
 use kwik_io::pump::{
     ContributionControl, ContributionError, ContributionTarget, ContributionWriter, OpenError,
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use super::Supply;
 use super::task::Task;
 use crate::delegate::RangeSource;
+use crate::delegation::SourceError;
 
 /// Bytes asked of a provider at a time.
 const READ: usize = 256 * 1024;
@@ -26,7 +28,7 @@ pub(super) struct Supplied {
     range: ByteRange,
     delegation: DelegationId,
     carrier: u64,
-    failed: bool,
+    failure: Option<SupplyError>,
 }
 
 /// Whose bytes a range is supplied from.
@@ -135,22 +137,27 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, target.header());
         self.providers.running.insert(id, Running { stream, range, carrier, control });
+        let pump = pump.counted(self.sent.clone()).announced();
         self.pumps.spawn(async move {
             // Its writer learns of the end.
-            let _ = pump.announced().run().await;
+            let _ = pump.run().await;
         });
         let env = self.shared.env.clone();
         self.providers.copies.spawn(async move {
-            let failed = copy(&env, source, writer, range).await.is_err();
-            Supplied { stream, range, delegation: id, carrier, failed }
+            let failure = copy(&env, source, writer, range).await.err();
+            Supplied { stream, range, delegation: id, carrier, failure }
         });
     }
 
     pub(super) fn handle_supplied(&mut self, end: Supplied) {
         self.core.handle_carrier_end(end.carrier);
         let cancelled = self.providers.running.remove(&end.delegation).is_none();
-        if end.failed && !cancelled {
-            let Supplied { stream, range, delegation, .. } = end;
+        let Some(failure) = end.failure else { return };
+        let Supplied { stream, range, delegation, .. } = end;
+        if let SupplyError::Source(error) = failure {
+            self.tell_source_failed(stream, range, error);
+        }
+        if !cancelled {
             let now = self.shared.env.now();
             let reason = GapReason::SourceFailed;
             self.core.handle_supply_failed(stream, range, delegation, reason, now);
@@ -161,12 +168,27 @@ impl Task {
 /// Why a supply ended early.
 #[derive(Debug, thiserror::Error)]
 enum SupplyError {
-    #[error("the local copy failed: {0}")]
-    Read(#[from] std::io::Error),
+    #[error(transparent)]
+    Source(#[from] SourceError),
     #[error(transparent)]
     Contribution(#[from] ContributionError),
-    #[error("the local copy panicked")]
-    Panicked,
+}
+
+/// Some bytes of a copy, at most `length`.
+pub(super) fn read(
+    copy: &dyn RangeSource,
+    offset: u64,
+    length: usize,
+) -> Result<Bytes, SourceError> {
+    let mut data = copy.read_at(offset, length).map_err(|error| {
+        tracing::debug!(%error, offset, "the local copy could not be read");
+        SourceError { offset, kind: error.kind() }
+    })?;
+    data.truncate(length);
+    match data.is_empty() {
+        true => Err(SourceError { offset, kind: std::io::ErrorKind::UnexpectedEof }),
+        false => Ok(data),
+    }
 }
 
 async fn copy(
@@ -179,14 +201,8 @@ async fn copy(
     while at < range.end() {
         let length = usize::try_from(range.end().since(at)).unwrap_or(READ).min(READ);
         let (reader, offset) = (source.clone(), at.value());
-        let read = env.run_blocking(move || reader.read_at(offset, length)).await;
-        let mut data = read.map_err(|_| SupplyError::Panicked)?.inspect_err(|error| {
-            tracing::warn!(%error, offset, "the local copy could not be read");
-        })?;
-        if data.is_empty() {
-            return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
-        }
-        data.truncate(length);
+        let read = env.run_blocking(move || read(&*reader, offset, length)).await;
+        let data = read.unwrap_or_else(|_| Err(SourceError::panicked(offset)))?;
         let length = data.len() as u64;
         writer.write_at(at, data).await?;
         at = at.saturating_add(length);
@@ -198,8 +214,6 @@ async fn copy(
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-    use bytes::Bytes;
 
     use super::*;
 

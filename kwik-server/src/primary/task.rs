@@ -14,13 +14,14 @@ use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlReader, ControlSender, PushError};
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pulse::Pulse;
-use kwik_io::pump::{CarrierEvent, Waiting};
+use kwik_io::pump::{CarrierEvent, SentBytes, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, application, connection};
 use kwik_io::table::{Left, StreamTable};
+use kwik_io::worker::Worker;
 use kwik_io::{sign, token};
 use kwik_proto::frame::{AddPath, ControlFrame, ErrorCode, Orders, ServerIdentity};
-use kwik_proto::{Epoch, Offset, PathId, StreamId, StreamKind};
+use kwik_proto::{ByteRange, Epoch, Offset, PathId, StreamId, StreamKind};
 use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::task::JoinSet;
 use tracing::Instrument;
@@ -31,7 +32,8 @@ use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
 use crate::connection::Inboxes;
 use crate::delegate::{Delegate, DelegateError};
-use crate::delegation::{DelegationHandle, Told};
+use crate::delegation::{DelegationHandle, SourceError, Told};
+use crate::leaving::Presence;
 
 /// Control frames, and carriers' events, that wait for the task. The client waits while they do.
 const INBOX: usize = 256;
@@ -47,6 +49,8 @@ pub(crate) struct Parts {
     pub(crate) control: (ControlReader, ControlSender),
     pub(crate) stats: Arc<ConnectionStats>,
     pub(crate) info: SessionInfo,
+    /// Where the session runs.
+    pub(crate) worker: Worker,
 }
 
 pub(super) struct Task {
@@ -59,13 +63,18 @@ pub(super) struct Task {
     pub(super) waiting: Waiting,
     pub(super) providers: Providers,
     pub(super) proving: Proving,
+    /// What was handed to QUIC.
+    pub(super) sent: SentBytes,
     told: Told,
     requests: Requests<PrimaryRequest>,
     services: ServiceList,
     events: Sender<Box<Event>>,
     messages: Sender<Box<(PathId, Bytes)>>,
+    presence: Presence,
     /// When the core was told last what QUIC measured.
     measured: Instant,
+    /// Keeps the thread that the session runs on, whatever becomes of the server's handles. Dropped last.
+    _worker: Worker,
 }
 
 /// What the task does next.
@@ -78,13 +87,15 @@ enum Next {
     /// `None`: the application is gone.
     Request(Option<Request<PrimaryRequest>>),
     Close,
+    /// The server goes away: when the session has to end.
+    Leave(Instant),
     Pulse,
     PumpEnded,
     Timeout,
 }
 
 pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> PrimarySession {
-    let Parts { connection, control, stats, info } = parts;
+    let Parts { connection, control, stats, info, worker } = parts;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
     let inbox = Inbox { links, carriers };
@@ -109,13 +120,16 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         waiting: Waiting::default(),
         providers,
         proving,
+        sent: SentBytes::within(&shared.counters.primary_sent),
         told: Told::default(),
         requests,
         services,
         events,
         messages,
+        presence: Presence::new(&shared.leaving),
         measured: Instant::ZERO,
         shared,
+        _worker: worker,
     });
     tokio::spawn(task.run(link_events, carrier_events).instrument(span));
     let inboxes = Inboxes { events: events_out.into(), messages: messages_out.into() };
@@ -147,6 +161,7 @@ impl Task {
                 () = services.wait(&mut due) => Next::Service,
                 request = self.requests.wishes.next(), if attended => Next::Request(request),
                 () = self.requests.close.ordered(), if attended => Next::Close,
+                end = self.presence.called_away() => Next::Leave(end),
                 () = pulse.beat() => Next::Pulse,
                 () = sleep_until(timeout) => Next::Timeout,
                 Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => Next::PumpEnded,
@@ -166,6 +181,7 @@ impl Task {
                     self.table.abandon();
                 }
                 Next::Close => self.handle_close(),
+                Next::Leave(end) => self.core.go_away(end, self.shared.env.now()),
                 Next::Pulse | Next::PumpEnded => {}
                 Next::Timeout => self.core.handle_timeout(self.shared.env.now()),
             }
@@ -262,6 +278,7 @@ impl Task {
             paths,
             delegation: self.core.delegation_stats(),
             supplies: self.providers.supplies().collect(),
+            sent_bytes: self.sent.total(),
         }
     }
 
@@ -273,7 +290,7 @@ impl Task {
         let (start, end) = (order.range.start, order.range.end);
         let range = Offset::new(start)
             .zip(Offset::new(end))
-            .and_then(|(start, end)| kwik_proto::ByteRange::new(start, end))
+            .and_then(|(start, end)| ByteRange::new(start, end))
             .ok_or(DelegateError::Range { start, end })?;
         let now = self.shared.env.now();
         let Some(send) = self.table.send(stream).cloned() else {
@@ -291,6 +308,18 @@ impl Task {
             self.core.prove(stream, range);
         }
         Ok(self.told.handle(stream, range))
+    }
+
+    /// The application is told at once, and the log once for each delegation.
+    pub(super) fn tell_source_failed(
+        &mut self,
+        stream: StreamId,
+        range: ByteRange,
+        error: SourceError,
+    ) {
+        if self.told.source_failed(stream, range, error) {
+            tracing::info!(%stream, %error, "the local copy fails");
+        }
     }
 
     fn handle_close(&mut self) {
@@ -492,7 +521,7 @@ impl Task {
     }
 }
 
-async fn sleep_until(at: Option<tokio::time::Instant>) {
+pub(crate) async fn sleep_until(at: Option<tokio::time::Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

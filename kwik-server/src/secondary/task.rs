@@ -12,10 +12,12 @@ use kwik_io::control::{ControlReader, ControlSender};
 use kwik_io::env::Env;
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::{
-    ContributionControl, ContributionError, ContributionTarget, ContributionWriter, contribution,
+    ContributionControl, ContributionError, ContributionTarget, ContributionWriter, SentBytes,
+    contribution,
 };
 use kwik_io::session::{Request, Requests, SessionInfo, requests};
 use kwik_io::stream::{application, connection};
+use kwik_io::worker::Worker;
 use kwik_io::{key::PublicKey, sign};
 use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
 use kwik_proto::{DelegationId, Epoch, StreamId};
@@ -27,6 +29,8 @@ use super::{
     ContributionOpenError, OpenReply, SecondaryMetrics, SecondaryRequest, SecondarySession,
 };
 use crate::admission::Shared;
+use crate::leaving::Presence;
+use crate::primary::sleep_until;
 
 /// Control frames that wait for the task. The client waits while they do.
 const INBOX: usize = 256;
@@ -40,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) stats: Arc<ConnectionStats>,
     pub(crate) info: SessionInfo,
     pub(crate) signer: PublicKey,
+    /// Where the session runs.
+    pub(crate) worker: Worker,
 }
 
 struct Open {
@@ -58,10 +64,15 @@ struct Task {
     messages: Sender<Bytes>,
     open: BTreeMap<u64, Open>,
     pumps: JoinSet<(u64, Result<(), ContributionError>)>,
+    presence: Presence,
+    /// What was handed to QUIC.
+    sent: SentBytes,
+    /// Keeps the thread that the session runs on, whatever becomes of the server's handles. Dropped last.
+    _worker: Worker,
 }
 
 pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondarySession {
-    let Parts { connection, control, stats, info, signer } = parts;
+    let Parts { connection, control, stats, info, signer, worker } = parts;
     let (path, epoch) = (core.path(), Epoch::FIRST);
     let (links, link_events) = channel::bounded(INBOX);
     // A client opens no carrier towards a secondary: QUIC's limits allow none that would be pumped.
@@ -82,6 +93,9 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondaryS
         messages,
         open: BTreeMap::new(),
         pumps: JoinSet::new(),
+        presence: Presence::new(&shared.leaving),
+        sent: SentBytes::within(&shared.counters.secondary_sent),
+        _worker: worker,
     });
     tokio::spawn(task.run(link_events).instrument(span));
     SecondarySession { asker, offers: offered, messages: messages_out, info }
@@ -93,6 +107,7 @@ impl Task {
         let mut attended = true;
         self.carry_out();
         while self.link.is_some() {
+            let timeout = self.core.poll_timeout().map(|at| self.env.deadline(at));
             tokio::select! {
                 biased;
                 Some(from) = links.recv() => self.handle_link(from.event),
@@ -104,6 +119,8 @@ impl Task {
                     Some(request) => self.handle_request(request),
                     None => attended = false,
                 },
+                end = self.presence.called_away() => self.core.go_away(end, self.env.now()),
+                () = sleep_until(timeout) => self.core.handle_timeout(self.env.now()),
             }
             self.carry_out();
             if !attended && self.open.is_empty() {
@@ -160,7 +177,8 @@ impl Task {
             }
             SecondaryRequest::Metrics(reply) => {
                 let (contributions, delegations) = self.core.counts();
-                let _ = reply.send(SecondaryMetrics { contributions, delegations });
+                let sent_bytes = self.sent.total();
+                let _ = reply.send(SecondaryMetrics { contributions, delegations, sent_bytes });
             }
             SecondaryRequest::MessageTaken(size) => self.core.handle_message_taken(size),
         }
@@ -184,7 +202,7 @@ impl Task {
                 kwik_io::pump::OpenError::Connection(error) => error.into(),
                 _ => ContributionOpenError::Busy,
             })?;
-        let pump = pump.in_world(self.env.clone());
+        let pump = pump.in_world(self.env.clone()).counted(self.sent.clone());
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);

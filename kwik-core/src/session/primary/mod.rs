@@ -20,6 +20,7 @@ use kwik_proto::{
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
+use super::leave::{LEFT, go_away};
 use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats};
 use crate::grant::Grants;
@@ -125,6 +126,8 @@ pub struct PrimarySession {
     received: Mapping,
     pub(super) granted: Grants,
     outputs: VecDeque<Output>,
+    /// When the session ends at the latest, because its server goes away.
+    leaves: Option<Instant>,
     closed: bool,
 }
 
@@ -165,6 +168,7 @@ impl PrimarySession {
             received: Mapping::new(),
             granted: Grants::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
+            leaves: None,
             closed: false,
         })
     }
@@ -189,13 +193,17 @@ impl PrimarySession {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let linger = self.streams.poll_timeout();
         let due = [self.scheduler.poll_timeout(), self.provers.poll_timeout(), linger];
-        due.into_iter().chain([self.next_forgotten()]).flatten().min()
+        let leaves = self.leaves.filter(|_| !self.closed);
+        due.into_iter().chain([self.next_forgotten(), leaves]).flatten().min()
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.streams.handle_timeout(now);
         self.forget_drained(now);
+        if self.leaves.is_some_and(|end| end <= now) {
+            self.close(ErrorCode::GoingAway, None, LEFT);
+        }
     }
 
     /// A frame of the client.
@@ -291,6 +299,20 @@ impl PrimarySession {
     /// The RTT of the primary path, measured by this end.
     pub fn handle_rtt(&mut self, rtt: Duration) {
         self.scheduler.set_primary_rtt(rtt);
+    }
+
+    /// The server goes away. The client is told, what is open goes on, and the session ends at `end` at the latest. Called
+    /// again, it can only make that sooner.
+    pub fn go_away(&mut self, end: Instant, now: Instant) {
+        if self.leaves.is_some_and(|known| known <= end) {
+            return;
+        }
+        let first = self.leaves.replace(end).is_none();
+        if end <= now {
+            self.close(ErrorCode::GoingAway, None, LEFT);
+        } else if first {
+            self.send(go_away(end, now));
+        }
     }
 
     /// Counters of the scheduler.

@@ -13,6 +13,7 @@ use super::{ContributionError, Frame};
 use crate::env::Env;
 use crate::pump::CarrierId;
 use crate::pump::outbox::Outbox;
+use crate::pump::sent::SentBytes;
 use crate::stream::application;
 
 /// Most frames that are encoded before QUIC is asked to take them: 512 KiB.
@@ -62,6 +63,13 @@ impl ContributionPump {
     #[must_use]
     pub fn in_world(mut self, env: Env) -> Self {
         self.env = Some(env);
+        self
+    }
+
+    /// Has its bytes counted as QUIC takes them.
+    #[must_use]
+    pub fn counted(mut self, sent: SentBytes) -> Self {
+        self.outbox.count(sent);
         self
     }
 

@@ -97,6 +97,41 @@ behaviours! {
     }
 
     #[tokio::test]
+    async fn r09_3_sessions_outlive_the_endpoints_that_they_came_from(mut pair) {
+        let (mut near, mut far) = both(&mut pair).await;
+        let Pair { mut client, mut server, endpoints } = pair;
+        drop(endpoints);
+        // More than once around, and on streams of either end that are new.
+        for text in ["a", "b"] {
+            near.send(text.into()).await.unwrap();
+            assert_eq!(far.receive().await.unwrap().unwrap(), text);
+            far.send(text.into()).await.unwrap();
+            assert_eq!(near.receive().await.unwrap().unwrap(), text);
+            let mut down = server.open_send_stream().await.unwrap();
+            down.send(content(1_000_000)).await.unwrap();
+            down.finish().unwrap();
+            let mut read = client.accept_receive_stream().await.unwrap().unwrap();
+            assert!(rest!(read) == content(1_000_000));
+        }
+        let accepting = tokio::spawn(async move { (server.accept().await.map(drop), server) });
+        tokio::task::yield_now().await;
+        client.close(5u8.into());
+        let (accepted, _server) = accepting.await.unwrap();
+        assert_eq!(close_code(accepted.unwrap_err()), (5, true));
+    }
+
+    #[tokio::test]
+    async fn r09_3_a_close_without_its_endpoints_reaches_the_peer(mut pair) {
+        let (mut near, far) = both(&mut pair).await;
+        let Pair { client, server, endpoints } = pair;
+        drop(endpoints);
+        server.close(42u8.into());
+        drop((server, far));
+        assert_eq!(stream_close_code(near.receive().await), (42, true));
+        drop(client);
+    }
+
+    #[tokio::test]
     async fn r09_3_a_stream_leads_to_its_session(mut pair) {
         let (near, mut far) = both(&mut pair).await;
         let mut handle = near.connection();
