@@ -8,6 +8,7 @@ use std::time::Duration;
 use kwik_core::conflict::ConflictPolicy;
 use kwik_core::path::policy::Scope;
 use kwik_core::session::SessionConfig;
+use kwik_io::endpoint::{CongestionControl, EndpointLimits};
 use kwik_io::env::Env;
 use kwik_io::tls::{Pin, Trust};
 use kwik_io::worker::Placement;
@@ -38,6 +39,7 @@ pub struct Builder {
     pub(crate) local: Option<SocketAddr>,
     pub(crate) placement: Placement,
     pub(crate) limits: Limits,
+    pub(crate) congestion_control: CongestionControl,
     pub(crate) session: SessionConfig,
     pub(crate) env: Option<Env>,
 }
@@ -49,6 +51,7 @@ impl Default for Builder {
             local: None,
             placement: Placement::default(),
             limits: Limits::default(),
+            congestion_control: CongestionControl::default(),
             session: SessionConfig::default(),
             env: None,
         }
@@ -129,6 +132,21 @@ impl Builder {
         self
     }
 
+    /// How fast this client sends. Default: see [`CongestionControl`]. It concerns uploads and requests: downloads are sent
+    /// by servers.
+    ///
+    /// ```
+    /// use kwik_client::{Client, CongestionControl};
+    ///
+    /// let client = Client::builder().with_congestion_control(CongestionControl::Bbr).start()?;
+    /// # Ok::<(), kwik_client::StartError>(())
+    /// ```
+    #[must_use]
+    pub fn with_congestion_control(mut self, control: CongestionControl) -> Self {
+        self.congestion_control = control;
+        self
+    }
+
     /// The world to run in; for `kwik-sim`.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
@@ -144,6 +162,10 @@ impl Builder {
     /// [`StartError::Workers`].
     pub fn start(self) -> Result<Client, StartError> {
         Client::start(self)
+    }
+
+    pub(crate) fn endpoint(&self) -> EndpointLimits {
+        EndpointLimits { congestion_control: self.congestion_control, ..self.limits.endpoint() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use kwik_core::admission::Expectation;
-use kwik_io::endpoint::BindError;
+use kwik_io::endpoint::{BindError, CongestionControl, EndpointLimits};
 use kwik_io::env::Env;
 use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
 use kwik_io::tls::{CertificateError, ServerCertificate};
@@ -51,6 +51,7 @@ pub struct Builder {
     pub(crate) placement: Placement,
     pub(crate) shards: usize,
     pub(crate) limits: Limits,
+    pub(crate) congestion_control: CongestionControl,
     pub(crate) env: Option<Env>,
 }
 
@@ -145,6 +146,19 @@ impl Builder {
         self
     }
 
+    /// How fast this server sends. Default: see [`CongestionControl`].
+    ///
+    /// ```
+    /// use kwik_server::{CongestionControl, Server};
+    ///
+    /// let builder = Server::builder().with_congestion_control(CongestionControl::Bbr);
+    /// ```
+    #[must_use]
+    pub fn with_congestion_control(mut self, control: CongestionControl) -> Self {
+        self.congestion_control = control;
+        self
+    }
+
     /// The world to run in; for `kwik-sim`.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
@@ -160,6 +174,10 @@ impl Builder {
     /// See [`StartError`].
     pub fn start(self) -> Result<Server, StartError> {
         Server::start(self)
+    }
+
+    pub(crate) fn endpoint(&self) -> EndpointLimits {
+        EndpointLimits { congestion_control: self.congestion_control, ..self.limits.endpoint() }
     }
 
     pub(crate) fn expectation(&self, certificate: &ServerCertificate) -> Expectation {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use s2n_quic::provider::limits::Limits;
 
+use super::congestion::CongestionControl;
+
 /// Bytes that one QUIC stream buffers until they are acknowledged: s2n-quic's send buffer. Too low: a stream alone
 /// cannot fill a long path. Too high: what was queued goes out after the reader lost interest.
 pub(crate) const SEND_BUFFER: u32 = 4 << 20;
@@ -41,6 +43,8 @@ pub struct EndpointLimits {
     pub idle: Duration,
     /// Time that a handshake may take. Default 10 s.
     pub handshake: Duration,
+    /// How fast it sends.
+    pub congestion_control: CongestionControl,
 }
 
 impl Default for EndpointLimits {
@@ -50,6 +54,7 @@ impl Default for EndpointLimits {
             unidirectional_streams: 100,
             idle: Duration::from_secs(30),
             handshake: Duration::from_secs(10),
+            congestion_control: CongestionControl::default(),
         }
     }
 }

@@ -149,6 +149,7 @@ impl ServerEndpoint {
         limits: EndpointLimits,
     ) -> Result<Self, BindError> {
         let config = server_config(env, certificate)?;
+        let congestion_control = limits.congestion_control;
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
         let rejected = Arc::<AtomicU64>::default();
         let builder = Server::builder()
@@ -165,23 +166,19 @@ impl ServerEndpoint {
                 (network.clone(), worker.runtime().clone(), port.address());
             let io = crate::sim::Io { env: env.clone(), network, port, runtime };
             let random = crate::sim::Random(env.clone());
-            let server = builder
+            let builder = builder
                 .with_random(random.clone())
                 .and_then(|builder| builder.with_connection_id(random.clone()))
                 .and_then(|builder| builder.with_stateless_reset_token(random))
                 .and_then(|builder| builder.with_io(io))
-                .unwrap_or_else(|never| match never {})
-                .start()
-                .map_err(start_error)?;
+                .unwrap_or_else(|never| match never {});
+            let server = congestion_control.start_server(builder).map_err(start_error)?;
             return Ok(Self { server: Some(server), env: env.clone(), local, rejected });
         }
         let (io, local) =
             socket(worker, address, port).map_err(|error| bind_error(address, error))?;
-        let server = builder
-            .with_io(io)
-            .unwrap_or_else(|never| match never {})
-            .start()
-            .map_err(start_error)?;
+        let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
+        let server = congestion_control.start_server(builder).map_err(start_error)?;
         Ok(Self { server: Some(server), env: env.clone(), local, rejected })
     }
 
