@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::size::ByteSize;
 use crate::url::KwikUrl;
-use kwik_client::Pin;
+use kwik_client::{CongestionControl, Pin};
 
 #[cfg(test)]
 mod tests;
@@ -85,6 +85,9 @@ pub(crate) struct ServeArgs {
     /// Believe the secondaries: take no hashes of what they are ordered. One that lies then fails the download at its end.
     #[arg(long, requires = "secondary")]
     pub(crate) no_proof: bool,
+    /// How to decide how fast to send: bbr, or cubic, which yields more to other traffic on short queues.
+    #[arg(long, value_name = "NAME", default_value_t = CongestionControl::Bbr)]
+    pub(crate) congestion: CongestionControl,
     /// Address for Prometheus metrics over HTTP.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,

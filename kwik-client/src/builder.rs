@@ -8,7 +8,7 @@ use std::time::Duration;
 use kwik_core::conflict::ConflictPolicy;
 use kwik_core::path::policy::Scope;
 use kwik_core::session::SessionConfig;
-use kwik_io::endpoint::{CongestionControl, EndpointLimits};
+use kwik_io::endpoint::{CongestionControl, EndpointLimits, SMALLEST_MTU};
 use kwik_io::env::Env;
 use kwik_io::tls::{Pin, Trust};
 use kwik_io::worker::Placement;
@@ -40,6 +40,7 @@ pub struct Builder {
     pub(crate) placement: Placement,
     pub(crate) limits: Limits,
     pub(crate) congestion_control: CongestionControl,
+    pub(crate) max_mtu: Option<u16>,
     pub(crate) session: SessionConfig,
     pub(crate) env: Option<Env>,
 }
@@ -52,6 +53,7 @@ impl Default for Builder {
             placement: Placement::default(),
             limits: Limits::default(),
             congestion_control: CongestionControl::default(),
+            max_mtu: None,
             session: SessionConfig::default(),
             env: None,
         }
@@ -147,6 +149,15 @@ impl Builder {
         self
     }
 
+    /// The largest IP packet that is sent, in bytes, where the path carries it: found by probing, above 1,228. Default
+    /// 1,500. On networks with larger frames (9,001 in many data centres, 65,535 on loopback) it saves half of the
+    /// processor time of a transfer. Both ends count: each decides about what it sends itself.
+    #[must_use]
+    pub fn with_max_mtu(mut self, bytes: u16) -> Self {
+        self.max_mtu = Some(bytes.max(SMALLEST_MTU));
+        self
+    }
+
     /// The world to run in; for `kwik-sim`.
     #[cfg(feature = "sim")]
     #[doc(hidden)]
@@ -165,7 +176,12 @@ impl Builder {
     }
 
     pub(crate) fn endpoint(&self) -> EndpointLimits {
-        EndpointLimits { congestion_control: self.congestion_control, ..self.limits.endpoint() }
+        let limits = self.limits.endpoint();
+        EndpointLimits {
+            congestion_control: self.congestion_control,
+            max_mtu: self.max_mtu.unwrap_or(limits.max_mtu),
+            ..limits
+        }
     }
 }
 

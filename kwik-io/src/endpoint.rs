@@ -10,6 +10,6 @@ mod sockets;
 pub use client::ClientEndpoints;
 pub use congestion::{CongestionControl, UnknownCongestionControl};
 pub use dial::{DialError, Dialled};
-pub use limits::{EndpointLimits, Role};
+pub use limits::{EndpointLimits, Role, SMALLEST_MTU};
 pub use server::{Accepted, BindError, ServerEndpoint};
 pub use sockets::sockets;

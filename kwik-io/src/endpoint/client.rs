@@ -217,7 +217,8 @@ impl Shared {
     fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<quic_io::Provider> {
         let io = quic_io::Builder::default()
             .with_handle(worker.runtime().clone())
-            .with_receive_address(local)?;
+            .with_receive_address(local)?
+            .with_max_mtu(self.limits.max_mtu)?;
         sockets(io, self.role)?.build()
     }
 }

@@ -149,7 +149,7 @@ impl ServerEndpoint {
         limits: EndpointLimits,
     ) -> Result<Self, BindError> {
         let config = server_config(env, certificate)?;
-        let congestion_control = limits.congestion_control;
+        let EndpointLimits { congestion_control, max_mtu, .. } = limits;
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
         let rejected = Arc::<AtomicU64>::default();
         let builder = Server::builder()
@@ -176,7 +176,7 @@ impl ServerEndpoint {
             return Ok(Self { server: Some(server), env: env.clone(), local, rejected });
         }
         let (io, local) =
-            socket(worker, address, port).map_err(|error| bind_error(address, error))?;
+            socket(worker, address, port, max_mtu).map_err(|error| bind_error(address, error))?;
         let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
         let server = congestion_control.start_server(builder).map_err(start_error)?;
         Ok(Self { server: Some(server), env: env.clone(), local, rejected })
@@ -231,6 +231,7 @@ fn socket(
     worker: &Worker,
     address: SocketAddr,
     port: Port,
+    max_mtu: u16,
 ) -> io::Result<(tokio::Provider, SocketAddr)> {
     let socket = match port {
         Port::Own => UdpSocket::bind(address)?,
@@ -243,8 +244,10 @@ fn socket(
     };
     socket.set_nonblocking(true)?;
     let local = socket.local_addr()?;
-    let io =
-        tokio::Builder::default().with_handle(worker.runtime().clone()).with_rx_socket(socket)?;
+    let io = tokio::Builder::default()
+        .with_handle(worker.runtime().clone())
+        .with_rx_socket(socket)?
+        .with_max_mtu(max_mtu)?;
     let io = sockets(io, Role::Server)?.build()?;
     Ok((io, local))
 }

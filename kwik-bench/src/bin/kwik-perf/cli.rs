@@ -67,7 +67,7 @@ pub(crate) struct Aggregate {
 /// Which conditions; without an option all.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Congestion {
-    /// Only conditions whose name contains this.
+    /// Only conditions whose name contains this; `sources`, `beside` and `loopback` are the last three.
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
     /// Seconds of each measurement, instead of 4.
@@ -107,7 +107,6 @@ impl Options {
     }
 
     /// The same with another number of runs.
-    #[allow(dead_code, reason = "for scenarios on links")]
     pub(crate) fn with_runs(self, runs: usize) -> Self {
         Self { runs, ..self }
     }

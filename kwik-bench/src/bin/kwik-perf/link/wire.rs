@@ -233,6 +233,26 @@ mod tests {
     }
 
     #[test]
+    fn reordered_datagrams_overtake_and_are_handed_over_by_arrival() {
+        let late = LinkConfig {
+            reordered: Chance::ALWAYS,
+            reordering: MS * 20,
+            delay: MS,
+            ..LinkConfig::default()
+        };
+        let mut wire = wire(late);
+        for flow in 0..20 {
+            wire.send(Way::Down, Duration::ZERO, flow, &[0; 100]);
+        }
+        let flows: Vec<Flow> = (1..=21)
+            .flat_map(|ms| delivered(&mut wire, MS * ms))
+            .map(|(_, flow, _)| flow)
+            .collect();
+        assert_eq!(flows.len(), 20);
+        assert!(!flows.is_sorted(), "{flows:?}");
+    }
+
+    #[test]
     fn directions_do_not_share_their_rate() {
         let mut wire = wire(slow());
         for flow in 0..10 {
