@@ -102,6 +102,25 @@ fn datagrams_of_each_client_go_there_and_back() {
 }
 
 #[test]
+fn servers_behind_one_link_have_a_door_each() {
+    let servers = [socket(), socket()];
+    let mut link = Link::start(servers[0].local_addr().unwrap(), 500);
+    link.tell(&format!("also {}", servers[1].local_addr().unwrap()));
+    let mut line = String::new();
+    link.answers.read_line(&mut line).unwrap();
+    let doors: [SocketAddr; 2] = [link.address, serde_json::from_str(&line).unwrap()];
+    let client = socket();
+    for (server, door) in servers.iter().zip(doors) {
+        client.send_to(b"question", door).unwrap();
+        let (datagram, from) = receive(server);
+        assert_eq!(datagram, b"question");
+        server.send_to(b"answer", from).unwrap();
+        assert_eq!(receive(&client), (b"answer".to_vec(), door));
+    }
+    assert_eq!(link.report()["down"], 2);
+}
+
+#[test]
 fn a_silent_link_drops_everything_until_it_is_back() {
     let server = socket();
     let mut link = Link::start(server.local_addr().unwrap(), 0);

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::duration;
 use crate::size::ByteSize;
 use crate::url::KwikUrl;
-use kwik_client::Pin;
+use kwik_client::{CongestionControl, Pin};
 
 #[cfg(test)]
 mod tests;
@@ -90,6 +90,9 @@ pub(crate) struct ServeArgs {
     /// How long open sessions may go on after SIGTERM or SIGINT, such as 30s or 5m.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(crate) grace: Duration,
+    /// How to decide how fast to send: bbr, or cubic, which yields more to other traffic on short queues.
+    #[arg(long, value_name = "NAME", default_value_t = CongestionControl::Bbr)]
+    pub(crate) congestion: CongestionControl,
     /// Address for Prometheus metrics over HTTP.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,

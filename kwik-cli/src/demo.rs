@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use kwik_client::{Client, Trust};
-use kwik_server::{Env, IdentityKey, PathSpec, ServerCertificate};
+use kwik_server::{CongestionControl, Env, IdentityKey, PathSpec, ServerCertificate};
 
 use crate::catalog::Catalog;
 use crate::cli::DemoArgs;
@@ -111,6 +111,7 @@ fn start_secondary(catalog: &Catalog, identity: &IdentityKey) -> anyhow::Result<
         identity: None,
         trusted: vec![identity.public().clone()],
         primary: serves(catalog, Vec::new(), Clients::Refused),
+        congestion: CongestionControl::default(),
     }
     .start()
 }
@@ -127,6 +128,7 @@ fn start_primary(
         identity: Some(identity),
         trusted: Vec::new(),
         primary: serves(catalog, paths, Clients::Served),
+        congestion: CongestionControl::default(),
     }
     .start()
 }

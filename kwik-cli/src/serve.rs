@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use kwik_server::{
-    IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate, ServerHandle, ServerIdentity,
+    CongestionControl, IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate,
+    ServerHandle, ServerIdentity,
 };
 use serde_json::json;
 use tokio::net::lookup_host;
@@ -37,6 +38,7 @@ pub(crate) struct Service {
     pub(crate) identity: Option<IdentityKey>,
     pub(crate) trusted: Vec<PublicKey>,
     pub(crate) primary: Primary,
+    pub(crate) congestion: CongestionControl,
 }
 
 /// A server that runs until it is dropped.
@@ -88,7 +90,8 @@ async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
     let helps_only = identity.is_none() && !args.trust.is_empty();
     let clients = if helps_only { Clients::Refused } else { Clients::Served };
     let primary = Primary { catalog, secondaries: secondaries.into(), share, proof, clients };
-    Ok(Service { listen: args.listen, certificate, identity, trusted, primary })
+    let (listen, congestion) = (args.listen, args.congestion);
+    Ok(Service { listen, certificate, identity, trusted, primary, congestion })
 }
 
 impl Service {
@@ -98,6 +101,7 @@ impl Service {
         let mut builder = Server::builder()
             .with_tls(self.certificate)?
             .with_io(self.listen)?
+            .with_congestion_control(self.congestion)
             .with_trusted_primaries(self.trusted)?;
         if let Some(identity) = self.identity {
             builder = builder.with_identity(identity)?;

@@ -31,11 +31,11 @@ impl Client {
     }
 
     pub(crate) fn start(builder: Builder) -> Result<Self, StartError> {
+        let limits = builder.endpoint();
         let env = builder.env.unwrap_or_else(Env::system);
         let workers = Workers::start(env.placement().unwrap_or(builder.placement))?;
         let mut config = builder.session;
         builder.limits.apply(&mut config);
-        let limits = builder.limits.endpoint();
         let primaries = match builder.local {
             Some(local) => {
                 ClientEndpoints::with_local_address(env.clone(), Role::Primary, limits, local)

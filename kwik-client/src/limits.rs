@@ -97,6 +97,7 @@ impl Limits {
             unidirectional_streams: self.unidirectional_streams,
             idle: self.idle_timeout,
             handshake: self.dial_timeout,
+            ..EndpointLimits::default()
         }
     }
 

@@ -1,6 +1,7 @@
 //! QUIC endpoints: where connections are dialled and accepted.
 
 mod client;
+mod congestion;
 mod connections;
 mod dial;
 mod goodbye;
@@ -11,10 +12,11 @@ mod sockets;
 mod stagger;
 
 pub use client::ClientEndpoints;
+pub use congestion::{CongestionControl, UnknownCongestionControl};
 pub use connections::Connections;
 pub use dial::{DialError, Dialled};
 pub(crate) use goodbye::{Goodbye, Goodbyes, Owed};
-pub use limits::{EndpointLimits, Role};
+pub use limits::{EndpointLimits, Role, SMALLEST_MTU};
 pub use server::{Accepted, BindError, ServerEndpoint};
 pub use sockets::sockets;
 pub use stagger::{ATTEMPT_DELAY, stagger};

@@ -80,6 +80,7 @@ impl Limits {
             unidirectional_streams: self.unidirectional_streams,
             idle: self.idle_timeout,
             handshake: self.handshake_timeout,
+            ..EndpointLimits::default()
         }
     }
 

@@ -259,7 +259,7 @@ fn bind(
     certificate: &ServerCertificate,
 ) -> Result<(Vec<Worker>, Vec<ServerEndpoint>), BindError> {
     let address = builder.address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
-    let limits = builder.limits.endpoint();
+    let limits = builder.endpoint();
     // A simulated host is one runtime.
     let shards = if env.placement().is_some() { 1 } else { builder.shards.max(1) };
     let homes: Vec<Worker> = (0..shards).map(|_| workers.next()).collect();

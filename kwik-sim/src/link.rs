@@ -10,7 +10,10 @@
 //!    room is dropped (drop-tail).
 //! 3. The transmitter sends [`LinkConfig::rate`] bits per second, one packet after the other.
 //! 4. The wire loses and corrupts packets by chance. A lost packet has used its time on the transmitter.
-//! 5. The wire takes [`LinkConfig::delay`], and up to [`LinkConfig::jitter`] more. Packets never overtake each other.
+//! 5. The wire takes [`LinkConfig::delay`], and up to [`LinkConfig::jitter`] more. Packets do not overtake each other,
+//!    except where they are reordered:
+//! 6. A share of the packets ([`LinkConfig::reordered`]) takes up to [`LinkConfig::reordering`] more, and those behind
+//!    do not wait for them.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -50,6 +53,11 @@ pub struct LinkConfig {
     pub loss: Chance,
     /// Share of the packets that arrive with one byte changed.
     pub corruption: Chance,
+    /// Share of the packets that later ones may overtake. With [`Chance::ALWAYS`] it is jitter that does not keep the
+    /// order, as `tc netem` makes it.
+    pub reordered: Chance,
+    /// The most that chance adds to the delay of such a packet (uniform).
+    pub reordering: Duration,
     /// Room of the queue in bytes. Default 256 KiB. Too low: a burst is cut to pieces. Too high: a full queue adds
     /// seconds of delay.
     pub queue: usize,
@@ -63,6 +71,8 @@ impl Default for LinkConfig {
             jitter: Duration::ZERO,
             loss: Chance::NEVER,
             corruption: Chance::NEVER,
+            reordered: Chance::NEVER,
+            reordering: Duration::ZERO,
             queue: 256 << 10,
         }
     }
@@ -120,6 +130,9 @@ impl Corruption {
     }
 }
 
+/// Sets the chance of reordering apart from the others.
+const SHUFFLE: u64 = 0x7265_6f72_6465_7200;
+
 /// One direction of a link: ask [`Link::send`] about each packet in the order in which they are sent.
 ///
 /// ```
@@ -145,23 +158,26 @@ pub struct Link {
     config: LinkConfig,
     condition: Condition,
     dice: Dice,
+    /// Decides about reordering alone, so that a link without it draws what it drew before there was any.
+    shuffle: Dice,
     /// When the transmitter has sent everything that it was given.
     free_at: Duration,
     /// Packets that were given to the transmitter: when each leaves it, and its size. At most one per byte of the
     /// queue, and one.
     waiting: VecDeque<(Duration, usize)>,
     waiting_bytes: usize,
-    /// The arrival of the last packet: none arrives before it.
+    /// The arrival of the last packet that kept its place: none that is sent later arrives before it.
     last_arrival: Duration,
 }
 
 impl Link {
-    /// A link that is up and empty. `seed` alone decides about loss, corruption and jitter.
+    /// A link that is up and empty. `seed` alone decides about loss, corruption, jitter and reordering.
     pub fn new(config: LinkConfig, seed: u64) -> Self {
         Self {
             config,
             condition: Condition::Up,
             dice: Dice::new(seed),
+            shuffle: Dice::new(seed ^ SHUFFLE),
             free_at: Duration::ZERO,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -200,6 +216,8 @@ impl Link {
         // shift what the others decide.
         let (lost, corruption) = (self.dice.roll(self.config.loss), self.corruption(length));
         let jitter = self.dice.up_to(self.config.jitter);
+        let (reordered, late) =
+            (self.shuffle.roll(self.config.reordered), self.shuffle.up_to(self.config.reordering));
         let Some(sent) = self.transmit(now, length) else {
             return Fate::Dropped(DropReason::QueueFull);
         };
@@ -208,7 +226,8 @@ impl Link {
         }
         let at = (sent + self.config.delay + jitter).max(self.last_arrival);
         self.last_arrival = at;
-        Fate::Delivered { at, corruption }
+        let late = if reordered { late } else { Duration::ZERO };
+        Fate::Delivered { at: at + late, corruption }
     }
 
     /// Bytes that wait for the transmitter at `now`, the packet that is on it included.

@@ -28,6 +28,7 @@ fn the_documented_commands_are_taken() {
         "demo --secondaries 0 --size 1MiB --json".to_owned(),
         "keygen --out d".to_owned(),
         "serve --listen 127.0.0.1:0 --root d".to_owned(),
+        "serve --listen 127.0.0.1:0 --root d --congestion cubic".to_owned(),
         "serve --listen [::]:4433 --root d --cert c --key k --state s --json".to_owned(),
         format!(
             "serve --listen 127.0.0.1:0 --root d --identity i --secondary 1.2.3.4:5#{PIN} --secondary edge.example:5#{PIN} --delegate-only --no-proof"

@@ -196,20 +196,22 @@ impl Shared {
             let (env, port) = (self.env.clone(), network.bind(local).map_err(no_socket)?);
             let (network, runtime) = (network.clone(), worker.runtime().clone());
             let random = crate::sim::Random(env.clone());
-            let client = builder
+            let builder = builder
                 .with_random(random.clone())
                 .and_then(|builder| builder.with_connection_id(random.clone()))
                 .and_then(|builder| builder.with_stateless_reset_token(random))
                 .and_then(|builder| builder.with_io(crate::sim::Io { env, network, port, runtime }))
-                .unwrap_or_else(|never| match never {})
-                .start()
+                .unwrap_or_else(|never| match never {});
+            let client = (self.limits.congestion_control)
+                .start_client(builder)
                 .map_err(|error| DialError::Socket(error.to_string()))?;
             return Ok(self.endpoint(worker, client));
         }
-        let client = builder
+        let builder = builder
             .with_io(self.socket(worker, local).map_err(no_socket)?)
-            .unwrap_or_else(|never| match never {})
-            .start()
+            .unwrap_or_else(|never| match never {});
+        let client = (self.limits.congestion_control)
+            .start_client(builder)
             .map_err(|error| DialError::Socket(error.to_string()))?;
         Ok(self.endpoint(worker, client))
     }
@@ -235,7 +237,8 @@ impl Shared {
     fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<quic_io::Provider> {
         let io = quic_io::Builder::default()
             .with_handle(worker.runtime().clone())
-            .with_receive_address(local)?;
+            .with_receive_address(local)?
+            .with_max_mtu(self.limits.max_mtu)?;
         sockets(io, self.role)?.build()
     }
 }

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use s2n_quic::provider::limits::Limits;
 
+use super::congestion::CongestionControl;
+
 /// Bytes that one QUIC stream buffers until they are acknowledged: s2n-quic's send buffer. Too low: a stream alone
 /// cannot fill a long path. Too high: what was queued goes out after the reader lost interest.
 pub(crate) const SEND_BUFFER: u32 = 4 << 20;
+
+/// The smallest [`EndpointLimits::max_mtu`]: QUIC's smallest datagram of 1,200 bytes and its headers (RFC 9000, 14).
+pub const SMALLEST_MTU: u16 = 1_228;
 
 /// Server-initiated unidirectional streams on a primary path beyond the public ones: contributions that repair.
 const REPAIRS: u64 = 64;
@@ -41,6 +46,11 @@ pub struct EndpointLimits {
     pub idle: Duration,
     /// Time that a handshake may take. Default 10 s.
     pub handshake: Duration,
+    /// How fast it sends.
+    pub congestion_control: CongestionControl,
+    /// The largest IP packet that it probes a path for and then sends, in bytes. Default 1,500: Ethernet. At least
+    /// 1,228. Too low: more packets, each with its cost. Too high: a few probes that a path drops.
+    pub max_mtu: u16,
 }
 
 impl Default for EndpointLimits {
@@ -50,6 +60,8 @@ impl Default for EndpointLimits {
             unidirectional_streams: 100,
             idle: Duration::from_secs(30),
             handshake: Duration::from_secs(10),
+            congestion_control: CongestionControl::default(),
+            max_mtu: 1_500,
         }
     }
 }

@@ -153,6 +153,7 @@ impl ServerEndpoint {
         limits: EndpointLimits,
     ) -> Result<Self, BindError> {
         let config = server_config(env, certificate)?;
+        let EndpointLimits { congestion_control, max_mtu, .. } = limits;
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
         let rejected = Arc::<AtomicU64>::default();
         let connections = Connections::default();
@@ -171,26 +172,20 @@ impl ServerEndpoint {
                 (network.clone(), worker.runtime().clone(), port.address());
             let io = crate::sim::Io { env: env.clone(), network, port, runtime };
             let random = crate::sim::Random(env.clone());
-            let server = builder
+            let builder = builder
                 .with_random(random.clone())
                 .and_then(|builder| builder.with_connection_id(random.clone()))
                 .and_then(|builder| builder.with_stateless_reset_token(random))
                 .and_then(|builder| builder.with_io(io))
-                .unwrap_or_else(|never| match never {})
-                .start()
-                .map_err(start_error)?;
-            let (server, env) = (Some(server), env.clone());
-            return Ok(Self { server, env, local, rejected, connections });
+                .unwrap_or_else(|never| match never {});
+            let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
+            return Ok(Self { server, env: env.clone(), local, rejected, connections });
         }
         let (io, local) =
-            socket(worker, address, port).map_err(|error| bind_error(address, error))?;
-        let server = builder
-            .with_io(io)
-            .unwrap_or_else(|never| match never {})
-            .start()
-            .map_err(start_error)?;
-        let (server, env) = (Some(server), env.clone());
-        Ok(Self { server, env, local, rejected, connections })
+            socket(worker, address, port, max_mtu).map_err(|error| bind_error(address, error))?;
+        let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
+        let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
+        Ok(Self { server, env: env.clone(), local, rejected, connections })
     }
 
     /// The address that it is bound to, with the real port.
@@ -247,6 +242,7 @@ fn socket(
     worker: &Worker,
     address: SocketAddr,
     port: Port,
+    max_mtu: u16,
 ) -> io::Result<(tokio::Provider, SocketAddr)> {
     let socket = match port {
         Port::Own => UdpSocket::bind(address)?,
@@ -259,8 +255,10 @@ fn socket(
     };
     socket.set_nonblocking(true)?;
     let local = socket.local_addr()?;
-    let io =
-        tokio::Builder::default().with_handle(worker.runtime().clone()).with_rx_socket(socket)?;
+    let io = tokio::Builder::default()
+        .with_handle(worker.runtime().clone())
+        .with_rx_socket(socket)?
+        .with_max_mtu(max_mtu)?;
     let io = sockets(io, Role::Server)?.build()?;
     Ok((io, local))
 }

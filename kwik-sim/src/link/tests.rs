@@ -105,6 +105,34 @@ fn jitter_stays_in_its_bounds_and_keeps_the_order() {
 }
 
 #[test]
+fn reordered_packets_are_late_alone() {
+    let config = LinkConfig {
+        delay: MS * 10,
+        reordered: Chance::percent(20),
+        reordering: MS * 5,
+        ..LinkConfig::default()
+    };
+    let mut link = Link::new(config, 3);
+    let late: Vec<Duration> =
+        (0..10_000).map(|tick| at(link.send(MS * tick, 100)) - MS * tick - MS * 10).collect();
+    assert!(late.iter().all(|late| *late <= MS * 5));
+    let reordered = late.iter().filter(|late| **late > START).count();
+    assert!((1_850..2_150).contains(&reordered), "{reordered}");
+    let overtaken = late.windows(2).filter(|pair| pair[0] > pair[1] + MS).count();
+    assert!(overtaken > 1_000, "{overtaken}");
+}
+
+#[test]
+fn what_is_late_holds_up_nobody() {
+    let config =
+        LinkConfig { reordered: Chance::ALWAYS, reordering: MS * 50, ..LinkConfig::default() };
+    let mut link = Link::new(config, 3);
+    at(link.send(START, 100));
+    link.set_config(LinkConfig::default());
+    assert_eq!(at(link.send(MS, 100)), MS);
+}
+
+#[test]
 fn corruption_changes_one_byte() {
     let config = LinkConfig { corruption: Chance::ALWAYS, ..LinkConfig::default() };
     let mut link = Link::new(config, 11);
@@ -138,6 +166,8 @@ fn a_seed_decides_everything() {
         jitter: MS * 3,
         loss: Chance::percent(20),
         corruption: Chance::percent(20),
+        reordered: Chance::percent(20),
+        reordering: MS * 3,
         ..slow()
     };
     let run = |seed| -> Vec<Fate> {
@@ -157,4 +187,6 @@ fn one_chance_does_not_shift_another() {
     };
     let corrupting = LinkConfig { corruption: Chance::percent(30), jitter: MS, ..config };
     assert_eq!(losses(config), losses(corrupting));
+    let reordering = LinkConfig { reordered: Chance::percent(30), reordering: MS, ..config };
+    assert_eq!(losses(config), losses(reordering));
 }

@@ -38,6 +38,7 @@ impl Dice {
             loss: Chance::percent(if rough { self.below(4) as u32 } else { 0 }),
             corruption: Chance::percent(if rough { self.below(3) as u32 } else { 0 }),
             queue: self.within(32 << 10..512 << 10) as usize,
+            ..LinkConfig::default()
         }
     }
 }

@@ -16,8 +16,8 @@ use crate::cli::Options;
 use crate::client::Work;
 use crate::link::Shape;
 use crate::report::{Report, Target};
-use crate::role::{Identity, Listening, Role, Stack};
-use crate::spread::{Network, Void};
+use crate::role::{Congestion, Identity, Listening, Role, Stack};
+use crate::spread::{Links, Network, Void};
 use crate::traffic::{Request, ask, drain};
 
 const RTT: Duration = Duration::from_millis(20);
@@ -57,7 +57,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
 
 fn once(void: &mut Void) -> anyhow::Result<Duration> {
     let shape = Shape::new(100, RTT.as_millis() as u64);
-    let mut network = Network::with(&[shape; 2], Identity::new(), Role::Attacher)?;
+    let shapes = [shape; 2];
+    let (links, congestion) = (Links::Own(&shapes), Congestion::default());
+    let mut network = Network::with(links, congestion, Identity::new(), Role::Attacher)?;
     let mut client = network.client(Stack::Kwik, 0, Work::Attach)?;
     client.go()?;
     let added: Moment = network.primary().hear()?;

@@ -4,8 +4,8 @@ use crate::child::Child;
 use crate::client::{Client, Latencies, Load, Work};
 use crate::hold::{Holder, Pieces, What};
 use crate::role::{
-    Certificate, Contributor, Identity, Listening, Role, Secondary, Sender, Server, Stack, Threads,
-    start,
+    Certificate, Congestion, Contributor, Identity, Listening, Role, Secondary, Sender, Server,
+    Stack, Threads, start,
 };
 
 /// Bytes of a message of a ping-pong.
@@ -31,7 +31,11 @@ impl Cast {
 
     /// A process of that many secondaries.
     pub(crate) fn secondary(&self, servers: usize) -> Role {
-        Role::Secondary(Secondary { trusts: self.identity.public.clone(), servers })
+        Role::Secondary(Secondary {
+            trusts: self.identity.public.clone(),
+            servers,
+            congestion: Congestion::default(),
+        })
     }
 
     /// A primary with these secondaries, not yet started.

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Scale,
     /// From `add_path` to the first byte of a contribution.
     Attach,
+    /// Congestion controls on links that lose, reorder, queue and are shared.
+    Congestion(Congestion),
     /// All of them; writes kwik-bench/RESULTS.md.
     All,
     /// A process of a measurement.
@@ -60,6 +62,17 @@ pub(crate) struct Aggregate {
     /// 1 to 8 sources: the curve.
     #[arg(long)]
     pub(crate) sources: bool,
+}
+
+/// Which conditions; without an option all.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Congestion {
+    /// Only conditions whose name contains this; `sources`, `beside` and `loopback` are the last three.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+    /// Seconds of each measurement, instead of 4.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) seconds: Option<f64>,
 }
 
 /// What holds for every scenario.
@@ -94,7 +107,6 @@ impl Options {
     }
 
     /// The same with another number of runs.
-    #[allow(dead_code, reason = "for scenarios on links")]
     pub(crate) fn with_runs(self, runs: usize) -> Self {
         Self { runs, ..self }
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::child::{Orders, say};
 use crate::role::{Stack, Threads};
-use crate::spread::{self, Spread};
+use crate::spread::{self, Own, Spread};
 use crate::statistics::{quantile, sorted};
 use crate::traffic::{Request, Session, ask, drain, round_trip};
 use crate::usage::cpu_time;
@@ -37,6 +37,9 @@ pub(crate) struct Client {
 pub(crate) enum Work {
     /// Reads one stream of so many bytes, which the server writes in chunks of this size. Says a [`Transfer`].
     Download { length: u64, chunk: u64 },
+    /// Reads one stream for so many seconds: what the server itself sends, or what several servers do. Says a
+    /// [`Transfer`].
+    Goodput { seconds: f64, own: Option<Own> },
     /// Sends messages on one stream and waits for each to come back. Says [`Latencies`].
     PingPong { messages: u64, size: u64, load: Option<Load> },
     /// Reads one stream that several servers send; KWIK only. Says a [`spread::Outcome`].
@@ -121,6 +124,10 @@ async fn work(work: &Work, session: &mut impl Session, orders: &mut Orders) -> a
             orders.ready().await;
             say(&download(session, length, chunk).await?);
         }
+        Work::Goodput { seconds, own } => {
+            orders.ready().await;
+            say(&goodput(session, seconds, own).await?);
+        }
         Work::Spread(_) | Work::Attach => bail!("a bare connection has one server"),
         Work::PingPong { messages, size, load } => {
             say(&ping_pong(session, messages, size, load, orders).await?);
@@ -142,6 +149,25 @@ async fn download(session: &mut impl Session, length: u64, chunk: u64) -> anyhow
     ensure!(bytes == length, "{bytes} bytes came of {length}");
     let header_bytes = session.carried().await?.saturating_sub(bytes);
     Ok(Transfer { bytes, seconds, cpu_seconds: cpu.as_secs_f64(), header_bytes })
+}
+
+async fn goodput(
+    session: &mut impl Session,
+    seconds: f64,
+    own: Option<Own>,
+) -> anyhow::Result<Transfer> {
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let request = match own {
+        Some(own) => Request::Spread { length: ENDLESS, own },
+        None => Request::Bulk { length: ENDLESS, chunk: 64 << 10 },
+    };
+    let mut stream = ask(session, request).await?;
+    let mut bytes = 0;
+    let end = Duration::from_secs_f64(seconds);
+    // It ends by the time alone.
+    let _ = tokio::time::timeout(end, drain(&mut stream, |more| bytes += more)).await;
+    let (seconds, cpu) = (start.elapsed().as_secs_f64(), cpu_time() - cpu);
+    Ok(Transfer { bytes, seconds, cpu_seconds: cpu.as_secs_f64(), header_bytes: 0 })
 }
 
 async fn ping_pong(

@@ -14,7 +14,7 @@ use kwik_server::{
 };
 use tokio::sync::Mutex;
 
-use crate::role::{self, Certificate, Listening, SERVER_NAME, Threads};
+use crate::role::{self, Certificate, Congestion, Listening, SERVER_NAME, Threads};
 use crate::spread::Own;
 use crate::traffic::{self, Pace, Request};
 
@@ -38,6 +38,7 @@ pub(crate) fn serve<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
         .with_tls((chain.as_str(), key.as_str()))?
         .with_io("127.0.0.1:0")?
         .with_limits(kwik_server::Limits::new().with_max_streams(server.streams, 100))
+        .with_congestion_control(server.congestion.0)
         .with_workers(placement(server.threads));
     if let Some(identity) = &server.identity {
         builder = builder.with_identity(identity.parse()?)?;
@@ -133,11 +134,12 @@ impl Listening {
 }
 
 /// A secondary that sends what primaries order, at the rate that the order names.
-pub(crate) fn contribute(trusts: &str) -> anyhow::Result<Listening> {
+pub(crate) fn contribute(trusts: &str, congestion: Congestion) -> anyhow::Result<Listening> {
     let server = Server::builder()
         .with_tls(ServerCertificate::self_signed([SERVER_NAME])?)?
         .with_io("127.0.0.1:0")?
         .with_trusted_primaries([trusts.parse()?])?
+        .with_congestion_control(congestion.0)
         .start()?;
     let listening = Listening { address: server.local_addr(), pin: server.pin().to_string() };
     let (_, mut sessions) = server.split();

@@ -10,6 +10,7 @@ mod cast;
 mod child;
 mod cli;
 mod client;
+mod congestion;
 mod failover;
 mod hold;
 mod isolation;

@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 
 use anyhow::anyhow;
-use kwik_io::endpoint::{EndpointLimits, Role, sockets};
+use kwik_io::endpoint::{CongestionControl, EndpointLimits, Role, sockets};
 use s2n_quic::client::Connect;
+use s2n_quic::provider::congestion_controller::{Bbr, Cubic};
 use s2n_quic::provider::io;
 use s2n_quic::provider::limits::Limits;
 use s2n_quic::{Client, Connection, Server};
 
-use crate::role::{Certificate, SERVER_NAME};
+use crate::role::{Certificate, Congestion, SERVER_NAME};
 use crate::traffic;
 
 /// KWIK's QUIC limits, with that many streams.
@@ -19,18 +20,27 @@ pub(crate) fn limits(streams: u32) -> EndpointLimits {
 
 /// A server endpoint.
 pub(crate) fn server(certificate: &Certificate, limits: EndpointLimits) -> anyhow::Result<Server> {
+    let control = limits.congestion_control;
     let limits = limits.quic(Role::Server).map_err(|error| anyhow!(error))?;
-    Server::builder()
+    let builder = Server::builder()
         .with_tls((certificate.chain.as_str(), certificate.key.as_str()))?
         .with_limits(limits)?
-        .with_io(io("127.0.0.1:0", Role::Server)?)?
-        .start()
-        .map_err(|error| anyhow!("{error}"))
+        .with_io(io("127.0.0.1:0", Role::Server)?)?;
+    let started = match control {
+        CongestionControl::Bbr => builder.with_congestion_controller(Bbr::default())?.start(),
+        _ => builder.with_congestion_controller(Cubic::default())?.start(),
+    };
+    started.map_err(|error| anyhow!("{error}"))
 }
 
 /// A server that does what clients ask for.
-pub(crate) fn serve(certificate: &Certificate, streams: u32) -> anyhow::Result<SocketAddr> {
-    let mut server = server(certificate, limits(streams))?;
+pub(crate) fn serve(
+    certificate: &Certificate,
+    streams: u32,
+    congestion: Congestion,
+) -> anyhow::Result<SocketAddr> {
+    let limits = EndpointLimits { congestion_control: congestion.0, ..limits(streams) };
+    let mut server = server(certificate, limits)?;
     let address = server.local_addr()?;
     tokio::spawn(async move {
         while let Some(connection) = server.accept().await {

@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use kwik_io::endpoint::{CongestionControl, UnknownCongestionControl};
 use kwik_io::env::Env;
 use kwik_server::{IdentityKey, ServerCertificate};
 use serde::{Deserialize, Serialize};
@@ -58,6 +59,25 @@ pub(crate) enum Threads {
     Single,
 }
 
+/// How fast a server sends, as JSON has it: by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Congestion(pub(crate) CongestionControl);
+
+impl TryFrom<String> for Congestion {
+    type Error = UnknownCongestionControl;
+
+    fn try_from(name: String) -> Result<Self, UnknownCongestionControl> {
+        name.parse().map(Self)
+    }
+}
+
+impl From<Congestion> for String {
+    fn from(congestion: Congestion) -> Self {
+        congestion.0.to_string()
+    }
+}
+
 /// A certificate and its key, both PEM. It is its own authority.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Certificate {
@@ -86,6 +106,7 @@ pub(crate) struct Server {
     pub(crate) secondaries: Vec<Listening>,
     /// Whether they may contribute to every stream without an order.
     pub(crate) grant_all: bool,
+    pub(crate) congestion: Congestion,
 }
 
 /// A secondary.
@@ -95,6 +116,7 @@ pub(crate) struct Secondary {
     pub(crate) trusts: String,
     /// How many servers the process is; each says where it listens.
     pub(crate) servers: usize,
+    pub(crate) congestion: Congestion,
 }
 
 /// A secondary that sends pieces.
@@ -180,6 +202,7 @@ impl Server {
             identity: None,
             secondaries: Vec::new(),
             grant_all: false,
+            congestion: Congestion::default(),
         }
     }
 }
@@ -212,7 +235,7 @@ pub(crate) fn run(role: &str) -> ExitCode {
 async fn play(role: &Role, mut orders: Orders) -> anyhow::Result<()> {
     match role {
         Role::Server(server) if server.stack == Stack::Native => {
-            let address = native::serve(&server.certificate, server.streams)?;
+            let address = native::serve(&server.certificate, server.streams, server.congestion)?;
             say(&Listening { address, pin: String::new() });
         }
         Role::Server(server) if server.grant_all => {
@@ -223,7 +246,7 @@ async fn play(role: &Role, mut orders: Orders) -> anyhow::Result<()> {
         Role::Link(_) => anyhow::bail!("a link has no runtime"),
         Role::Secondary(secondary) => {
             for _ in 0..secondary.servers {
-                say(&kwik::contribute(&secondary.trusts)?);
+                say(&kwik::contribute(&secondary.trusts, secondary.congestion)?);
             }
         }
         Role::Client(client) => client::run(client, &mut orders).await?,

@@ -2,9 +2,11 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{Aggregate, Command, Format, Options};
+use crate::cli::{Aggregate, Command, Congestion, Format, Options};
 use crate::report::Report;
-use crate::{aggregate, attach, failover, isolation, latency, memory, results, scale, throughput};
+use crate::{
+    aggregate, attach, congestion, failover, isolation, latency, memory, results, scale, throughput,
+};
 
 type Run = Box<dyn Fn(&Options) -> anyhow::Result<Report>>;
 
@@ -35,6 +37,10 @@ pub(crate) fn of(command: &Command) -> Vec<Scenario> {
         Command::Memory => vec![Scenario::new("memory", memory::run)],
         Command::Scale => vec![Scenario::new("scale", scale::run)],
         Command::Attach => vec![Scenario::new("attach", attach::run)],
+        Command::Congestion(cells) => {
+            let cells = cells.clone();
+            vec![Scenario::new("congestion", move |options| congestion::run(&cells, options))]
+        }
         Command::All => all(),
         Command::Role { .. } => Vec::new(),
     }
@@ -53,6 +59,7 @@ fn all() -> Vec<Scenario> {
     {
         scenarios.extend(of(&command));
     }
+    scenarios.extend(of(&Command::Congestion(Congestion::default())));
     scenarios
 }
 

@@ -1,6 +1,7 @@
 //! A stream that several servers send, each over a link of its own: the processes, and the client's work.
 
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -11,7 +12,7 @@ use crate::client::{Client, Transfer, Work};
 use crate::link::{self, Link, Shape};
 use crate::report::Report;
 use crate::role::{
-    Certificate, Identity, Listening, Role, Secondary, Server, Stack, Threads, start,
+    Certificate, Congestion, Identity, Listening, Role, Secondary, Server, Stack, Threads, start,
 };
 use crate::traffic::{Request, ask, drain};
 
@@ -97,6 +98,43 @@ pub(crate) async fn read(
     Ok(())
 }
 
+/// The links of a network.
+pub(crate) enum Links<'a> {
+    /// Each server's own, the primary's first.
+    Own(&'a [Shape]),
+    /// One, with so many servers behind it.
+    Shared(Shape, usize),
+}
+
+impl Links<'_> {
+    fn servers(&self) -> usize {
+        match self {
+            Self::Own(shapes) => shapes.len(),
+            Self::Shared(_, servers) => *servers,
+        }
+    }
+
+    /// Puts a server behind its link; where clients of it send to.
+    fn lead_to(
+        &self,
+        target: SocketAddr,
+        index: usize,
+        running: &mut Vec<Link>,
+    ) -> anyhow::Result<SocketAddr> {
+        let shape = match self {
+            Self::Own(shapes) => shapes[index],
+            Self::Shared(shape, _) => match running.first_mut() {
+                Some(link) => return link.also(target),
+                None => *shape,
+            },
+        };
+        let link = Link::start(target, shape)?;
+        let address = link.address();
+        running.push(link);
+        Ok(address)
+    }
+}
+
 /// Servers that run, each behind its link. Ends when dropped.
 pub(crate) struct Network {
     certificate: Certificate,
@@ -110,41 +148,62 @@ pub(crate) struct Network {
 impl Network {
     /// A primary behind the first link, and a secondary behind each other.
     pub(crate) fn of_kwik(shapes: &[Shape]) -> anyhow::Result<Self> {
-        Self::with(shapes, Identity::new(), Role::Server)
+        Self::of_kwik_with(shapes, Congestion::default())
+    }
+
+    /// The same, with servers that send as `congestion` says.
+    pub(crate) fn of_kwik_with(shapes: &[Shape], congestion: Congestion) -> anyhow::Result<Self> {
+        let links = Links::Own(shapes);
+        Self::with(links, congestion, Identity::new(), Role::Server)
+    }
+
+    /// A primary and secondaries, `servers` in all, behind one link.
+    pub(crate) fn of_kwik_behind(
+        shape: Shape,
+        servers: usize,
+        congestion: Congestion,
+    ) -> anyhow::Result<Self> {
+        Self::with(Links::Shared(shape, servers), congestion, Identity::new(), Role::Server)
     }
 
     /// As [`Network::of_kwik`], with another role of the primary.
     pub(crate) fn with(
-        shapes: &[Shape],
+        links: Links<'_>,
+        congestion: Congestion,
         identity: Identity,
         role: impl FnOnce(Server) -> Role,
     ) -> anyhow::Result<Self> {
-        let (first, others) = shapes.split_first().context("a network has links")?;
-        let (mut links, mut servers, mut listenings) = (Vec::new(), Vec::new(), Vec::new());
-        for shape in others {
+        let secondaries = links.servers().checked_sub(1).context("a network has links")?;
+        let (mut running, mut servers, mut listenings) = (Vec::new(), Vec::new(), Vec::new());
+        for index in 1..=secondaries {
             let trusts = identity.public.clone();
-            let (server, listening) = start(&Role::Secondary(Secondary { trusts, servers: 1 }))?;
-            let link = Link::start(listening.address, *shape)?;
-            listenings.push(Listening { address: link.address(), ..listening });
+            let secondary = Secondary { trusts, servers: 1, congestion };
+            let (server, listening) = start(&Role::Secondary(secondary))?;
+            let address = links.lead_to(listening.address, index, &mut running)?;
+            listenings.push(Listening { address, ..listening });
             servers.push(server);
-            links.push(link);
         }
         let certificate = Certificate::new()?;
         let mut server = Server::new(Stack::Kwik, Threads::Default, &certificate);
         server.identity = Some(identity.secret);
         server.secondaries = listenings;
+        server.congestion = congestion;
         let (server, listening) = start(&role(server))?;
-        links.insert(0, Link::start(listening.address, *first)?);
+        let address = links.lead_to(listening.address, 0, &mut running)?;
+        // The primary's first.
+        if let Links::Own(_) = links {
+            running.rotate_right(1);
+        }
         servers.push(server);
-        let primary = Listening { address: links[0].address(), ..listening };
-        let secondaries = others.len();
-        Ok(Self { certificate, primary, secondaries, links, _servers: servers })
+        let primary = Listening { address, ..listening };
+        Ok(Self { certificate, primary, secondaries, links: running, _servers: servers })
     }
 
     /// The rival: one bare server behind one link.
-    pub(crate) fn of_bare(shape: Shape) -> anyhow::Result<Self> {
+    pub(crate) fn of_bare(shape: Shape, congestion: Congestion) -> anyhow::Result<Self> {
         let certificate = Certificate::new()?;
-        let server = Server::new(Stack::Native, Threads::Default, &certificate);
+        let mut server = Server::new(Stack::Native, Threads::Default, &certificate);
+        server.congestion = congestion;
         let (server, listening) = start(&Role::Server(server))?;
         let links = vec![Link::start(listening.address, shape)?];
         let primary = Listening { address: links[0].address(), ..listening };
@@ -158,7 +217,18 @@ impl Network {
         secondaries: usize,
         work: Work,
     ) -> anyhow::Result<Child> {
-        let (server, chain) = (self.primary.address, self.certificate.chain.clone());
+        self.client_of(self.primary.address, stack, secondaries, work)
+    }
+
+    /// The same, of another server.
+    pub(crate) fn client_of(
+        &self,
+        server: SocketAddr,
+        stack: Stack,
+        secondaries: usize,
+        work: Work,
+    ) -> anyhow::Result<Child> {
+        let chain = self.certificate.chain.clone();
         let threads = Threads::Default;
         let client = Client { stack, threads, server, secondaries, streams: 100, chain, work };
         let mut child = Child::start(&Role::Client(client))?;
@@ -177,11 +247,21 @@ impl Network {
     }
 
     /// Asks the links how they did.
-    pub(crate) fn check(&mut self, void: &mut Void) -> anyhow::Result<()> {
-        for link in &mut self.links {
-            void.see(&link.report()?);
-        }
-        Ok(())
+    pub(crate) fn check(&mut self, void: &mut Void) -> anyhow::Result<Vec<link::Report>> {
+        let reports: anyhow::Result<Vec<_>> = self.links.iter_mut().map(Link::report).collect();
+        let reports = reports?;
+        reports.iter().for_each(|report| void.see(report));
+        Ok(reports)
+    }
+
+    /// Another bare server behind the first link, with the same certificate. Where clients of it send to.
+    pub(crate) fn also_bare(&mut self, congestion: Congestion) -> anyhow::Result<SocketAddr> {
+        let mut server = Server::new(Stack::Native, Threads::Default, &self.certificate);
+        server.congestion = congestion;
+        let (server, listening) = start(&Role::Server(server))?;
+        // The primary is the last.
+        self._servers.insert(0, server);
+        self.links[0].also(listening.address)
     }
 }
 
@@ -243,7 +323,7 @@ pub(crate) fn spread(
 
 /// What a bare connection does over one link.
 pub(crate) fn bare(shape: Shape, length: u64, void: &mut Void) -> anyhow::Result<Transfer> {
-    let mut network = Network::of_bare(shape)?;
+    let mut network = Network::of_bare(shape, Congestion::default())?;
     let mut client = network.client(Stack::Native, 0, Work::Download { length, chunk: CHUNK })?;
     client.go()?;
     let transfer = client.hear()?;

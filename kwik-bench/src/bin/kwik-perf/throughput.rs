@@ -48,7 +48,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         for index in 0..ways.len() {
             let index = if run % 2 == 0 { index } else { ways.len() - 1 - index };
             let ((stack, threads, chunk), samples) = &mut ways[index];
-            samples.add(transfer(*stack, *threads, &certificate, length, *chunk)?);
+            let server = Server::new(*stack, *threads, &certificate);
+            samples.add(transfer(server, length, *chunk)?);
         }
     }
     let samples = |stack, threads| better(&ways, stack, threads);
@@ -100,21 +101,17 @@ fn report(
 }
 
 /// One transfer between two new processes, and the CPU seconds that both took.
-pub(crate) fn transfer(
-    stack: Stack,
-    threads: Threads,
-    certificate: &Certificate,
-    length: u64,
-    chunk: u64,
-) -> anyhow::Result<(Transfer, f64)> {
-    let (mut server, listening) = start(&Role::Server(Server::new(stack, threads, certificate)))?;
+pub(crate) fn transfer(server: Server, length: u64, chunk: u64) -> anyhow::Result<(Transfer, f64)> {
+    let (stack, threads) = (server.stack, server.threads);
+    let chain = server.certificate.chain.clone();
+    let (mut server, listening) = start(&Role::Server(server))?;
     let mut client = Child::start(&Role::Client(Client {
         stack,
         threads,
         server: listening.address,
         secondaries: 0,
         streams: 100,
-        chain: certificate.chain.clone(),
+        chain,
         work: Work::Download { length, chunk },
     }))?;
     measured(&mut server, &mut client)

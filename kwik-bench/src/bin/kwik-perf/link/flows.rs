@@ -41,9 +41,10 @@ pub(crate) fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 impl Flows {
-    pub(crate) fn new(target: SocketAddr) -> Self {
+    /// No client yet; the first one gets the flow `first`.
+    pub(crate) fn new(target: SocketAddr, first: Flow) -> Self {
         let (by_client, by_flow) = (BTreeMap::new(), BTreeMap::new());
-        Self { target, by_client, by_flow, next: 0, clock: 0, evicted: 0 }
+        Self { target, by_client, by_flow, next: first, clock: 0, evicted: 0 }
     }
 
     /// The flow of a client, a new one if need be.
@@ -102,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_client_keeps_its_flow_and_others_have_their_own() {
-        let mut flows = Flows::new(client(9));
+        let mut flows = Flows::new(client(9), 0);
         let first = flows.of(client(1)).expect("a socket");
         let second = flows.of(client(2)).expect("a socket");
         assert_ne!(first, second);
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn one_client_too_many_takes_the_place_of_the_quietest() {
-        let mut flows = Flows::new(client(9));
+        let mut flows = Flows::new(client(9), 0);
         let all: Vec<Flow> =
             (0..MOST as u16).map(|port| flows.of(client(port)).expect("a socket")).collect();
         flows.of(client(0)).expect("a socket");

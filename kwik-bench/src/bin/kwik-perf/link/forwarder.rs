@@ -39,21 +39,19 @@ const LARGEST: usize = 1 << 16;
 
 /// Runs a forwarder on loopback until its standard input ends: says its address first, then obeys.
 ///
-/// Commands are lines: `silent`, `back`, `rate BITS` (towards the client; 0: no limit), `report` and `usage`, which are
-/// answered with one line of JSON.
+/// Commands are lines: `silent`, `back`, `rate BITS` (towards the client; 0: no limit), `also ADDRESS` (another server
+/// behind the same link), `report` and `usage`. The last three are answered with one line of JSON.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<()> {
     let commands = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     forward(settings, commands, io::stdout())
 }
 
 fn forward(settings: &Settings, commands: File, out: impl Write) -> anyhow::Result<()> {
-    let home = if settings.target.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
-    let front = flows::socket(home.parse()?)?;
+    let door = Door::new(settings.target, 0)?;
     let mut out = BufWriter::new(out);
-    answer(&mut out, &front.local_addr()?)?;
+    answer(&mut out, &door.front.local_addr()?)?;
     let mut forwarder = Forwarder {
-        front,
-        flows: Flows::new(settings.target),
+        doors: vec![door],
         wire: Wire::new(settings.up.config(), settings.down.config(), settings.seed),
         start: Instant::now(),
         buffer: vec![0; LARGEST],
@@ -90,16 +88,40 @@ fn read_lines(mut commands: &File, text: &mut String) -> anyhow::Result<bool> {
 }
 
 struct Forwarder {
-    front: UdpSocket,
-    flows: Flows,
+    /// One for each server behind the link.
+    doors: Vec<Door>,
     wire: Wire,
     start: Instant,
     buffer: Vec<u8>,
 }
 
+/// Where clients of one server come in.
+struct Door {
+    front: UdpSocket,
+    flows: Flows,
+}
+
+/// Flows of one door have its number in the bits above these.
+const DOOR_SHIFT: u32 = 32;
+/// Servers behind one link.
+const MOST_DOORS: usize = 16;
+
+impl Door {
+    fn new(target: SocketAddr, index: usize) -> anyhow::Result<Self> {
+        let home = if target.is_ipv4() { "127.0.0.1:0" } else { "[::1]:0" };
+        let front = flows::socket(home.parse()?)?;
+        Ok(Self { front, flows: Flows::new(target, (index as Flow) << DOOR_SHIFT) })
+    }
+
+    /// The door of a flow.
+    fn of(doors: &[Self], flow: Flow) -> Option<&Self> {
+        doors.get((flow >> DOOR_SHIFT) as usize)
+    }
+}
+
 /// What can be read.
 struct Ready {
-    front: bool,
+    doors: Vec<usize>,
     commands: bool,
     flows: Vec<Flow>,
 }
@@ -107,9 +129,9 @@ struct Ready {
 impl Forwarder {
     /// Waits for a datagram, a command or the next delivery.
     fn wait(&self, commands: &File) -> io::Result<Ready> {
-        let mut fds =
-            vec![PollFd::new(&self.front, PollFlags::IN), PollFd::new(commands, PollFlags::IN)];
-        fds.extend(self.flows.sockets().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)));
+        let mut fds = vec![PollFd::new(commands, PollFlags::IN)];
+        fds.extend(self.doors.iter().map(|door| PollFd::new(&door.front, PollFlags::IN)));
+        fds.extend(self.sockets().map(|(_, socket)| PollFd::new(socket, PollFlags::IN)));
         let due =
             self.wire.next_arrival().map(|at| at.saturating_sub(self.start.elapsed()).max(GRAIN));
         let due = due.map(|wait| Timespec {
@@ -121,29 +143,39 @@ impl Forwarder {
             Err(error) => return Err(error.into()),
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        let flows = self.flows.sockets().zip(&ready[2..]);
+        let (fronts, sockets) = ready[1..].split_at(self.doors.len());
+        let doors = (0..).zip(fronts).filter(|(_, ready)| **ready).map(|(door, _)| door).collect();
+        let flows = self.sockets().zip(sockets);
         let flows = flows.filter(|(_, ready)| **ready).map(|((flow, _), _)| flow).collect();
-        Ok(Ready { front: ready[0], commands: ready[1], flows })
+        Ok(Ready { doors, commands: ready[0], flows })
+    }
+
+    /// The sockets towards all servers.
+    fn sockets(&self) -> impl Iterator<Item = (Flow, &UdpSocket)> {
+        self.doors.iter().flat_map(|door| door.flows.sockets())
     }
 
     fn turn(&mut self, ready: &Ready) {
         let now = self.start.elapsed();
-        if ready.front {
-            self.take_from_clients(now);
+        for door in &ready.doors {
+            self.take_from_clients(*door, now);
         }
         for flow in &ready.flows {
             self.take_from_server(*flow, now);
         }
-        let Self { front, flows, wire, .. } = self;
+        let Self { doors, wire, .. } = self;
         let now = self.start.elapsed();
-        wire.deliver(now, |way, flow, payload| pass(front, flows, way, flow, payload));
+        wire.deliver(now, |way, flow, payload| {
+            Door::of(doors, flow).is_none_or(|door| pass(door, way, flow, payload))
+        });
     }
 
-    fn take_from_clients(&mut self, now: Duration) {
+    fn take_from_clients(&mut self, door: usize, now: Duration) {
+        let door = &mut self.doors[door];
         for _ in 0..BATCH {
             // An error is the answer to something sent earlier (a port that is closed): the next call goes on.
-            let Ok((length, client)) = self.front.recv_from(&mut self.buffer) else { return };
-            match self.flows.of(client) {
+            let Ok((length, client)) = door.front.recv_from(&mut self.buffer) else { return };
+            match door.flows.of(client) {
                 Ok(flow) => self.wire.send(Way::Up, now, flow, &self.buffer[..length]),
                 Err(_) => self.wire.counts.overflow += 1,
             }
@@ -151,7 +183,8 @@ impl Forwarder {
     }
 
     fn take_from_server(&mut self, flow: Flow, now: Duration) {
-        let Some(socket) = self.flows.socket(flow) else { return };
+        let door = Door::of(&self.doors, flow);
+        let Some(socket) = door.and_then(|door| door.flows.socket(flow)) else { return };
         for _ in 0..BATCH {
             let Ok(length) = socket.recv(&mut self.buffer) else { return };
             self.wire.send(Way::Down, now, flow, &self.buffer[..length]);
@@ -165,6 +198,12 @@ impl Forwarder {
             ("rate", bits) => {
                 let bits: u64 = bits.parse()?;
                 self.wire.set_rate(Some(bits).filter(|bits| *bits > 0).map(Rate::bits));
+            }
+            ("also", target) => {
+                anyhow::ensure!(self.doors.len() < MOST_DOORS, "too many servers for one link");
+                let door = Door::new(target.parse()?, self.doors.len())?;
+                answer(out, &door.front.local_addr()?)?;
+                self.doors.push(door);
             }
             ("report", "") => answer(out, &self.report())?,
             ("usage", "") => answer(out, &Usage::now())?,
@@ -185,10 +224,13 @@ impl Forwarder {
             silenced: counts.silenced,
             socket_drops: self.socket_drops(),
             overflow: counts.overflow,
-            evicted: self.flows.evicted,
+            evicted: self.doors.iter().map(|door| door.flows.evicted).sum(),
             late_p50_us: micros(500),
             late_p99_us: micros(990),
             late_max_us: micros(1_000),
+            down_sent_bytes: counts.down_sent_bytes,
+            queue_mean_bytes: counts.queued / counts.down_sent.max(1),
+            queue_peak_bytes: counts.queue_peak,
             cpu_ms: cpu_time().as_millis() as u64,
             wall_ms: self.start.elapsed().as_millis() as u64,
         }
@@ -196,8 +238,8 @@ impl Forwarder {
 
     /// What the kernel dropped in front of the forwarder's sockets.
     fn socket_drops(&self) -> u64 {
-        let ours =
-            std::iter::once(&self.front).chain(self.flows.sockets().map(|(_, socket)| socket));
+        let fronts = self.doors.iter().map(|door| &door.front);
+        let ours = fronts.chain(self.sockets().map(|(_, socket)| socket));
         let ports: Vec<u16> =
             ours.filter_map(|socket| Some(socket.local_addr().ok()?.port())).collect();
         let tables = ["/proc/self/net/udp", "/proc/self/net/udp6"].map(std::fs::read_to_string);
@@ -206,10 +248,10 @@ impl Forwarder {
 }
 
 /// Passes a datagram on. `true` also where nobody is there to take it: that is the endpoints' affair.
-fn pass(front: &UdpSocket, flows: &Flows, way: Way, flow: Flow, payload: &[u8]) -> bool {
+fn pass(door: &Door, way: Way, flow: Flow, payload: &[u8]) -> bool {
     let sent = match way {
-        Way::Up => flows.socket(flow).map(|socket| socket.send(payload)),
-        Way::Down => flows.client(flow).map(|client| front.send_to(payload, client)),
+        Way::Up => door.flows.socket(flow).map(|socket| socket.send(payload)),
+        Way::Down => door.flows.client(flow).map(|client| door.front.send_to(payload, client)),
     };
     !matches!(sent, Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock)
 }

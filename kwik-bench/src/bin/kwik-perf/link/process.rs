@@ -28,6 +28,12 @@ impl Link {
         self.address
     }
 
+    /// Puts another server behind this link, which shares its rate and its queue. Where clients of it send to.
+    pub(crate) fn also(&mut self, target: SocketAddr) -> anyhow::Result<SocketAddr> {
+        self.process.tell(&format!("also {target}"))?;
+        self.process.hear()
+    }
+
     /// Drops everything from now on, and closes nothing.
     pub(crate) fn silence(&mut self) -> anyhow::Result<()> {
         self.process.tell("silent")

@@ -72,6 +72,12 @@ pub(crate) struct Report {
     pub(crate) overflow: u64,
     /// Clients beyond the table's size, which took another's place.
     pub(crate) evicted: u64,
+    /// Bytes that were sent into the link towards the client.
+    pub(crate) down_sent_bytes: u64,
+    /// Bytes in the queue towards the client as a datagram finds it, on average.
+    pub(crate) queue_mean_bytes: u64,
+    /// The most of them.
+    pub(crate) queue_peak_bytes: u64,
     /// Lateness of deliveries, microseconds.
     pub(crate) late_p50_us: u64,
     /// The same of the slowest hundredth.

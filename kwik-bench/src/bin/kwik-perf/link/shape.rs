@@ -14,6 +14,9 @@ pub(crate) struct Shape {
     pub(crate) delay_us: u64,
     /// The most that chance adds to it, microseconds.
     pub(crate) jitter_us: u64,
+    /// The most that chance adds to the delay of every datagram without keeping their order, microseconds.
+    #[serde(default)]
+    pub(crate) reordering_us: u64,
     /// Datagrams of a million that are lost.
     pub(crate) lost_per_million: u32,
     /// Room of the queue, bytes.
@@ -42,6 +45,8 @@ impl Shape {
             rate: self.rate.map(Rate::bits),
             delay: Duration::from_micros(self.delay_us),
             jitter: Duration::from_micros(self.jitter_us),
+            reordered: Chance::ALWAYS,
+            reordering: Duration::from_micros(self.reordering_us),
             loss: Chance::per_million(self.lost_per_million),
             queue: self.queue,
             ..LinkConfig::default()

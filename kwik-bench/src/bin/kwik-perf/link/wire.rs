@@ -1,6 +1,6 @@
 //! The decisions of a forwarder, without sockets and clock: what is under way in both directions.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwik_sim::link::{Condition, DropReason, Fate, Link, LinkConfig, Rate};
@@ -45,26 +45,31 @@ pub(crate) struct Counts {
     pub(crate) lost: u64,
     pub(crate) silenced: u64,
     pub(crate) overflow: u64,
+    /// Towards the client: datagrams that were sent into the link, the sum of what each found in the queue, and the most.
+    pub(crate) down_sent: u64,
+    pub(crate) down_sent_bytes: u64,
+    pub(crate) queued: u64,
+    pub(crate) queue_peak: u64,
 }
 
 #[derive(Debug)]
 struct Direction {
     link: Link,
-    /// In the order of arrival: on one direction of a link nothing overtakes.
-    flying: VecDeque<Flight>,
+    /// By arrival, then in the order of sending.
+    flying: BTreeMap<(Duration, u64), Flight>,
+    sent: u64,
     bytes: usize,
 }
 
 #[derive(Debug)]
 struct Flight {
-    at: Duration,
     flow: Flow,
     payload: Vec<u8>,
 }
 
 impl Direction {
     fn new(config: LinkConfig, seed: u64) -> Self {
-        Self { link: Link::new(config, seed), flying: VecDeque::new(), bytes: 0 }
+        Self { link: Link::new(config, seed), flying: BTreeMap::new(), sent: 0, bytes: 0 }
     }
 }
 
@@ -88,6 +93,7 @@ impl Wire {
 
     /// A datagram enters the link.
     pub(crate) fn send(&mut self, way: Way, now: Duration, flow: Flow, payload: &[u8]) {
+        self.see(way, now, payload.len());
         let direction = self.direction(way);
         if direction.bytes + payload.len() > ROOM {
             self.counts.overflow += 1;
@@ -107,7 +113,18 @@ impl Wire {
         }
         let direction = self.direction(way);
         direction.bytes += buffer.len();
-        direction.flying.push_back(Flight { at, flow, payload: buffer });
+        direction.sent += 1;
+        direction.flying.insert((at, direction.sent), Flight { flow, payload: buffer });
+    }
+
+    fn see(&mut self, way: Way, now: Duration, length: usize) {
+        if way == Way::Down {
+            let queued = self.down.link.backlog(now) as u64;
+            self.counts.down_sent += 1;
+            self.counts.down_sent_bytes += length as u64;
+            self.counts.queued += queued;
+            self.counts.queue_peak = self.counts.queue_peak.max(queued);
+        }
     }
 
     /// Hands over everything that has arrived, `true` for what could be passed on.
@@ -117,8 +134,8 @@ impl Wire {
         mut pass: impl FnMut(Way, Flow, &[u8]) -> bool,
     ) {
         for way in [Way::Up, Way::Down] {
-            while let Some(flight) = self.arrived(way, now) {
-                self.lateness.record(now - flight.at);
+            while let Some((at, flight)) = self.arrived(way, now) {
+                self.lateness.record(now - at);
                 if !pass(way, flight.flow, &flight.payload) {
                     self.counts.overflow += 1;
                 } else if way == Way::Up {
@@ -134,16 +151,17 @@ impl Wire {
         }
     }
 
-    fn arrived(&mut self, way: Way, now: Duration) -> Option<Flight> {
+    fn arrived(&mut self, way: Way, now: Duration) -> Option<(Duration, Flight)> {
         let direction = self.direction(way);
-        let flight = direction.flying.pop_front_if(|flight| flight.at <= now)?;
+        let ((at, _), flight) =
+            direction.flying.first_entry().filter(|first| first.key().0 <= now)?.remove_entry();
         direction.bytes -= flight.payload.len();
-        Some(flight)
+        Some((at, flight))
     }
 
     /// When the next datagram arrives.
     pub(crate) fn next_arrival(&self) -> Option<Duration> {
-        let next = |direction: &Direction| direction.flying.front().map(|flight| flight.at);
+        let next = |direction: &Direction| direction.flying.keys().next().map(|(at, _)| *at);
         [next(&self.up), next(&self.down)].into_iter().flatten().min()
     }
 
@@ -212,6 +230,26 @@ mod tests {
         assert_eq!(wire.next_arrival(), None);
         assert_eq!(wire.lateness.quantile(1_000), Duration::from_micros(900));
         assert_eq!((wire.counts.up, wire.counts.down, wire.counts.down_bytes), (1, 2, 1_500));
+    }
+
+    #[test]
+    fn reordered_datagrams_overtake_and_are_handed_over_by_arrival() {
+        let late = LinkConfig {
+            reordered: Chance::ALWAYS,
+            reordering: MS * 20,
+            delay: MS,
+            ..LinkConfig::default()
+        };
+        let mut wire = wire(late);
+        for flow in 0..20 {
+            wire.send(Way::Down, Duration::ZERO, flow, &[0; 100]);
+        }
+        let flows: Vec<Flow> = (1..=21)
+            .flat_map(|ms| delivered(&mut wire, MS * ms))
+            .map(|(_, flow, _)| flow)
+            .collect();
+        assert_eq!(flows.len(), 20);
+        assert!(!flows.is_sorted(), "{flows:?}");
     }
 
     #[test]
