@@ -20,9 +20,11 @@
 //! # }
 //! ```
 
+mod attempt;
 mod builder;
 mod client;
 mod connect;
+mod connect_error;
 mod limits;
 mod metrics;
 mod session;
@@ -32,8 +34,9 @@ pub mod connection;
 pub mod stream;
 
 pub use builder::{Builder, IntoTrust, StartError};
-pub use client::{Client, ConnectError};
+pub use client::Client;
 pub use connect::Connect;
+pub use connect_error::{ConnectError, Failures};
 pub use connection::{Handle, StreamAcceptor};
 pub use kwik_core::conflict::ConflictPolicy;
 pub use kwik_core::path::policy::Scope;
