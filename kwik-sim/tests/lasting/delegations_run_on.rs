@@ -34,8 +34,8 @@ fn accepted_delegations_arrive_while_the_primary_is_away() {
         );
         scenario.local = Local::None;
         let outcome = scenario.finish(seed, Duration::from_secs(60));
-        let died = outcome.time_of(&Action::Crash(primary(0)));
-        let back = outcome.time_of(&Action::Restart(primary(0)));
+        let died = outcome.time_of(&Action::Crash(primary(0))).unwrap();
+        let back = outcome.time_of(&Action::Restart(primary(0))).unwrap();
         let due = ordered(&outcome.report.events, died, read);
         assert!(due > read + (128 << 10), "nothing was ordered: {read}, {due}");
         let pause = outcome.pauses.iter().find(|pause| pause.start < back && back < pause.end);

@@ -14,3 +14,4 @@ mod reader;
 mod rolling;
 mod scenario;
 mod service;
+mod watch;

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
+use crate::watch::{PrimaryState, PrimaryWatch};
 use bytes::Bytes;
 use kwik_client::stream::BidirectionalStream;
-use kwik_client::{Client, Connect, PrimaryState, PrimaryWatch, Session, Trust};
+use kwik_client::{Client, Connect, Session, Trust};
 use kwik_sim::{Action, Disk, Host, SoftwareError};
 
 use crate::scenario::SIZE;
@@ -17,22 +18,24 @@ use crate::scenario::SIZE;
 /// How long an attempt to reach any primary may take. Short: a server that returns is not heard of before the next packet
 /// is sent to it, and QUIC doubles the time between those from 1 s on.
 const ATTEMPT: Duration = Duration::from_millis(500);
+/// How long the stream may be silent before the application looks for another primary.
+const SILENCE: Duration = Duration::from_millis(300);
 /// Between two attempts.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// Shorter pauses are not told.
-const LEAST_PAUSE: Duration = Duration::from_millis(50);
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A time in which the reader got nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pause {
-    pub start: Duration,
-    pub end: Duration,
+pub(crate) struct Pause {
+    pub(crate) start: Duration,
+    pub(crate) end: Duration,
     /// The byte that it waited for.
-    pub offset: u64,
+    pub(crate) offset: u64,
 }
 
 impl Pause {
-    pub fn length(&self) -> Duration {
+    pub(crate) fn length(&self) -> Duration {
         self.end - self.start
     }
 }
@@ -46,9 +49,9 @@ impl fmt::Display for Pause {
 
 /// What it found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Read {
-    pub sessions: usize,
-    pub pauses: Vec<Pause>,
+pub(crate) struct Read {
+    pub(crate) sessions: usize,
+    pub(crate) pauses: Vec<Pause>,
 }
 
 /// A session that sends the content from some offset on.
@@ -70,7 +73,7 @@ enum Said {
 
 type Replacement = Pin<Box<dyn Future<Output = (Source, Bytes)> + Send>>;
 
-pub struct Reader {
+pub(crate) struct Reader {
     host: Host,
     client: Client,
     primaries: Vec<SocketAddr>,
@@ -82,7 +85,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(
+    pub(crate) fn new(
         host: Host,
         primaries: Vec<String>,
         when_read: Vec<(u64, Duration, Action)>,
@@ -95,7 +98,7 @@ impl Reader {
     }
 
     /// Reads everything, once and in order.
-    pub async fn read(mut self) -> Result<Read, SoftwareError> {
+    pub(crate) async fn read(mut self) -> Result<Read, SoftwareError> {
         let mut source: Option<Source> = None;
         let mut replacement = Some(self.replacement(None));
         while self.at < SIZE {
@@ -183,7 +186,7 @@ async fn ask(
     stream.send(Bytes::copy_from_slice(&at.to_be_bytes())).await?;
     stream.finish()?;
     let first = stream.receive().await?.ok_or("an empty answer")?;
-    let primary = session.primary();
+    let primary = PrimaryWatch::of(&session);
     Ok((Source { stream, state: primary.state(), primary, at, session }, first))
 }
 
@@ -200,6 +203,10 @@ async fn hear(source: &mut Option<Source>) -> Said {
         state = source.primary.changed(), if source.state != PrimaryState::Gone => {
             source.state = state;
             Said::State(state)
+        }
+        () = tokio::time::sleep(SILENCE), if source.state == PrimaryState::Live => {
+            source.state = PrimaryState::Suspect;
+            Said::State(PrimaryState::Suspect)
         }
     }
 }

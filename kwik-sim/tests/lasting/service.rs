@@ -28,7 +28,11 @@ impl RangeSource for Rest {
 }
 
 /// A primary.
-pub async fn serve(host: Host, edges: Arc<[String]>, local: Local) -> Result<(), SoftwareError> {
+pub(crate) async fn serve(
+    host: Host,
+    edges: Arc<[String]>,
+    local: Local,
+) -> Result<(), SoftwareError> {
     let mut server = host.server()?.with_identity(host.signing_key())?.start()?;
     host.note("serves");
     while let Some(session) = server.accept().await {
@@ -78,7 +82,7 @@ async fn answer(
 }
 
 /// A secondary.
-pub async fn assist(host: Host, primaries: Vec<String>) -> Result<(), SoftwareError> {
+pub(crate) async fn assist(host: Host, primaries: Vec<String>) -> Result<(), SoftwareError> {
     let trusted = primaries.iter().map(|name| host.public_key_of(name));
     let server = host.server()?.with_trusted_primaries(trusted)?.start()?;
     host.note("assists");
