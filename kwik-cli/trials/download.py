@@ -1,8 +1,6 @@
 """A `kwik get` that is run again until it is done, and what it kept from run to run."""
 
 import json
-import signal
-import time
 
 from fleet import Failed, Process
 
@@ -10,6 +8,19 @@ from fleet import Failed, Process
 AGAIN = 0.01
 # Longest that a run may take to end once it was asked to.
 LEAVES = 10
+
+
+# What the record's name is, after the output's, and how long its slots are.
+RECORD, SLOT = ".part.kwik", 4 << 10
+
+
+def parse(slot):
+    """A slot of the record, or None."""
+    try:
+        magic, version, _check, text = slot.decode().split(" ", 3)
+        return json.loads(text) if (magic, version) == ("kwik-part", "1") else None
+    except ValueError:
+        return None
 
 
 class Download:
@@ -29,7 +40,7 @@ class Download:
 
     def start(self):
         self.runs += 1
-        self.excused = False
+        self.excused = self.checked = False
         self.process.spawn(self.process.work / "get.out")
 
     def excuse(self):
@@ -43,7 +54,9 @@ class Download:
             return False
         if code == 0:
             self.report = self.last_object()
-            self.check(self.report["resumed_at"])
+            if not self.checked:
+                self.check(self.report["resumed_at"])
+            self.checked = True
             return True
         if not self.excused:
             raise Failed(f"get ended with {code}; see {self.process.log}")
@@ -65,8 +78,16 @@ class Download:
             raise Failed(f"{self.durable} bytes were durable, and then {found}")
 
     def recorded(self):
-        """The durable prefix in the record beside the part file; 0 if there is none."""
-        raise NotImplementedError
+        """The durable prefix in the record beside the part file; 0 if there is none.
+
+        The newer of two slots; see kwik-cli/src/record.rs. One that was cut off is no JSON.
+        """
+        try:
+            content = self.output.with_name(self.output.name + RECORD).read_bytes()
+        except FileNotFoundError:
+            return 0
+        slots = [slot for at in (0, SLOT) if (slot := parse(content[at : at + SLOT]))]
+        return max(slots, key=lambda slot: slot["writes"])["durable"] if slots else 0
 
     def last_object(self):
         text = (self.process.work / "get.out").read_text()
