@@ -27,6 +27,7 @@ mod connect;
 mod connect_error;
 mod limits;
 mod metrics;
+mod primary;
 mod session;
 mod task;
 
@@ -40,6 +41,7 @@ pub use connect_error::{ConnectError, Failures};
 pub use connection::{Handle, StreamAcceptor};
 pub use kwik_core::conflict::ConflictPolicy;
 pub use kwik_core::path::policy::Scope;
+pub use kwik_core::path::primary::PrimaryState;
 pub use kwik_io::endpoint::DialError;
 pub use kwik_io::tls::{Pin, Trust};
 pub use kwik_io::worker::Placement;
@@ -48,6 +50,7 @@ pub use limits::Limits;
 pub use metrics::{
     Fault, PathMetrics, PathRole, SessionMetrics, SourceMetrics, Stall, StreamMetrics,
 };
+pub use primary::PrimaryWatch;
 pub use session::Session;
 
 /// The application's error codes.

@@ -14,4 +14,3 @@ mod reader;
 mod rolling;
 mod scenario;
 mod service;
-mod watch;

@@ -7,10 +7,9 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::watch::{PrimaryState, PrimaryWatch};
 use bytes::Bytes;
 use kwik_client::stream::BidirectionalStream;
-use kwik_client::{Client, Connect, Session, Trust};
+use kwik_client::{Client, Connect, PrimaryState, PrimaryWatch, Session, Trust};
 use kwik_sim::{Action, Disk, Host, SoftwareError};
 
 use crate::scenario::SIZE;
@@ -18,8 +17,6 @@ use crate::scenario::SIZE;
 /// How long an attempt to reach any primary may take. Short: a server that returns is not heard of before the next packet
 /// is sent to it, and QUIC doubles the time between those from 1 s on.
 const ATTEMPT: Duration = Duration::from_millis(500);
-/// How long the stream may be silent before the application looks for another primary.
-const SILENCE: Duration = Duration::from_millis(300);
 /// Between two attempts.
 const BACKOFF: Duration = Duration::from_millis(100);
 /// Shorter pauses are not told.
@@ -186,7 +183,7 @@ async fn ask(
     stream.send(Bytes::copy_from_slice(&at.to_be_bytes())).await?;
     stream.finish()?;
     let first = stream.receive().await?.ok_or("an empty answer")?;
-    let primary = PrimaryWatch::of(&session);
+    let primary = session.primary();
     Ok((Source { stream, state: primary.state(), primary, at, session }, first))
 }
 
@@ -203,10 +200,6 @@ async fn hear(source: &mut Option<Source>) -> Said {
         state = source.primary.changed(), if source.state != PrimaryState::Gone => {
             source.state = state;
             Said::State(state)
-        }
-        () = tokio::time::sleep(SILENCE), if source.state == PrimaryState::Live => {
-            source.state = PrimaryState::Suspect;
-            Said::State(PrimaryState::Suspect)
         }
     }
 }
