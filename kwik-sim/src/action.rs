@@ -17,12 +17,19 @@ pub enum Action {
     Restart(String),
     /// The host stops: nothing runs, its memory stays, what arrives fills the buffers of its sockets.
     Freeze(String),
-    /// A frozen host goes on. To it the clock has jumped.
+    /// The host sleeps, as a portable computer does: as with [`Freeze`](Self::Freeze), but its clock stands still, as
+    /// Linux' monotonic clock does.
+    Sleep(String),
+    /// A frozen or sleeping host goes on. To one that was frozen the clock has jumped.
     Thaw(String),
     /// Nothing gets through between the client and this server any more; of the client: between it and all servers.
     Partition(String),
     /// It does again.
     Heal(String),
+    /// The client's address and ports change to all who see them, as behind a NAT that forgot it or in another network:
+    /// what was sent to the old ones is lost, and the client is not told. Not to servers: they are found by their
+    /// addresses.
+    Rebind(String),
     /// The link between the client and this server changes, in both directions; of the client: all links.
     Link(String, LinkConfig),
     /// The server's disk changes; see [`Host::disk`](crate::Host::disk).
@@ -45,9 +52,11 @@ impl Action {
             Self::Crash(host)
             | Self::Restart(host)
             | Self::Freeze(host)
+            | Self::Sleep(host)
             | Self::Thaw(host)
             | Self::Partition(host)
             | Self::Heal(host)
+            | Self::Rebind(host)
             | Self::Link(host, _)
             | Self::Disk(host, _)
             | Self::Corrupt(host)

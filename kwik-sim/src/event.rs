@@ -30,7 +30,7 @@ pub enum Event {
         /// To whom.
         to: SocketAddr,
     },
-    /// A datagram arrived where nobody listens, or where the socket's buffer was full.
+    /// A datagram arrived where nobody listens, at an address that its NAT forgot, or where the socket's buffer was full.
     NotTaken {
         /// To whom it was sent.
         to: SocketAddr,

@@ -45,7 +45,7 @@ pub enum Cause {
         message: String,
     },
     /// An action that can't be done.
-    #[error("{0:?} can't be done: no such host, or not to the client")]
+    #[error("{0:?} can't be done: no such host, or not to this one")]
     Action(Action),
     /// The machine gives no runtime.
     #[error("no runtime could be made: {0}")]

@@ -158,6 +158,20 @@ impl Host {
         self.identity(name).certificate.pin()
     }
 
+    /// A server's certificate as PEM, valid for `lab.example`: for a client that trusts several servers at once.
+    ///
+    /// ```
+    /// use kwik_client::{Client, Connect, Trust};
+    /// # fn example(host: kwik_sim::Host) -> Result<Client, kwik_client::StartError> {
+    /// let trust = Trust::ca(host.certificate_of("one") + &host.certificate_of("other"));
+    /// let target = Connect::new(host.address_of("one")).with_server_name("lab.example");
+    /// # host.client().with_tls(trust)?.start()
+    /// # }
+    /// ```
+    pub fn certificate_of(&self, name: &str) -> String {
+        self.identity(name).certificate.certificate_pem()
+    }
+
     /// A server as a path of a primary's session, without grants.
     pub fn path_to(&self, name: &str) -> PathSpec {
         PathSpec {
@@ -172,9 +186,15 @@ impl Host {
         self.me().disk.clone()
     }
 
-    /// Has something done, at the end of this millisecond.
+    /// Has something done, at the end of this millisecond. See [`Action`].
     pub fn act(&self, action: Action) {
-        self.world.wish(action);
+        self.act_in(Duration::ZERO, action);
+    }
+
+    /// Has something done so long after the end of this millisecond, whatever becomes of this host meanwhile: a host
+    /// that freezes itself is thawed by what it asked for before.
+    pub fn act_in(&self, delay: Duration, action: Action) {
+        self.world.wish(delay, action);
     }
 
     /// What the next [`Action::Tell`] says. One task of a host should ask.

@@ -187,7 +187,17 @@ struct Powered {
     machine: Machine,
     /// Taken when it has ended. The client's is not here.
     software: Option<Running<()>>,
-    frozen: bool,
+    pace: Pace,
+}
+
+/// Whether a host runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Running,
+    /// Its clock goes on.
+    Frozen,
+    /// Its clock stands still.
+    Asleep,
 }
 
 impl Run {
@@ -229,7 +239,7 @@ impl Run {
         let inside = machine.runtime().enter();
         let running = machine.runtime().spawn(client(host));
         drop(inside);
-        let powered = Powered { machine, software: None, frozen: false };
+        let powered = Powered { machine, software: None, pace: Pace::Running };
         self.machines.insert(CLIENT.to_owned(), powered);
         while !running.is_finished() {
             if self.now >= bound {
@@ -248,7 +258,7 @@ impl Run {
         }
         self.world.deliver(self.now);
         for (name, host) in &mut self.machines {
-            if host.frozen {
+            if host.pace != Pace::Running {
                 continue;
             }
             host.machine.run_until(self.now, self.now + STEP);
@@ -257,8 +267,11 @@ impl Run {
             }
         }
         self.now += STEP;
-        for wish in self.world.take_wishes() {
-            self.act(wish)?;
+        for (delay, action) in self.world.take_wishes() {
+            match delay {
+                Duration::ZERO => self.act(action)?,
+                delay => self.script.entry(self.now + delay).or_default().push(action),
+            }
         }
         Ok(())
     }
@@ -273,10 +286,13 @@ impl Run {
             Action::Crash(name) | Action::Restart(name) if name == CLIENT => {
                 return Err(Cause::Action(action));
             }
+            Action::Rebind(name) if name != CLIENT => return Err(Cause::Action(action)),
+            Action::Rebind(_) => self.world.rebind(ip),
             Action::Crash(name) => drop(self.machines.remove(name)),
             Action::Restart(name) => self.restart(name)?,
-            Action::Freeze(name) => self.freeze(name, true),
-            Action::Thaw(name) => self.freeze(name, false),
+            Action::Freeze(name) => self.set_pace(name, Pace::Frozen),
+            Action::Sleep(name) => self.set_pace(name, Pace::Asleep),
+            Action::Thaw(name) => self.set_pace(name, Pace::Running),
             Action::Partition(_) => self.world.set_condition(ip, Condition::Down),
             Action::Heal(_) => self.world.set_condition(ip, Condition::Up),
             Action::Link(_, config) => self.set_links(ip, *config),
@@ -298,9 +314,12 @@ impl Run {
         self.world.change_links(host, |link| link.set_config(config));
     }
 
-    fn freeze(&mut self, name: &str, frozen: bool) {
+    fn set_pace(&mut self, name: &str, pace: Pace) {
         if let Some(host) = self.machines.get_mut(name) {
-            host.frozen = frozen;
+            if host.pace == Pace::Asleep {
+                host.machine.sleep_until(self.now);
+            }
+            host.pace = pace;
         }
     }
 
@@ -312,7 +331,7 @@ impl Run {
         let inside = machine.runtime().enter();
         let software = Some(machine.runtime().spawn(self.servers[name](host)));
         drop(inside);
-        self.machines.insert(name.to_owned(), Powered { machine, software, frozen: false });
+        self.machines.insert(name.to_owned(), Powered { machine, software, pace: Pace::Running });
         Ok(())
     }
 

@@ -17,6 +17,8 @@ mod lab;
 #[cfg(feature = "lab")]
 mod machine;
 #[cfg(feature = "lab")]
+mod nat;
+#[cfg(feature = "lab")]
 mod seeds;
 #[cfg(feature = "lab")]
 mod world;

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kwik_io::sim::{Network, Port};
@@ -33,8 +33,10 @@ pub(crate) struct Card {
     world: World,
     ip: IpAddr,
     disk: Disk,
-    /// The same moment on two clocks.
+    /// The same moment on two clocks, but for what the host slept since.
     start: (Duration, Instant),
+    /// In nanoseconds.
+    slept: AtomicU64,
     powered: AtomicBool,
 }
 
@@ -45,7 +47,14 @@ impl Machine {
         let inside = runtime.enter();
         let start = (now, Instant::now());
         drop(inside);
-        let card = Arc::new(Card { world, ip, disk, start, powered: AtomicBool::new(true) });
+        let card = Arc::new(Card {
+            world,
+            ip,
+            disk,
+            start,
+            slept: AtomicU64::new(0),
+            powered: AtomicBool::new(true),
+        });
         Ok(Self { runtime, card, reached: now })
     }
 
@@ -61,7 +70,7 @@ impl Machine {
     /// clock first jumps to `now`.
     pub(crate) fn run_until(&mut self, now: Duration, then: Duration) {
         let slept = now.saturating_sub(self.reached);
-        let (start, origin) = self.card.start;
+        let (start, origin) = self.card.start();
         let end = origin + then.saturating_sub(start);
         self.runtime.block_on(async {
             if !slept.is_zero() {
@@ -70,6 +79,13 @@ impl Machine {
             tokio::time::sleep_until(end).await;
         });
         self.reached = then;
+    }
+
+    /// The time since its clock was moved last has passed for all but this host.
+    pub(crate) fn sleep_until(&mut self, now: Duration) {
+        let slept = now.saturating_sub(self.reached).as_nanos() as u64;
+        self.card.slept.fetch_add(slept, Ordering::Relaxed);
+        self.reached = now;
     }
 
     /// The end of software that has ended.
@@ -97,9 +113,14 @@ fn message(error: tokio::task::JoinError) -> String {
 }
 
 impl Card {
+    fn start(&self) -> (Duration, Instant) {
+        let (start, origin) = self.start;
+        (start + Duration::from_nanos(self.slept.load(Ordering::Relaxed)), origin)
+    }
+
     /// The host's clock, in the time of the laboratory. Inside its runtime only.
     pub(crate) fn now(&self) -> Duration {
-        let (start, origin) = self.start;
+        let (start, origin) = self.start();
         start + origin.elapsed()
     }
 }

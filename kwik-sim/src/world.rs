@@ -13,6 +13,7 @@ use kwik_io::sim::Port;
 use crate::action::Action;
 use crate::event::Event;
 use crate::link::{Condition, Fate, Link, LinkConfig};
+use crate::nat::{self, Nat};
 
 /// Room for datagrams that a socket has not read: Linux' default.
 const SOCKET_BUFFER: usize = 212_992;
@@ -35,13 +36,16 @@ pub(crate) enum Memory {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Between the hosts' own addresses.
     links: BTreeMap<(IpAddr, IpAddr), Link>,
     ports: BTreeMap<SocketAddr, Weak<Port>>,
+    nat: Nat,
     /// By arrival, then in the order of sending.
     flying: BTreeMap<(Duration, u64), Flight>,
     flights: u64,
     events: Vec<(Duration, Event)>,
-    wishes: Vec<Action>,
+    /// Each with the time until it is due.
+    wishes: Vec<(Duration, Action)>,
     /// Hosts with bad memory.
     spoiled: BTreeSet<IpAddr>,
 }
@@ -82,6 +86,11 @@ impl World {
         self.change_links(host, |link| link.set_condition(condition));
     }
 
+    /// The host is seen under another address from now on.
+    pub(crate) fn rebind(&self, host: IpAddr) {
+        self.state().nat.rebind(host);
+    }
+
     pub(crate) fn set_memory(&self, host: IpAddr, memory: Memory) {
         let spoiled = &mut self.state().spoiled;
         match memory {
@@ -116,7 +125,9 @@ impl World {
         if from == to {
             return state.arrive(now, Flight { from, to, payload: payload.to_vec() });
         }
-        let Some(link) = state.links.get_mut(&(from.ip(), to.ip())) else {
+        let from = state.nat.outside(from);
+        let hosts = (nat::host(from.ip()), nat::host(to.ip()));
+        let Some(link) = state.links.get_mut(&hosts) else {
             return state.events.push((now, Event::NoRoute { from, to }));
         };
         let (length, checksum) = (payload.len(), checksum(payload));
@@ -145,11 +156,11 @@ impl World {
         self.state().events.push((now, event));
     }
 
-    pub(crate) fn wish(&self, action: Action) {
-        self.state().wishes.push(action);
+    pub(crate) fn wish(&self, delay: Duration, action: Action) {
+        self.state().wishes.push((delay, action));
     }
 
-    pub(crate) fn take_wishes(&self) -> Vec<Action> {
+    pub(crate) fn take_wishes(&self) -> Vec<(Duration, Action)> {
         std::mem::take(&mut self.state().wishes)
     }
 
@@ -161,7 +172,7 @@ impl World {
 impl State {
     fn arrive(&mut self, now: Duration, flight: Flight) {
         let Flight { from, to, payload } = flight;
-        let port = self.ports.get(&to).and_then(Weak::upgrade);
+        let port = self.nat.inside(to).and_then(|to| self.ports.get(&to)?.upgrade());
         if !port.is_some_and(|port| port.deliver(from, payload)) {
             self.events.push((now, Event::NotTaken { to }));
         }

@@ -1,9 +1,10 @@
 //! What the laboratory promises, seen from the software in it.
 #![allow(clippy::unwrap_used)]
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use kwik_client::{Connect, Limits, Session};
+use kwik_client::{Connect, Limits, Session, Trust};
 use kwik_sim::link::{Chance, LinkConfig, Rate};
 use kwik_sim::{Action, CLIENT, Cause, Disk, DiskState, Event, Host, Lab, SoftwareError};
 
@@ -291,4 +292,111 @@ fn what_an_unwrap_prints_is_the_failures_text() {
     assert_eq!(printed, failure.to_string());
     assert!(printed.starts_with("seed 7, after 60 ms: "), "{printed}");
     assert!(printed.contains("up and waiting") && !printed.contains("Datagram"), "{printed}");
+}
+
+/// The client's addresses, in the order in which they were seen first.
+fn addresses(events: &[(Duration, Event)]) -> Vec<SocketAddr> {
+    let mut seen = Vec::new();
+    for (_, event) in events {
+        if let Event::Sent { from, .. } = event
+            && from.port() != 4_433
+            && !seen.contains(from)
+        {
+            seen.push(*from);
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_session_goes_on_from_another_address() {
+    let mut lab = lab(delayed(ms(5)));
+    lab.at(ms(100), Action::Rebind(CLIENT.into()));
+    lab.at(ms(600), Action::Rebind(CLIENT.into()));
+    let (_, report) = lab
+        .run(BOUND, |host| async move {
+            let mut session = connect(&host).await?;
+            for at in [200, 700] {
+                tokio::time::sleep(ms(at).saturating_sub(host.now())).await;
+                ask(&host, &mut session, 10_000).await?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let addresses = addresses(&report.events);
+    assert_eq!(addresses.len(), 3, "{addresses:?}");
+}
+
+#[test]
+fn what_is_sent_to_an_address_that_was_forgotten_is_lost() {
+    let mut lab = lab(delayed(ms(50)));
+    lab.at(ms(470), Action::Rebind(CLIENT.into()));
+    let (_, report) = lab
+        .run(BOUND, |host| async move {
+            let mut session = connect(&host).await?;
+            // QUIC allows no other address before the handshake is confirmed. The answer to what is sent at 400 ms is on
+            // its way when the address is forgotten.
+            tokio::time::sleep(ms(400) - host.now()).await;
+            ask(&host, &mut session, 10_000).await
+        })
+        .unwrap();
+    let old = addresses(&report.events)[0];
+    let lost = |(_, event): &(Duration, Event)| *event == Event::NotTaken { to: old };
+    assert!(report.events.iter().any(lost));
+}
+
+#[test]
+fn a_host_that_froze_itself_is_thawed_by_what_it_asked_for() {
+    let (now, _) = Lab::new(1)
+        .run(BOUND, |host| async move {
+            host.act(Action::Freeze(CLIENT.into()));
+            host.act_in(ms(30_000), Action::Thaw(CLIENT.into()));
+            tokio::time::sleep(ms(10)).await;
+            Ok(host.now())
+        })
+        .unwrap();
+    assert!((ms(30_000)..ms(30_005)).contains(&now), "{now:?}");
+}
+
+#[test]
+fn the_clock_of_a_host_that_sleeps_stands_still() {
+    let mut lab = Lab::new(1);
+    lab.at(ms(100), Action::Sleep(CLIENT.into()));
+    lab.at(ms(30_100), Action::Thaw(CLIENT.into()));
+    let ((slept, now), report) = lab
+        .run(BOUND, |host| async move {
+            let start = tokio::time::Instant::now();
+            tokio::time::sleep(ms(200)).await;
+            Ok((start.elapsed(), host.now()))
+        })
+        .unwrap();
+    assert!((ms(200)..ms(205)).contains(&slept), "{slept:?}");
+    assert!((ms(30_200)..ms(30_205)).contains(&now), "{now:?}");
+    assert!((ms(30_200)..ms(30_205)).contains(&report.elapsed), "{:?}", report.elapsed);
+}
+
+#[test]
+fn a_server_does_not_change_its_address() {
+    let mut lab = lab(delayed(ms(5)));
+    lab.at(ms(10), Action::Rebind(SERVER.into()));
+    let failure = lab.run(BOUND, |host| async move { Ok(host.told().await) }).unwrap_err();
+    assert!(matches!(failure.cause, Cause::Action(Action::Rebind(_))), "{failure}");
+}
+
+#[test]
+fn one_client_trusts_several_servers_by_their_certificates() {
+    let mut lab = Lab::new(5);
+    for server in ["one", "other"] {
+        lab.server(server, delayed(ms(5)), echo);
+    }
+    lab.run(BOUND, |host| async move {
+        let trust = Trust::ca(host.certificate_of("one") + &host.certificate_of("other"));
+        let client = host.client().with_tls(trust)?.start()?;
+        for server in ["one", "other"] {
+            let target = Connect::new(host.address_of(server)).with_server_name("lab.example");
+            ask(&host, &mut client.connect(target).await?, 10).await?;
+        }
+        Ok(())
+    })
+    .unwrap();
 }

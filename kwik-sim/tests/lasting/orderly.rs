@@ -1,0 +1,1 @@
+//! Servers that are told to go leave without a pause.
