@@ -29,6 +29,8 @@ pub(crate) struct Wanted {
 pub(crate) struct Answer {
     pub(crate) session: Session,
     pub(crate) inbound: Inbound<ReceiveStream>,
+    /// Id of the stream.
+    pub(crate) stream: u64,
     pub(crate) found: Found,
     /// Bytes of the stream before the content.
     pub(crate) reply: u64,
@@ -69,8 +71,8 @@ pub(crate) async fn run(
         let offset = wanted.position.load(Ordering::Relaxed);
         let get = Get { path: path.to_string(), offset, length: None, if_tag: wanted.tag };
         match ask(&mut session, &get).await {
-            Ok((inbound, found, reply)) => {
-                let answer = Answer { session, inbound, found, reply, began };
+            Ok(Asked { inbound, stream, found, reply }) => {
+                let answer = Answer { session, inbound, stream, found, reply, began };
                 Ok(Told::Ready(Box::new(answer)))
             }
             Err(Failure::TagMismatch) => Ok(Told::OtherContent(ask_tag(&mut session, &get).await?)),
@@ -91,7 +93,7 @@ pub(crate) async fn look_up(servers: Arc<Servers>, server: usize) -> anyhow::Res
 async fn ask_tag(session: &mut Session, get: &Get) -> anyhow::Result<Tag> {
     let get = Get { offset: 0, length: Some(0), if_tag: None, ..get.clone() };
     match ask(session, &get).await {
-        Ok((_, found, _)) => Ok(found.tag),
+        Ok(asked) => Ok(asked.found.tag),
         Err(Failure::Other(error)) => Err(error),
         Err(Failure::TagMismatch) => {
             Err(anyhow!("the server refuses a request without a condition"))
@@ -99,19 +101,25 @@ async fn ask_tag(session: &mut Session, get: &Get) -> anyhow::Result<Tag> {
     }
 }
 
-async fn ask(
-    session: &mut Session,
-    get: &Get,
-) -> Result<(Inbound<ReceiveStream>, Found, u64), Failure> {
+/// An answer on its stream.
+struct Asked {
+    inbound: Inbound<ReceiveStream>,
+    stream: u64,
+    found: Found,
+    reply: u64,
+}
+
+async fn ask(session: &mut Session, get: &Get) -> Result<Asked, Failure> {
     let stream = session.open_bidirectional_stream().await.map_err(anyhow::Error::from)?;
     let (receive, mut send) = stream.split();
+    let stream = receive.id();
     // A server that has read the request may stop reading before the end was sent: the answer decides.
     if send.send(get.encode()).await.is_ok() {
         let _ = send.finish();
     }
     let mut inbound = Inbound::new(receive);
     let (found, reply) = read_reply(&mut inbound, get).await?;
-    Ok((inbound, found, reply))
+    Ok(Asked { inbound, stream, found, reply })
 }
 
 /// Reads the answer; also returns how many bytes of the stream it took.

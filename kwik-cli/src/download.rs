@@ -59,6 +59,8 @@ pub(crate) struct Download {
 struct Current {
     server: usize,
     inbound: Inbound<stream::ReceiveStream>,
+    /// Id of the stream.
+    stream: u64,
     watch: Watch,
     /// The offset in the content of what it sends next.
     offset: u64,
@@ -244,14 +246,14 @@ impl Download {
     }
 
     fn read_from(&mut self, server: usize, answer: Answer) {
-        let Answer { session, inbound, found, reply, began } = answer;
+        let Answer { session, inbound, stream, found, reply, began } = answer;
         let Found { size, tag, offset, .. } = found;
         self.content = Some(Content { tag, size });
         self.wanted.tag = Some(tag);
         let watch = Watch::of(&session);
         let began = began.saturating_duration_since(self.began);
         let reading = self.account.open(session, reply, offset, began);
-        let current = Current { server, inbound, watch, offset, reading };
+        let current = Current { server, inbound, stream, watch, offset, reading };
         if let Some(old) = self.current.replace(current) {
             self.leave(old);
         }
@@ -311,7 +313,8 @@ impl Download {
     fn lose(&mut self, error: anyhow::Error) {
         let Some(old) = self.current.take() else { return };
         let address = old.reading.address();
-        self.failures[old.server] = Some(what_was_lost(&error, &address, self.position));
+        let at = format!("stream {} stopped at offset {}", old.stream, self.position);
+        self.failures[old.server] = Some(format!("{}; {at}", what_was_lost(&error, &address)));
         self.machine.handle_lost(Verdict::Again, self.began.elapsed());
         self.leave(old);
     }
@@ -382,16 +385,16 @@ impl Download {
     }
 }
 
-/// What happened to a server, and where.
-fn what_was_lost(error: &anyhow::Error, address: &str, position: u64) -> String {
+/// What happened to a server.
+fn what_was_lost(error: &anyhow::Error, address: &str) -> String {
     match error.downcast_ref::<stream::Error>() {
         Some(stream::Error::ConnectionError { error, .. }) => {
-            format!("the connection to {address} was lost at offset {position}: {error}")
+            format!("the connection to {address} is lost: {error}")
         }
         Some(stream::Error::StreamReset { error, .. }) if **error == u64::from(FILE_CHANGED) => {
-            format!("{address} gave up at offset {position}: its file changed or could not be read")
+            format!("{address} gave up: the file changed or could not be read")
         }
-        _ => format!("{address} failed at offset {position}: {error:#}"),
+        _ => format!("{address} failed: {error:#}"),
     }
 }
 

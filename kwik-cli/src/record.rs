@@ -4,9 +4,10 @@
 //! the other still stands. So the record keeps its inode, needs no room on a disk that has become full, and leaves no other
 //! name behind when the process is killed: a rename of a second file would do none of the three.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,8 +33,8 @@ const MAX_URLS: usize = 3 << 10;
 pub(crate) struct Record {
     /// Which of the target's part files it is about.
     pub(crate) part: u8,
-    /// The part file's inode; `None` before it is made.
-    pub(crate) inode: Option<u64>,
+    /// Which file the part file is; `None` before it is made.
+    pub(crate) file: Option<FileId>,
     /// Where the content was asked for; for people.
     pub(crate) urls: Vec<String>,
     /// The content; `None` before a server has named it.
@@ -42,6 +43,23 @@ pub(crate) struct Record {
     pub(crate) durable: u64,
     /// BLAKE3 of these bytes.
     pub(crate) prefix: Tag,
+}
+
+/// Which file it is, whatever its name. File systems give the inode of a file that was removed to the next that is made, so
+/// the time of its birth belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileId {
+    inode: u64,
+    /// In nanoseconds since 1970.
+    born: u64,
+}
+
+impl FileId {
+    /// `None` where the file system does not know when a file was born.
+    pub(crate) fn of(file: &Metadata) -> Option<Self> {
+        let born = file.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Some(Self { inode: file.ino(), born: u64::try_from(born.as_nanos()).ok()? })
+    }
 }
 
 /// Which content a part file is of.
@@ -80,7 +98,7 @@ pub(crate) struct RecordFile {
 struct Slot {
     writes: u64,
     part: u8,
-    inode: Option<u64>,
+    file: Option<FileId>,
     urls: Vec<String>,
     tag: Option<String>,
     size: u64,
@@ -91,9 +109,9 @@ struct Slot {
 impl Record {
     /// The record of a part file that is empty.
     pub(crate) fn new(part: u8, urls: &[String]) -> Self {
-        let (inode, content) = (None, None);
+        let (file, content) = (None, None);
         let urls = fitting(urls);
-        Self { part, inode, urls, content, durable: 0, prefix: blake3::hash(&[]).into() }
+        Self { part, file, urls, content, durable: 0, prefix: blake3::hash(&[]).into() }
     }
 }
 
@@ -186,7 +204,7 @@ fn encode(record: &Record, writes: u64) -> Vec<u8> {
     let slot = Slot {
         writes,
         part: record.part,
-        inode: record.inode,
+        file: record.file,
         urls: record.urls.clone(),
         tag: record.content.map(|content| content.tag.to_string()),
         size: record.content.map_or(0, |content| content.size),
@@ -213,9 +231,9 @@ fn decode(slot: &[u8]) -> Option<(Record, u64)> {
         Some(hex) => Some(Content { tag: Tag::from_hex(&hex)?, size: slot.size }),
         None => None,
     };
-    let Slot { writes, part, inode, urls, durable, .. } = slot;
+    let Slot { writes, part, file, urls, durable, .. } = slot;
     let prefix = Tag::from_hex(&slot.prefix)?;
-    Some((Record { part, inode, urls, content, durable, prefix }, writes))
+    Some((Record { part, file, urls, content, durable, prefix }, writes))
 }
 
 fn check(json: &str) -> String {

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use rustix::fs::OFlags;
 
 use super::names::Names;
-use crate::record::{Record, RecordFile, Stored};
+use crate::record::{FileId, Record, RecordFile, Stored};
 
 /// Part files of one target that may be somebody else's.
 const MAX_PARTS: u8 = 100;
@@ -81,18 +81,17 @@ fn resume(
         Ok(()) | Err(TryLockError::Error(_)) => {}
     }
     let metadata = part.metadata()?;
-    // The inode of a file that was copied with its record is another one: then its bytes tell.
-    let ours = match record.inode {
-        Some(inode) if inode == metadata.ino() => true,
-        None if metadata.len() == 0 => true,
-        _ => record.durable > 0 && super::has_prefix(&part, &record)?,
-    };
+    let id = FileId::of(&metadata);
+    // A file that was copied with its record is another one: then its bytes tell.
+    let ours = metadata.len() == 0
+        || (id.is_some() && record.file == id)
+        || (record.durable > 0 && super::has_prefix(&part, &record)?);
     if !ours {
         let note =
             format!("{} is not the file of its record; starting over beside it", path.display());
         return begin(names, file, urls, mode, Some(note));
     }
-    let record = Record { inode: Some(metadata.ino()), ..record };
+    let record = Record { file: id, ..record };
     Ok(Claim { part, file, record, note: None })
 }
 
@@ -129,7 +128,7 @@ fn begin(
         };
         // Nobody else has it: its name is not known until the turn is over.
         let _ = part.try_lock();
-        record.inode = Some(part.metadata()?.ino());
+        record.file = FileId::of(&part.metadata()?);
         file.write(&record)?;
         return Ok(Claim { part, file, record, note });
     }

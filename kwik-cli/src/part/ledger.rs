@@ -57,7 +57,7 @@ impl Ledger {
     /// Forgets all that is durable, so that the part file may be emptied.
     pub(crate) fn restart(&mut self) -> io::Result<()> {
         let empty = Record::new(self.record.part, &[]);
-        self.record = Record { inode: self.record.inode, urls: self.record.urls.clone(), ..empty };
+        self.record = Record { file: self.record.file, urls: self.record.urls.clone(), ..empty };
         self.file.fill(&self.record)?;
         self.save()?;
         self.part.set_len(0)

@@ -206,13 +206,13 @@ fn a_copied_part_is_known_by_its_bytes() {
 fn a_part_that_is_not_what_its_record_says_is_started_over() {
     let place = Place::new();
     place.leave(b"0123456789");
-    fs::File::options().write(true).open(place.path("f.part")).unwrap().set_len(5).unwrap();
+    File::options().write(true).open(place.path("f.part")).unwrap().set_len(5).unwrap();
     let (part, note) = place.noted();
     assert!(note.contains("f.part has 5 bytes, and its record says 10"), "{note}");
     assert_eq!(kept_bytes(&part), None);
     drop(part);
     place.leave(b"0123456789");
-    let file = fs::File::options().write(true).open(place.path("f.part")).unwrap();
+    let file = File::options().write(true).open(place.path("f.part")).unwrap();
     file.write_all_at(b"x", 3).unwrap();
     let (part, note) = place.noted();
     assert!(note.contains("f.part is damaged"), "{note}");

@@ -5,7 +5,7 @@ use super::*;
 fn record(durable: u64) -> Record {
     Record {
         part: 3,
-        inode: Some(7),
+        file: Some(FileId { inode: u64::MAX, born: u64::MAX }),
         urls: vec!["kwik://h:1/x".into(), "kwik://h:2/\u{1b}x".into()],
         content: Some(Content { tag: Tag([9; 32]), size: u64::MAX }),
         durable,
