@@ -1,7 +1,12 @@
 //! Parts of a session, and why sessions end.
 
-use kwik_io::session::SessionHandle;
+use std::sync::Arc;
 
+use kwik_core::path::primary::PrimaryState;
+use kwik_io::session::SessionHandle;
+use tokio::sync::watch;
+
+use crate::PrimaryWatch;
 use crate::metrics::SessionMetrics;
 use crate::session::ClientRequest;
 use crate::stream::{BidirectionalStream, LocalStream, PeerStream, ReceiveStream, SendStream};
@@ -22,15 +27,30 @@ pub use kwik_io::stream::connection::{Error, Location, Result};
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Handle(pub(crate) SessionHandle<ClientRequest>);
+pub struct Handle {
+    hold: SessionHandle<ClientRequest>,
+    told: Told,
+}
+
+/// What the session's task tells without being asked.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) primary: watch::Receiver<PrimaryState>,
+    /// The numbers at the session's end.
+    pub(crate) last: watch::Receiver<Option<Arc<SessionMetrics>>>,
+}
 
 impl Handle {
-    pub(crate) fn hold(&self) -> &SessionHandle<ClientRequest> {
-        &self.0
+    pub(crate) fn new(hold: SessionHandle<ClientRequest>, told: Told) -> Self {
+        Self { hold, told }
     }
 
-    fn hold_mut(&mut self) -> &mut SessionHandle<ClientRequest> {
-        &mut self.0
+    pub(crate) fn hold(&self) -> &SessionHandle<ClientRequest> {
+        &self.hold
+    }
+
+    pub(crate) fn hold_mut(&mut self) -> &mut SessionHandle<ClientRequest> {
+        &mut self.hold
     }
 
     fn share(&self) -> Self {
@@ -42,7 +62,30 @@ impl Handle {
     /// # Errors
     /// Why the session is over.
     pub async fn metrics(&self) -> Result<SessionMetrics> {
-        self.0.asker().ask(ClientRequest::Metrics).await
+        self.hold.asker().ask(ClientRequest::Metrics).await
+    }
+
+    /// Follows whether the primary is there.
+    pub fn primary(&self) -> PrimaryWatch {
+        PrimaryWatch::new(&self.told.primary)
+    }
+
+    /// Waits until the session is over, for whatever reason, and returns what it had done by then, per stream and per
+    /// path. At once where it is over already. Cancel safe.
+    ///
+    /// ```no_run
+    /// # async fn example(session: kwik_client::Session) {
+    /// session.close(0u8.into());
+    /// for path in session.closed().await.paths {
+    ///     println!("{}: {} bytes", path.address, path.bytes);
+    /// }
+    /// # }
+    /// ```
+    pub async fn closed(&self) -> SessionMetrics {
+        let mut last = self.told.last.clone();
+        let found = last.wait_for(Option::is_some).await;
+        // No last word comes where the client's workers were ended with the program.
+        found.ok().and_then(|last| last.as_deref().cloned()).unwrap_or_default()
     }
 }
 

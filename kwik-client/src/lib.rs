@@ -25,6 +25,7 @@ mod client;
 mod connect;
 mod limits;
 mod metrics;
+mod primary;
 mod session;
 mod task;
 
@@ -37,6 +38,7 @@ pub use connect::Connect;
 pub use connection::{Handle, StreamAcceptor};
 pub use kwik_core::conflict::ConflictPolicy;
 pub use kwik_core::path::policy::Scope;
+pub use kwik_core::path::primary::PrimaryState;
 pub use kwik_io::endpoint::DialError;
 pub use kwik_io::tls::{Pin, Trust};
 pub use kwik_io::worker::Placement;
@@ -45,6 +47,7 @@ pub use limits::Limits;
 pub use metrics::{
     Fault, PathMetrics, PathRole, SessionMetrics, SourceMetrics, Stall, StreamMetrics,
 };
+pub use primary::PrimaryWatch;
 pub use session::Session;
 
 /// The application's error codes.

@@ -26,7 +26,7 @@ pub struct PathMetrics {
     pub bytes: u64,
     /// Bytes that came on its QUIC streams for the session's streams, KWIK's headers and what came twice included.
     pub received_bytes: u64,
-    /// `dialing`, `proving`, `live`, `suspect`, `draining` or `gone`.
+    /// `dialing`, `proving`, `live`, `suspect`, `draining` or `gone`; of a primary that goes away `leaving`.
     pub state: &'static str,
     /// Smoothed round-trip time.
     pub rtt: Option<Duration>,
@@ -37,6 +37,9 @@ pub struct PathMetrics {
 }
 
 /// A pause of a reader of more than 50 ms.
+///
+/// Of a stream that the primary sends alone nobody knows how far it goes: what the reader waited for is known when it
+/// comes. There a pause of the sending application counts as one too, except before the first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stall {
@@ -54,12 +57,14 @@ pub struct Stall {
     pub ended_by: Option<SocketAddr>,
 }
 
-/// A stream that is open, and what feeds it.
+/// A stream that was received on, and what feeds it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamMetrics {
     /// Id of the stream.
     pub id: u64,
+    /// Whether it is open. Of those that are over the 256 last ones are told.
+    pub is_open: bool,
     /// Bytes that each server was the first to deliver; a server that delivered none is left out.
     pub bytes: Vec<(SocketAddr, u64)>,
     /// Internal streams that feed it now, beside the primary's own.
@@ -96,7 +101,7 @@ pub struct Fault {
 pub struct SessionMetrics {
     /// Paths, the primary first.
     pub paths: Vec<PathMetrics>,
-    /// Streams that are open and received on, in the order of their ids.
+    /// Streams that are received on, and the last ones that were, in the order of their ids.
     pub streams: Vec<StreamMetrics>,
     /// What was refused, by server and code. It cost the session nothing else.
     pub faults: Vec<Fault>,

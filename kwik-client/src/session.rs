@@ -4,6 +4,7 @@ use kwik_io::session::SessionHandle;
 use kwik_io::table::{AcceptQueue, Incomings};
 use tokio::sync::oneshot;
 
+use crate::PrimaryWatch;
 use crate::connection::{Handle, Result, StreamAcceptor};
 use crate::metrics::SessionMetrics;
 use crate::stream::{BidirectionalStream, LocalStream, PeerStream, ReceiveStream, SendStream};
@@ -39,8 +40,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(hold: SessionHandle<ClientRequest>, incomings: Incomings) -> Self {
-        let handle = Handle(hold);
+    pub(crate) fn new(handle: Handle, incomings: Incomings) -> Self {
         Self { acceptor: StreamAcceptor::new(incomings, handle.clone()), handle }
     }
 
@@ -62,12 +62,22 @@ impl Session {
         self.handle.metrics().await
     }
 
+    /// Follows whether the primary is there.
+    pub fn primary(&self) -> PrimaryWatch {
+        self.handle.primary()
+    }
+
+    /// See [`Handle::closed`].
+    pub async fn closed(&self) -> SessionMetrics {
+        self.handle.closed().await
+    }
+
     fn hold(&self) -> &SessionHandle<ClientRequest> {
-        &self.handle.0
+        self.handle.hold()
     }
 
     fn hold_mut(&mut self) -> &mut SessionHandle<ClientRequest> {
-        &mut self.handle.0
+        self.handle.hold_mut()
     }
 
     fn share(&self) -> Handle {

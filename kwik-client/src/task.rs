@@ -4,12 +4,13 @@ mod carriers;
 mod dial;
 mod report;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use kwik_core::path::primary::PrimaryState;
 use kwik_core::session::ClientSession;
 use kwik_core::session::client::Output;
 use kwik_core::session::config::SessionConfig;
@@ -29,10 +30,13 @@ use kwik_io::tls::Trust;
 use kwik_io::worker::{Worker, Workers};
 use kwik_proto::frame::{ControlFrame, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::Instrument;
 
 use crate::client::ConnectError;
+use crate::connection::{Handle, Told};
+use crate::metrics::{SessionMetrics, StreamMetrics};
 use crate::session::ClientRequest;
 use crate::{Connect, Session};
 
@@ -40,6 +44,8 @@ use crate::{Connect, Session};
 const INBOX: usize = 256;
 /// How often the core is told what QUIC measured, while there is a stream or a secondary.
 const MEASURE: Duration = Duration::from_millis(50);
+/// Streams that are over and whose byte counts are kept.
+const MAX_ENDED: usize = 256;
 
 /// What the sessions of a client share.
 #[derive(Debug)]
@@ -86,6 +92,10 @@ struct Task {
     faults: BTreeMap<(PathId, ErrorCode), u64>,
     /// When the core was told last what QUIC measured.
     measured: Instant,
+    /// Streams that are over, the oldest first; at most [`MAX_ENDED`].
+    ended: VecDeque<StreamMetrics>,
+    primary_told: watch::Sender<PrimaryState>,
+    last_told: watch::Sender<Option<Arc<SessionMetrics>>>,
 }
 
 /// What the task does next.
@@ -134,6 +144,9 @@ pub(crate) async fn start(
     let seed = u64::from_le_bytes(shared.env.random());
     let remote = connect.address();
     let core = ClientSession::new(shared.config.clone(), remote, key.public(), seed);
+    let (primary_told, primary_state) = watch::channel(PrimaryState::Live);
+    let (last_told, last) = watch::channel(None);
+    let told = Told { primary: primary_state, last };
     let task = Box::new(Task {
         core,
         table,
@@ -154,10 +167,13 @@ pub(crate) async fn start(
         repairs: 0,
         faults: BTreeMap::new(),
         measured: Instant::ZERO,
+        ended: VecDeque::new(),
+        primary_told,
+        last_told,
         shared,
     });
     worker.spawn(task.run(link_events, carrier_events, dials).instrument(span));
-    Ok(Session::new(SessionHandle::new(asker, info), incomings))
+    Ok(Session::new(Handle::new(SessionHandle::new(asker, info), told), incomings))
 }
 
 impl Task {
@@ -350,6 +366,10 @@ impl Task {
         {
             self.core.handle_primary_rtt(rtt, variation, now);
         }
+        let heard = self.primary.as_ref().and_then(|primary| primary.stats().last_datagram());
+        if let Some(at) = heard {
+            self.core.handle_activity(PathId::PRIMARY, at, now);
+        }
         for (path, link) in &self.secondaries {
             let stats = link.stats();
             if let (Some(rtt), Some(variation)) = (stats.smoothed_rtt(), stats.rtt_variation()) {
@@ -387,6 +407,7 @@ impl Task {
             }
             Output::Fault { path, code } => self.count_fault(path, code),
             Output::Established => {}
+            Output::Primary(state) => drop(self.primary_told.send_replace(state)),
             Output::Orphaned => {
                 if let Some(error) = self.requests.ending.error() {
                     self.table.orphan(error);
@@ -404,8 +425,9 @@ impl Task {
         match left {
             Left::Nothing => {}
             Left::Service(id) => self.service_receive(id),
-            Left::Removed(_, halves) => {
+            Left::Removed(id, halves) => {
                 if let Some(receive) = &halves.receive {
+                    self.keep_ended(id, receive);
                     let bytes = receive.inspect(|half| half.path_bytes().collect::<Vec<_>>());
                     for (path, bytes) in bytes {
                         self.core.handle_delivered(path, bytes);
@@ -467,6 +489,7 @@ impl Task {
         self.requests.ending.set(error);
         let error = self.requests.ending.error().unwrap_or(error);
         tracing::debug!(?code, reason, "session ended");
+        self.last_told.send_replace(Some(Arc::new(self.metrics())));
         self.table.fail_all(error);
         for (_, dial) in std::mem::take(&mut self.dials) {
             dial.abort();

@@ -135,6 +135,15 @@ impl Stalls {
         }
     }
 
+    /// A wait that nobody told of was ended by bytes: the middle of a stream that one server sends alone, where what is to
+    /// come is known when it comes.
+    pub fn ended_untold(&mut self, stream: StreamId, ended: EndedWait) {
+        if let Some(range) = ByteRange::with_length(ended.offset, 1) {
+            self.open.insert(stream, Wait::new(range, Some(ended.by), ended.since));
+            self.close(stream, ended.until, Some(ended.by));
+        }
+    }
+
     /// The reader does not wait any more, and no bytes did that.
     pub fn abandoned(&mut self, stream: StreamId, now: Instant) {
         self.close(stream, now, None);

@@ -43,6 +43,7 @@ impl ErrorCode {
             Self::OrderInvalid => 30,
             Self::StreamClosed => 31,
             Self::HeaderMissing => 32,
+            Self::GoingAway => 33,
         }
     }
 
@@ -58,7 +59,7 @@ impl ErrorCode {
     }
 
     /// Every code, in the order of the numbers.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::None,
         Self::Internal,
         Self::ProtocolViolation,
@@ -91,6 +92,7 @@ impl ErrorCode {
         Self::OrderInvalid,
         Self::StreamClosed,
         Self::HeaderMissing,
+        Self::GoingAway,
     ];
 }
 

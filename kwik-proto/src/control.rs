@@ -89,7 +89,8 @@ impl ControlFrame {
             | Self::MappingQuery(_)
             | Self::MappingSnapshot(_)
             | Self::Ping(_)
-            | Self::Pong(_) => false,
+            | Self::Pong(_)
+            | Self::GoAway(_) => false,
         }
     }
 }

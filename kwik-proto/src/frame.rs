@@ -46,6 +46,7 @@ pub enum ErrorCode {
     OrderInvalid = 30,
     StreamClosed = 31,
     HeaderMissing = 32,
+    GoingAway = 33,
 }
 
 /// Life of a secondary path.
@@ -138,6 +139,7 @@ pub enum ControlFrame {
     Ping(Ping),
     Pong(Pong),
     SessionClose(SessionClose),
+    GoAway(GoAway),
 }
 
 /// Opens the control stream; client to server.
@@ -438,6 +440,13 @@ pub struct SessionClose {
     pub code: ErrorCode,
     pub application_code: Option<u64>,
     pub reason: String,
+}
+
+/// The server is about to end: it takes no further work, and what is open goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "control.proto documents each")]
+pub struct GoAway {
+    pub grace_ms: u32,
 }
 
 /// What a carrier is.

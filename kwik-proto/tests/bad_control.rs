@@ -54,8 +54,8 @@ fn ping() -> ControlFrame {
 
 #[test]
 fn an_unknown_critical_frame_is_refused_with_its_number() {
-    let bytes = [&message(&[&PING])[..], &message(&[&CRITICAL, &field(26, b"new")])].concat();
-    assert_eq!(error(&bytes), DecodeError::UnknownCriticalFrame { number: 26, at: 9 });
+    let bytes = [&message(&[&PING])[..], &message(&[&CRITICAL, &field(27, b"new")])].concat();
+    assert_eq!(error(&bytes), DecodeError::UnknownCriticalFrame { number: 27, at: 9 });
     // Wherever the flag stands.
     let bytes = message(&[&field(1000, b""), &CRITICAL]);
     assert_eq!(error(&bytes), DecodeError::UnknownCriticalFrame { number: 1000, at: 1 });

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kwik_core::path::primary::PrimaryState;
 use kwik_io::pump::CarrierControl;
+use kwik_io::stream::SharedReceive;
 use kwik_proto::frame::{AddPathResult, ControlFrame, ErrorCode, PathState};
 use kwik_proto::{PathId, StreamId};
 
-use super::Task;
+use super::{MAX_ENDED, Task};
 use crate::metrics::{
     Fault, PathMetrics, PathRole, SessionMetrics, SourceMetrics, Stall, StreamMetrics,
 };
@@ -69,11 +71,17 @@ impl Task {
         self.controls.range((path, 0)..=(path, u64::MAX)).map(|(_, (control, _))| control)
     }
 
-    /// The primary is Gone only when QUIC says so. A live one that sends nothing is heard at every keep-alive: silent for
-    /// longer, it is suspect.
+    /// What the core knows of it. Where no stream is open its clock does not run; then a live one is heard at every
+    /// keep-alive, and one that is silent for longer is suspect.
     fn primary_state(&self) -> &'static str {
         let over = self.requests.ending.error().is_some();
         let Some(primary) = self.primary.as_ref().filter(|_| !over) else { return "gone" };
+        match self.core.primary_state() {
+            PrimaryState::Live => {}
+            PrimaryState::Suspect => return "suspect",
+            PrimaryState::Leaving => return "leaving",
+            PrimaryState::Gone => return "gone",
+        }
         let heard = primary.stats().last_datagram().unwrap_or_default();
         let silent = self.shared.env.now().since(heard);
         if silent > self.shared.keep_alive + ANSWER { "suspect" } else { "live" }
@@ -118,9 +126,26 @@ impl Task {
                 .filter(|(_, bytes)| *bytes > 0)
                 .filter_map(|(path, bytes)| Some((addresses.get(&path).copied()?, bytes)));
             let sources = sources.remove(&id).unwrap_or_default();
-            Some(StreamMetrics { id: id.value(), bytes: named.collect(), sources })
+            let (id, bytes) = (id.value(), named.collect());
+            Some(StreamMetrics { id, is_open: true, bytes, sources })
         };
-        self.table.iter().filter_map(stream).collect()
+        let open: Vec<StreamMetrics> = self.table.iter().filter_map(stream).collect();
+        let mut streams: Vec<StreamMetrics> = self.ended.iter().cloned().chain(open).collect();
+        streams.sort_by_key(|stream| stream.id);
+        streams
+    }
+
+    /// A stream is over: its counts stay.
+    pub(super) fn keep_ended(&mut self, id: StreamId, receive: &SharedReceive) {
+        let addresses = self.addresses();
+        let bytes = receive.inspect(|half| half.path_bytes().collect::<Vec<_>>());
+        let named = |(path, bytes): (PathId, u64)| Some((addresses.get(&path).copied()?, bytes));
+        let bytes = bytes.into_iter().filter(|(_, bytes)| *bytes > 0).filter_map(named).collect();
+        if self.ended.len() == MAX_ENDED {
+            self.ended.pop_front();
+        }
+        let sources = Vec::new();
+        self.ended.push_back(StreamMetrics { id: id.value(), is_open: false, bytes, sources });
     }
 
     fn faults(&self) -> Vec<Fault> {

@@ -25,6 +25,8 @@ pub enum PathEvent {
     Heard,
     /// It was silent for so long that it is given up ([`Verdict::Gone`](super::liveness::Verdict::Gone)).
     TeardownTimeout,
+    /// The server goes away ([`GoAway`](kwik_proto::frame::GoAway)): it takes no further orders.
+    Leaving,
     /// The primary removes it.
     Remove,
     /// Everything that it had accepted has arrived.
@@ -37,7 +39,7 @@ pub enum PathEvent {
 
 impl PathEvent {
     /// Every event, for tables and tests.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Connected,
         Self::Admitted,
         Self::Refused,
@@ -48,6 +50,7 @@ impl PathEvent {
         Self::Silent,
         Self::Heard,
         Self::TeardownTimeout,
+        Self::Leaving,
         Self::Remove,
         Self::Drained,
         Self::DrainTimeout,
@@ -124,9 +127,13 @@ const fn dialing(event: PathEvent) -> Next {
         V::Refused | V::Violated | V::Remove => REFUSED,
         V::Deferred | V::DialTimeout | V::Lost => FAILED,
         V::Replaced => (S::Dialing, &[E::Answer, E::HandBack, E::Close, E::Dial]),
-        V::Admitted | V::Silent | V::Heard | V::TeardownTimeout | V::Drained | V::DrainTimeout => {
-            (S::Dialing, &[])
-        }
+        V::Admitted
+        | V::Silent
+        | V::Heard
+        | V::TeardownTimeout
+        | V::Leaving
+        | V::Drained
+        | V::DrainTimeout => (S::Dialing, &[]),
     }
 }
 
@@ -137,16 +144,21 @@ const fn proving(event: PathEvent) -> Next {
         V::Deferred | V::DialTimeout | V::Lost => FAILED,
         V::Replaced => (S::Dialing, &[E::Answer, E::Report, E::HandBack, E::Close, E::Dial]),
         // Silence before Welcome is the dial time's business: the server owes nothing that was promised.
-        V::Connected | V::Silent | V::Heard | V::TeardownTimeout | V::Drained | V::DrainTimeout => {
-            (S::Proving, &[])
-        }
+        V::Connected
+        | V::Silent
+        | V::Heard
+        | V::TeardownTimeout
+        // It refuses the Hello, or closes.
+        | V::Leaving
+        | V::Drained
+        | V::DrainTimeout => (S::Proving, &[]),
     }
 }
 
 const fn live(event: PathEvent) -> Next {
     match event {
         V::Silent => (S::Suspect, &[E::Report, E::HandBack]),
-        V::Remove => (S::Draining, &[E::Report, E::Drain]),
+        V::Remove | V::Leaving => (S::Draining, &[E::Report, E::Drain]),
         V::Lost => LOST,
         // A Refuse after Welcome breaks the protocol.
         V::Violated | V::Refused | V::Deferred => ENDED,
@@ -168,9 +180,14 @@ const fn suspect(event: PathEvent) -> Next {
         // Its ranges went to others when it fell silent: there is nothing worth waiting for.
         V::Remove | V::Violated | V::Refused | V::Deferred => ENDED,
         V::Replaced => (S::Dialing, &[E::Report, E::HandBack, E::Close, E::Dial]),
-        V::Connected | V::Admitted | V::DialTimeout | V::Silent | V::Drained | V::DrainTimeout => {
-            (S::Suspect, &[])
-        }
+        V::Connected
+        | V::Admitted
+        | V::DialTimeout
+        | V::Silent
+        // Its word heals it first.
+        | V::Leaving
+        | V::Drained
+        | V::DrainTimeout => (S::Suspect, &[]),
     }
 }
 
@@ -182,12 +199,13 @@ const fn draining(event: PathEvent) -> Next {
         | V::DrainTimeout
         | V::Silent
         | V::TeardownTimeout
-        | V::Lost
-        | V::Violated
-        | V::Refused
-        | V::Deferred => ENDED,
+        // A server that went away may come back: it is dialled again unless the primary removed it.
+        | V::Lost => LOST,
+        V::Violated | V::Refused | V::Deferred => ENDED,
         V::Replaced => (S::Dialing, &[E::Report, E::HandBack, E::Close, E::Dial]),
-        V::Connected | V::Admitted | V::DialTimeout | V::Heard | V::Remove => (S::Draining, &[]),
+        V::Connected | V::Admitted | V::DialTimeout | V::Heard | V::Leaving | V::Remove => {
+            (S::Draining, &[])
+        }
     }
 }
 
@@ -204,6 +222,7 @@ const fn gone(event: PathEvent) -> Next {
         | V::Silent
         | V::Heard
         | V::TeardownTimeout
+        | V::Leaving
         | V::Remove
         | V::Drained
         | V::DrainTimeout => (S::Gone, &[]),

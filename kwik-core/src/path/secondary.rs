@@ -260,7 +260,7 @@ impl Path {
                 PathState::Dialing => (PathEvent::DialTimeout, ErrorCode::Unreachable),
                 PathState::Proving => (PathEvent::DialTimeout, ErrorCode::HandshakeTimeout),
                 PathState::Live | PathState::Suspect | PathState::Draining | PathState::Gone => {
-                    (PathEvent::DrainTimeout, ErrorCode::PathRemoved)
+                    (PathEvent::DrainTimeout, self.drained_code())
                 }
             };
             return self.apply(event, code.into(), now).map(PathWork::Changed);
@@ -289,7 +289,22 @@ impl Path {
         self.wanted = false;
         self.start = None;
         self.drain_time = drain.min(Self::MAX_DRAIN);
+        if self.state == PathState::Draining {
+            // It goes away by itself already: now it has no longer than this.
+            self.limit.arm(now, self.drain_time);
+        }
         self.apply(PathEvent::Remove, ErrorCode::PathRemoved.into(), now)
+    }
+
+    /// The server goes away within that time. The path is still wanted: it is dialled again after its end.
+    pub(super) fn leave(&mut self, grace: Duration, now: Instant) -> Option<Transition> {
+        self.drain_time = grace;
+        self.apply(PathEvent::Leaving, ErrorCode::GoingAway.into(), now)
+    }
+
+    /// What the end of draining is told as.
+    pub(crate) fn drained_code(&self) -> ErrorCode {
+        if self.wanted { ErrorCode::GoingAway } else { ErrorCode::PathRemoved }
     }
 
     /// The primary names the path anew; it may dial at `start`.

@@ -201,8 +201,23 @@ impl PathTable {
         changed
     }
 
-    /// Something happened on the connection of that epoch. Ignored if the epoch is over, and for [`PathEvent::Remove`]
-    /// and [`PathEvent::Replaced`], which are the primary's: see [`PathTable::remove`] and [`PathTable::add`].
+    /// The server on the connection of that epoch goes away and gives what it accepted that long. `None`: there was
+    /// nothing to change.
+    ///
+    /// Follow it with [`PathEvent::Drained`] at once if the path owes nothing.
+    pub fn leave(
+        &mut self,
+        id: PathId,
+        epoch: Epoch,
+        grace: Duration,
+        now: Instant,
+    ) -> Option<Transition> {
+        self.paths.get_mut(&id).filter(|path| path.epoch() == epoch)?.leave(grace, now)
+    }
+
+    /// Something happened on the connection of that epoch. Ignored if the epoch is over, and for
+    /// [`PathEvent::Leaving`], [`PathEvent::Remove`] and [`PathEvent::Replaced`]: see [`PathTable::leave`],
+    /// [`PathTable::remove`] and [`PathTable::add`].
     pub fn handle(
         &mut self,
         id: PathId,
@@ -211,7 +226,7 @@ impl PathTable {
         cause: Cause,
         now: Instant,
     ) -> Option<Transition> {
-        if matches!(event, PathEvent::Remove | PathEvent::Replaced) {
+        if matches!(event, PathEvent::Leaving | PathEvent::Remove | PathEvent::Replaced) {
             return None;
         }
         let path = self.paths.get_mut(&id).filter(|path| path.epoch() == epoch)?;

@@ -16,7 +16,7 @@ use crate::varint;
 use crate::wire::shapes;
 
 /// Highest field number of this version's frames.
-const LAST_FRAME: u32 = 25;
+const LAST_FRAME: u32 = 26;
 
 /// Most chunks in which a frame waits for its rest. A peer that sends single bytes would make 64 Ki entries of 32 bytes of
 /// one frame, and hold the buffers behind them: beyond this they are copied into one.
@@ -217,6 +217,7 @@ fn known(number: u32, body: Bytes, at: u64) -> Result<ControlFrame, DecodeError>
         23 => from_wire::ping(message(&shapes::PING, body, at)?),
         24 => from_wire::pong(message(&shapes::PONG, body, at)?),
         25 => from_wire::session_close(message(&shapes::SESSION_CLOSE, body, at)?),
+        26 => from_wire::go_away(message(&shapes::GO_AWAY, body, at)?),
         _ => unreachable!("the top level was read with the same numbers"),
     };
     let frame = frame.and_then(|frame| frame.validate().map(|()| frame));

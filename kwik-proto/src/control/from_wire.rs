@@ -255,6 +255,10 @@ pub(super) fn session_close(message: wire::SessionClose) -> Result<ControlFrame>
     }))
 }
 
+pub(super) fn go_away(message: wire::GoAway) -> Result<ControlFrame> {
+    Ok(ControlFrame::GoAway(GoAway { grace_ms: message.grace_ms }))
+}
+
 pub(super) fn orders(message: wire::Orders) -> Result<Orders> {
     Ok(Orders {
         session: SessionId(array("Orders.session_id", &message.session_id)?),

@@ -85,6 +85,7 @@ pub(super) fn frame(frame: &ControlFrame) -> Frame {
             application_code: frame.application_code,
             reason: text(&frame.reason),
         }),
+        ControlFrame::GoAway(frame) => Frame::GoAway(wire::GoAway { grace_ms: frame.grace_ms }),
     }
 }
 

@@ -106,7 +106,8 @@ impl ControlFrame {
             | Self::StreamBlocked(_)
             | Self::RelayCredit(_)
             | Self::Ping(_)
-            | Self::Pong(_) => Ok(()),
+            | Self::Pong(_)
+            | Self::GoAway(_) => Ok(()),
         }
     }
 }

@@ -133,6 +133,8 @@ pub enum ErrorCode {
     StreamClosed = 31,
     /// The first message of a carrier was missing, or came too late.
     HeaderMissing = 32,
+    /// The server shuts down: another server, or a later try, may serve.
+    GoingAway = 33,
 }
 impl ErrorCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -174,6 +176,7 @@ impl ErrorCode {
             Self::OrderInvalid => "ERROR_CODE_ORDER_INVALID",
             Self::StreamClosed => "ERROR_CODE_STREAM_CLOSED",
             Self::HeaderMissing => "ERROR_CODE_HEADER_MISSING",
+            Self::GoingAway => "ERROR_CODE_GOING_AWAY",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -212,6 +215,7 @@ impl ErrorCode {
             "ERROR_CODE_ORDER_INVALID" => Some(Self::OrderInvalid),
             "ERROR_CODE_STREAM_CLOSED" => Some(Self::StreamClosed),
             "ERROR_CODE_HEADER_MISSING" => Some(Self::HeaderMissing),
+            "ERROR_CODE_GOING_AWAY" => Some(Self::GoingAway),
             _ => None,
         }
     }
@@ -429,7 +433,7 @@ pub struct ControlFrame {
     /// Exactly one. Numbers are never reused. 2 to 99 are this version's; 100 and above are free for extensions.
     #[prost(
         oneof = "control_frame::Frame",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26"
     )]
     pub frame: ::core::option::Option<control_frame::Frame>,
 }
@@ -486,6 +490,8 @@ pub mod control_frame {
         Pong(super::Pong),
         #[prost(message, tag = "25")]
         SessionClose(super::SessionClose),
+        #[prost(message, tag = "26")]
+        GoAway(super::GoAway),
     }
 }
 /// Opens a path. Critical.
@@ -978,6 +984,14 @@ pub struct SessionClose {
     /// For people. At most 256 bytes.
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
+}
+/// The server is about to end: it takes no further work on this path. What is open goes on.
+/// Sender: server, to the client. When: its application shuts it down, once, any time before SessionClose.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GoAway {
+    /// Time that is left to what is open, after which the server closes the path. Unit: milliseconds. Range: 0 to 2^32 - 1.
+    #[prost(uint32, tag = "1")]
+    pub grace_ms: u32,
 }
 /// What a carrier carries. The first message on every carrier, by position.
 /// Sender: the end that opens the carrier and, on a bidirectional carrier, the other end too. When: with the first

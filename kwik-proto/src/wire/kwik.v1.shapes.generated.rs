@@ -64,6 +64,7 @@ pub(crate) static CONTROL_FRAME: Shape = Shape {
         Field { number: 23, name: "ControlFrame.ping", wire_type: LENGTH_DELIMITED, holds: Holds::Message(&PING) },
         Field { number: 24, name: "ControlFrame.pong", wire_type: LENGTH_DELIMITED, holds: Holds::Message(&PONG) },
         Field { number: 25, name: "ControlFrame.session_close", wire_type: LENGTH_DELIMITED, holds: Holds::Message(&SESSION_CLOSE) },
+        Field { number: 26, name: "ControlFrame.go_away", wire_type: LENGTH_DELIMITED, holds: Holds::Message(&GO_AWAY) },
     ],
 };
 pub(crate) static HELLO: Shape = Shape {
@@ -328,5 +329,11 @@ pub(crate) static SESSION_CLOSE: Shape = Shape {
         Field { number: 1, name: "SessionClose.code", wire_type: VARINT, holds: Holds::Plain },
         Field { number: 2, name: "SessionClose.application_code", wire_type: VARINT, holds: Holds::Plain },
         Field { number: 3, name: "SessionClose.reason", wire_type: LENGTH_DELIMITED, holds: Holds::Text },
+    ],
+};
+pub(crate) static GO_AWAY: Shape = Shape {
+    name: "GoAway",
+    fields: &[
+        Field { number: 1, name: "GoAway.grace_ms", wire_type: VARINT, holds: Holds::Plain },
     ],
 };

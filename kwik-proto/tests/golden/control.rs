@@ -386,5 +386,10 @@ fn life() -> Vec<Vector> {
                 "application_code": "0",
             } }),
         ),
+        vector(
+            "go_away",
+            ControlFrame::GoAway(GoAway { grace_ms: 30_000 }),
+            json!({ "go_away": { "grace_ms": 30_000 } }),
+        ),
     ]
 }

@@ -288,6 +288,7 @@ pub(crate) fn control_frame() -> impl Strategy<Value = ControlFrame> {
         any_u64().prop_map(|nonce| F::Ping(Ping { nonce })),
         any_u64().prop_map(|nonce| F::Pong(Pong { nonce })),
         session_close().prop_map(F::SessionClose),
+        any::<u32>().prop_map(|grace_ms| F::GoAway(GoAway { grace_ms })),
     ];
     prop_oneof![set_up, streams, rest]
 }

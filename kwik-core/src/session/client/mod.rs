@@ -10,6 +10,7 @@ mod orders;
 mod orphan;
 mod output;
 mod paths;
+mod primary;
 mod progress;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -29,6 +30,8 @@ use crate::gap::{GapConfig, PathTiming, Promises};
 use crate::grant::Grants;
 use crate::mapping::{Mapping, Resync};
 use crate::path::account::Account;
+use crate::path::liveness::{Heard, Verdict};
+use crate::path::primary::{PrimaryLiveness, PrimaryState};
 use crate::path::table::{PathLimits, PathTable};
 use crate::path::trust::Convictions;
 use crate::relay::{CreditToll, Toll};
@@ -95,6 +98,11 @@ pub struct ClientSession {
     /// Set once the primary is gone.
     orphans: Option<Orphans>,
     primary_account: Account,
+    primary_liveness: PrimaryLiveness,
+    /// It said that it goes away.
+    primary_leaves: bool,
+    /// What the driver was told last.
+    primary_state: PrimaryState,
     primary_rtt: Duration,
     primary_rttvar: Duration,
     delivered: BTreeMap<PathId, u64>,
@@ -153,6 +161,9 @@ impl ClientSession {
             told_status: BTreeMap::new(),
             orphans: None,
             primary_account: Account::default(),
+            primary_liveness: PrimaryLiveness::new(Instant::ZERO),
+            primary_leaves: false,
+            primary_state: PrimaryState::Live,
             primary_rtt: crate::path::liveness::Liveness::INITIAL_RTT,
             primary_rttvar: Duration::ZERO,
             delivered: BTreeMap::new(),
@@ -178,6 +189,7 @@ impl ClientSession {
         while let Some(effect) = self.streams.poll() {
             self.apply(effect, now);
         }
+        self.note_expectation(now);
         if self.outputs.is_empty() {
             self.send_pending_status(now);
         }
@@ -199,7 +211,9 @@ impl ClientSession {
         };
         let answer = self.answer_due.filter(|_| self.session.is_none());
         let linger = self.streams.poll_timeout();
-        let due = [self.paths.poll_timeout(), streams, self.resync.poll_timeout(), answer, linger];
+        let primary = self.primary_liveness.poll_timeout();
+        let paths = self.paths.poll_timeout();
+        let due = [paths, primary, streams, self.resync.poll_timeout(), answer, linger];
         due.into_iter().flatten().min()
     }
 
@@ -214,6 +228,7 @@ impl ClientSession {
             return self.close(ErrorCode::HandshakeTimeout, None, reason);
         }
         self.streams.handle_timeout(now);
+        self.watch_primary(now);
         while let Some(work) = self.paths.handle_timeout(now) {
             self.handle_path_work(work, now);
         }
@@ -295,6 +310,11 @@ impl ClientSession {
                 self.send(PathId::PRIMARY, ControlFrame::Pong(Pong { nonce: ping.nonce }));
                 Ok(())
             }
+            ControlFrame::GoAway(_) => {
+                self.primary_leaves = true;
+                self.tell_primary_state();
+                Ok(())
+            }
             ControlFrame::SessionClose(close) => {
                 self.end(close.code, close.application_code, close.reason);
                 Ok(())
@@ -358,6 +378,7 @@ impl ClientSession {
         self.primary_rtt = smoothed;
         self.primary_rttvar = variation;
         self.paths.handle_primary_rtt(smoothed);
+        self.primary_liveness.handle_rtt(smoothed);
         let timing = PathTiming { srtt: Some(smoothed), rttvar: variation };
         self.promises.set_path(PathId::PRIMARY, timing, now);
     }
@@ -400,6 +421,7 @@ impl ClientSession {
         for (path, epoch) in open {
             self.outputs.push_back(Output::ClosePath { path, epoch, code });
         }
+        self.tell_primary_state();
         self.outputs.push_back(Output::Close { code, application_code, reason });
     }
 

@@ -54,6 +54,7 @@ impl ClientSession {
             self.streams.ids().filter(|id| self.streams.receives(*id)).collect();
         let streams = ids.iter().map(|id| (*id, until)).collect();
         self.orphans = Some(Orphans { streams, reason: reason.into() });
+        self.tell_primary_state();
         self.outputs.push_back(Output::Orphaned);
         self.promises.path_gone(PathId::PRIMARY, now);
         let unconnected = |state| matches!(state, PathState::Dialing | PathState::Gone);

@@ -7,6 +7,7 @@ use kwik_proto::frame::{ControlFrame, ErrorCode, PathState};
 use kwik_proto::{Epoch, PathId, StreamId};
 
 use super::Route;
+use crate::path::primary::PrimaryState;
 use crate::path::table::Target;
 use crate::session::streams::StreamAction;
 
@@ -69,6 +70,8 @@ pub enum Output {
     },
     /// The primary accepted the session.
     Established,
+    /// What is known of the primary has changed.
+    Primary(PrimaryState),
     /// The primary is gone. Nothing can be opened, accepted or sent any more; a stream that
     /// [fails](StreamAction::Fail) with the session has the connection's error. [`Output::Close`] follows.
     Orphaned,

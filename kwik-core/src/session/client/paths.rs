@@ -133,6 +133,9 @@ impl ClientSession {
 
     /// The last datagram of the path's connection arrived at `at`.
     pub fn handle_activity(&mut self, path: PathId, at: Instant, now: Instant) {
+        if path.is_primary() {
+            return self.handle_primary_activity(at);
+        }
         let healed = self.paths.path_mut(path).and_then(|known| known.handle_activity(at));
         if let Some(transition) = healed {
             self.promises.path_healed(path, now);
@@ -188,6 +191,12 @@ impl ClientSession {
                 self.send(path, ControlFrame::Pong(Pong { nonce: ping.nonce }));
             }
             ControlFrame::Pong(_) | ControlFrame::StreamBlocked(_) => {}
+            ControlFrame::GoAway(away) => {
+                let grace = Duration::from_millis(away.grace_ms.into());
+                if let Some(transition) = self.paths.leave(path, epoch, grace, now) {
+                    self.carry_out(transition, now);
+                }
+            }
             ControlFrame::SessionClose(close) => {
                 self.note_detail(path, epoch, &close.reason);
                 self.handle_event(path, epoch, PathEvent::Lost, close.code.into(), now);
@@ -357,8 +366,7 @@ impl ClientSession {
     fn drain_if_idle(&mut self, path: PathId, now: Instant) {
         let Some(known) = self.paths.path(path) else { return };
         if known.state() == PathState::Draining && !self.promises.owes(path) {
-            let epoch = known.epoch();
-            let cause = ErrorCode::PathRemoved.into();
+            let (epoch, cause) = (known.epoch(), known.drained_code().into());
             self.handle_event(path, epoch, PathEvent::Drained, cause, now);
         }
     }

@@ -246,8 +246,15 @@ impl ClientSession {
     }
 
     fn note_stall(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
+        // Of a stream that the primary sends alone nobody knows how far it goes: what it waited for is known afterwards, and
+        // before its first byte an answer was still being made.
+        let alone = !self.watches.contains_key(&id);
         while let Some(wait) = half.next_ended_wait() {
-            self.stalls.ended(id, wait);
+            match alone {
+                true if wait.offset == Offset::ZERO => {}
+                true => self.stalls.ended_untold(id, wait),
+                false => self.stalls.ended(id, wait),
+            }
         }
         if half.waiting_since().is_none() {
             return self.stalls.abandoned(id, now);
