@@ -1,50 +1,42 @@
 //! How a session's primary does, as the state machine of a download wants to know it.
 
-use std::time::Duration;
-
-use kwik_client::{Handle, PathRole, Session, SessionMetrics};
+use kwik_client::{PrimaryState, PrimaryWatch, Session, SessionMetrics};
 
 use crate::continuing::Standing;
-
-/// How often a session is asked.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Tells when the primary's standing changes.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    handle: Handle,
-    last: Standing,
+    primary: PrimaryWatch,
+    /// Whether it is gone and was told so: nothing follows.
+    over: bool,
 }
 
 impl Watch {
     pub(crate) fn of(session: &Session) -> Self {
-        Self { handle: session.handle(), last: Standing::Live }
+        Self { primary: session.primary(), over: false }
     }
 
-    /// The next standing that differs from the last one. Cancel safe.
+    /// The next standing that differs from the last one; never, once it was gone. Cancel safe.
     pub(crate) async fn changed(&mut self) -> Standing {
-        loop {
-            let standing = standing(self.handle.metrics().await.ok());
-            if standing != self.last {
-                self.last = standing;
-                return standing;
-            }
-            tokio::time::sleep(LOOK).await;
+        if self.over {
+            return std::future::pending().await;
         }
+        let standing = match self.primary.changed().await {
+            PrimaryState::Live => Standing::Live,
+            PrimaryState::Suspect => Standing::Suspect,
+            PrimaryState::Leaving => Standing::Leaving,
+            PrimaryState::Gone => Standing::Gone,
+        };
+        self.over = standing == Standing::Gone;
+        standing
     }
 }
 
-fn standing(metrics: Option<SessionMetrics>) -> Standing {
-    let Some(metrics) = metrics else { return Standing::Gone };
-    let primary = metrics.paths.iter().find(|path| path.role == PathRole::Primary);
-    match primary.map(|path| path.state) {
-        Some("suspect") => Standing::Suspect,
-        Some("gone") => Standing::Gone,
-        _ => Standing::Live,
-    }
-}
-
-/// What a session did, once nothing is read from it any more.
+/// What a session did, once nothing is read from it any more: how its paths were before it is closed, if it is not over yet.
 pub(crate) async fn final_metrics(session: Session) -> SessionMetrics {
-    session.metrics().await.unwrap_or_default()
+    match session.metrics().await {
+        Ok(metrics) => metrics,
+        Err(_) => session.closed().await,
+    }
 }
