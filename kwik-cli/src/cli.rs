@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::duration;
 use crate::size::ByteSize;
+use crate::time_limit::TimeLimit;
 use crate::url::KwikUrl;
 use kwik_client::{CongestionControl, Pin};
 
@@ -103,18 +104,27 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// kwik://HOST:PORT/PATH
-    #[arg(value_name = "URL")]
-    pub(crate) url: KwikUrl,
-    /// Where to write; - is standard output. By default the last name of the URL, here.
+    /// kwik://HOST:PORT/PATH. Several name the same content at servers that stand in for one another.
+    #[arg(value_name = "URL", required = true)]
+    pub(crate) urls: Vec<KwikUrl>,
+    /// Where to write; - is standard output. By default the last name of the first URL, here.
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Certificates of the authorities to trust, PEM, instead of the system's.
     #[arg(long, value_name = "PEM", conflicts_with = "pin")]
     pub(crate) ca: Option<PathBuf>,
-    /// Trust the server with this key, as `kwik serve` prints it.
+    /// Trust the servers with this key, as `kwik serve` prints it; may be repeated, and each is good for every URL.
     #[arg(long, value_name = "PIN")]
-    pub(crate) pin: Option<Pin>,
+    pub(crate) pin: Vec<Pin>,
+    /// Start anew instead of continuing where an earlier run ended.
+    #[arg(long)]
+    pub(crate) no_resume: bool,
+    /// How long the first connection may take, all URLs and addresses included: 10, 10s or 500ms.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) connect_timeout: TimeLimit,
+    /// How long no byte may come, reconnecting included.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) timeout: TimeLimit,
     /// End with one JSON object (on standard error with -o -).
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,6 +1,7 @@
-//! Reaching the server of a URL.
+//! Reaching the servers of a download.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,71 +11,133 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 
 use crate::cli::GetArgs;
+use crate::request_path::RequestPath;
 use crate::url::KwikUrl;
 
 /// How long nothing may be heard of a server. Shorter than the library's 30 s: a person waits.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How long a finished session may take to tell its servers.
-const GOODBYE: Duration = Duration::from_secs(1);
-/// How long after one address of a server the next is tried.
+/// How long after one address of a server the next is tried (RFC 8305, 5).
 const STAGGER: Duration = Duration::from_millis(250);
 /// Addresses of a server that are tried.
 const MAX_ADDRESSES: usize = 8;
+/// What the goodbye may take beside its round trip: the threads that say it have to get their turn.
+const SLACK: Duration = Duration::from_millis(20);
 
-/// A session, and the client that it belongs to.
+/// The primaries of a download: where they are, what they are asked for, and how they prove who they are.
 #[derive(Debug)]
-pub(crate) struct Connected {
-    client: Client,
-    pub(crate) session: Session,
+pub(crate) struct Servers {
+    sources: Vec<Source>,
+    /// One for each trust.
+    clients: Vec<Client>,
+    advice: &'static str,
 }
 
-impl Connected {
-    /// Connects to the server of `url`, at whichever of its addresses answers first.
+/// A content at a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Source {
+    pub(crate) url: KwikUrl,
+    pub(crate) path: RequestPath,
+}
+
+impl Servers {
+    /// The servers of `urls`, each of which has to satisfy any of `trusts`. `dial`: what a handshake may take.
+    pub(crate) fn new(
+        urls: &[KwikUrl],
+        trusts: Vec<Trust>,
+        dial: Duration,
+    ) -> anyhow::Result<Self> {
+        let source = |url: &KwikUrl| {
+            let path = url.path().with_context(|| url.to_string())?;
+            Ok(Source { url: url.clone(), path })
+        };
+        let sources = urls.iter().map(source).collect::<anyhow::Result<_>>()?;
+        let advice = advice(trusts.first());
+        let limits = Limits::new().with_idle_timeout(SILENCE).with_dial_timeout(dial);
+        let client = |trust| Ok(Client::builder().with_tls(trust)?.with_limits(limits).start()?);
+        let clients = trusts.into_iter().map(client).collect::<anyhow::Result<_>>()?;
+        Ok(Self { sources, clients, advice })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// What is asked of the server of that index.
+    pub(crate) fn source(&self, server: usize) -> &Source {
+        &self.sources[server]
+    }
+
+    /// Connects to a server, at whichever of its addresses answers first.
     ///
     /// They are tried one after the other without waiting for each to fail (RFC 8305): an address that is silent
     /// would cost the time of a whole handshake.
-    pub(crate) async fn to(url: &KwikUrl, trust: Trust) -> anyhow::Result<Self> {
-        let advice = advice(&trust);
-        let limits = Limits::new().with_idle_timeout(SILENCE);
-        let client = Client::builder().with_tls(trust)?.with_limits(limits).start()?;
-        let addresses = lookup_host((url.host(), url.port()))
+    pub(crate) async fn connect(&self, server: usize) -> anyhow::Result<Session> {
+        let url = &self.source(server).url;
+        let addresses: Vec<SocketAddr> = lookup_host((url.host(), url.port()))
             .await
-            .with_context(|| format!("cannot find {}; check the name", url.host()))?;
-        let mut tries = JoinSet::new();
-        for (delay, address) in (0..).map(|i| STAGGER * i).zip(addresses.take(MAX_ADDRESSES)) {
-            let connect = Connect::new(address).with_server_name(url.host());
-            let client = client.clone();
-            tries.spawn(async move {
-                tokio::time::sleep(delay).await;
-                client.connect(connect).await
-            });
+            .with_context(|| format!("cannot find {}; check the name", url.host()))?
+            .take(MAX_ADDRESSES)
+            .collect();
+        let mut candidates = Vec::new();
+        for client in self.clients_for(server) {
+            candidates.extend(addresses.iter().map(|address| (client.clone(), *address)));
         }
+        let mut candidates = candidates.into_iter();
+        let mut tries = JoinSet::new();
         let mut failure = anyhow!("{} has no address; check the name", url.host());
-        while let Some(tried) = tries.join_next().await {
-            match tried? {
-                Ok(session) => return Ok(Self { client, session }),
-                Err(error) => failure = anyhow!("{error}; {advice}"),
+        loop {
+            let next = candidates.next();
+            let more = next.is_some();
+            if let Some((client, address)) = next {
+                let connect = Connect::new(address).with_server_name(url.host());
+                tries.spawn(async move { client.connect(connect).await });
+            }
+            // After a while, or a failure, the next is tried too.
+            let stagger = async {
+                if more { tokio::time::sleep(STAGGER).await } else { std::future::pending().await }
+            };
+            tokio::select! {
+                tried = tries.join_next() => match tried {
+                    Some(Ok(Ok(session))) => return Ok(session),
+                    Some(Ok(Err(error))) => failure = anyhow!("{error}; {}", self.advice),
+                    Some(Err(error)) => failure = error.into(),
+                    None if more => {}
+                    None => return Err(failure),
+                },
+                () = stagger => {}
             }
         }
-        Err(failure)
     }
 
-    /// Ends the session and gives the servers a moment to hear of it.
-    pub(crate) async fn close(self) {
-        let Self { client, session } = self;
-        drop(session);
-        // They would find out by themselves; nobody waits for that.
-        let _ = tokio::time::timeout(GOODBYE, client.wait_idle()).await;
+    /// As many pins as URLs are meant pair by pair; the others are tried as well.
+    fn clients_for(&self, server: usize) -> impl Iterator<Item = &Client> {
+        let first = if self.clients.len() == self.sources.len() { server } else { 0 };
+        let (before, from) = self.clients.split_at(first);
+        from.iter().chain(before)
+    }
+
+    /// Gives the goodbyes of sessions that were dropped the time to leave: a round trip of `rtt`.
+    pub(crate) async fn say_goodbye(&self, rtt: Duration) {
+        let said = async {
+            for client in &self.clients {
+                // They would find out by themselves; nobody waits for that.
+                let _ = client.wait_idle().await;
+            }
+        };
+        let _ = tokio::time::timeout(rtt + SLACK, said).await;
     }
 }
 
-/// Whom `get` trusts: the pin, the authorities in a file, or the system's.
-pub(crate) fn trust(args: &GetArgs) -> anyhow::Result<Trust> {
-    match (&args.pin, &args.ca) {
-        (Some(pin), _) => Ok(Trust::Pin(*pin)),
-        (None, Some(path)) => authorities(path),
-        (None, None) => Ok(Trust::System),
+/// Whom `get` trusts: the pins, the authorities in a file, or the system's.
+pub(crate) fn trusts(args: &GetArgs) -> anyhow::Result<Vec<Trust>> {
+    if !args.pin.is_empty() {
+        return Ok(args.pin.iter().map(|pin| Trust::Pin(*pin)).collect());
     }
+    let trust = match &args.ca {
+        Some(path) => authorities(path)?,
+        None => Trust::System,
+    };
+    Ok(vec![trust])
 }
 
 fn authorities(path: &Path) -> anyhow::Result<Trust> {
@@ -83,10 +146,10 @@ fn authorities(path: &Path) -> anyhow::Result<Trust> {
     Ok(Trust::ca(pem))
 }
 
-fn advice(trust: &Trust) -> &'static str {
+fn advice(trust: Option<&Trust>) -> &'static str {
     match trust {
-        Trust::System => "check the address; for a certificate of your own give --pin or --ca",
-        Trust::Ca(_) => "check the address and the certificates of --ca, or give --pin",
-        Trust::Pin(_) => "check the address and the pin, which `kwik serve` prints",
+        Some(Trust::Ca(_)) => "check the address and the certificates of --ca, or give --pin",
+        Some(Trust::Pin(_)) => "check the address and the pin, which `kwik serve` prints",
+        _ => "check the address; for a certificate of your own give --pin or --ca",
     }
 }

@@ -4,21 +4,23 @@ use std::fs;
 use std::io::{self, BufWriter, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use kwik_client::{Client, Trust};
+use kwik_client::Trust;
 use kwik_server::{CongestionControl, Env, IdentityKey, PathSpec, ServerCertificate};
 
 use crate::catalog::Catalog;
 use crate::cli::DemoArgs;
-use crate::get::{print, transfer};
+use crate::connect::Servers;
+use crate::continuing::Patience;
+use crate::get::{Notes, Order, fetch, print};
 use crate::output::Output;
 use crate::primary::{Clients, Primary, Proof, Share};
 use crate::progress::Show;
 use crate::protocol::Get;
 use crate::report::Report;
-use crate::request_path::RequestPath;
 use crate::root::Root;
 use crate::serve::{Running, Service};
 use crate::signals::Stop;
@@ -54,12 +56,13 @@ async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
         .map(|_| start_secondary(&catalog, &identity))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let primary = start_primary(&catalog, identity, &secondaries)?;
-    let client = Client::builder().with_tls(Trust::Pin(primary.pin))?.start()?;
-    let path = RequestPath::new(FILE)?;
-    let progress = if args.json { Show::Never } else { Show::OnTerminal };
-    let start = Instant::now();
-    let mut session = client.connect(primary.address).await?;
-    let report = transfer(&mut session, &path, Output::discard(), progress, start).await?;
+    let url = format!("kwik://{}/{FILE}", primary.address).parse().map_err(anyhow::Error::msg)?;
+    let patience = Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(60) };
+    let trust = vec![Trust::Pin(primary.pin)];
+    let servers = Arc::new(Servers::new(&[url], trust, patience.connect)?);
+    let show = if args.json { Show::Never } else { Show::OnTerminal };
+    let order = Order { servers, patience, show, notes: Notes::Silent };
+    let report = fetch(order, Output::discard()).await?;
     ensure!(report.blake3 == tag.to_string(), "the file that arrived is not the one that was made");
     Ok(report)
 }

@@ -1,86 +1,179 @@
 //! `kwik get`.
 
 use std::io;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
 
-use anyhow::{Context as _, anyhow, bail};
-use kwik_client::{ErrorCode, PathMetrics, PathRole, Session, SessionMetrics, stream};
+use anyhow::{Context as _, anyhow};
 
 use crate::cli::GetArgs;
-use crate::connect::{self, Connected};
-use crate::fetch::{StoppedAt, fetch};
-use crate::output::Output;
-use crate::progress::Show;
-use crate::protocol::{Get, Message as _};
-use crate::report::{PathReport, Report, Role, StallReport};
-use crate::request_path::RequestPath;
+use crate::connect::{self, Servers};
+use crate::continuing::Patience;
+use crate::download::{Begun, Changed, Download, WrongBytes};
+use crate::kept::{Keeper, kept};
+use crate::output::{Making, Output};
+use crate::part::Resume;
+use crate::progress::{Progress, Show};
+use crate::report::Report;
 use crate::signals::Stop;
-use crate::source::Trouble;
 use crate::writer::{Writer, Written};
+
+/// What is downloaded from where, and what may be said on the way.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) servers: Arc<Servers>,
+    pub(crate) patience: Patience,
+    pub(crate) show: Show,
+    pub(crate) notes: Notes,
+}
+
+/// Whether the user is told what is not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notes {
+    Told,
+    Silent,
+}
+
+impl Notes {
+    fn tell(self, note: &str) {
+        if self == Self::Told {
+            eprintln!("kwik: {}", note.replace(char::is_control, " "));
+        }
+    }
+}
 
 /// Fetches a file, checks it and tells about it.
 pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
-    let report = tokio::select! {
+    let (keeper, kept) = kept();
+    let outcome = tokio::select! {
         biased;
-        () = stop.wanted() => bail!("{}: interrupted; nothing was kept", args.url),
-        report = download(args) => report.with_context(|| args.url.to_string())?,
+        () = stop.wanted() => Err(anyhow!("interrupted")),
+        report = download(args, keeper) => report,
+    };
+    let report = match outcome {
+        Ok(report) => report,
+        Err(error) => {
+            let kept = tokio::select! {
+                kept = kept.settled() => kept,
+                // Who asks again does not want to wait for the disk.
+                () = stop.wanted() => 0,
+            };
+            let starts_over = error.is::<Changed>();
+            let error = error.context(args.urls[0].to_string());
+            return Err(match kept {
+                0 => error,
+                _ if starts_over => error,
+                bytes => {
+                    anyhow!("{error:#}; run the same command again to continue at {bytes} bytes")
+                }
+            });
+        }
     };
     let text = match (args.json, args.quiet) {
         (true, _) => report.to_json(),
         (false, true) => return Ok(()),
-        (false, false) => report.to_text(&args.url.path()?.to_string()),
+        (false, false) => report.to_text(&args.urls[0].path()?.to_string()),
     };
     if is_stdout(args) { print(io::stderr(), &text) } else { print(io::stdout(), &text) }
 }
 
-async fn download(args: &GetArgs) -> anyhow::Result<Report> {
-    let path = args.url.path()?;
-    let trust = connect::trust(args)?;
-    let output = open_output(args, &path).await?;
-    let start = Instant::now();
-    let mut connected = Connected::to(&args.url, trust).await?;
+async fn download(args: &GetArgs, keeper: Keeper) -> anyhow::Result<Report> {
+    let patience = Patience { connect: args.connect_timeout.0, silence: args.timeout.0 };
+    let servers = Arc::new(Servers::new(&args.urls, connect::trusts(args)?, patience.connect)?);
     let show = if args.json || args.quiet { Show::Never } else { Show::OnTerminal };
-    let report = transfer(&mut connected.session, &path, output, show, start).await;
-    connected.close().await;
-    report
+    let notes = if args.quiet { Notes::Silent } else { Notes::Told };
+    let (output, note) = open_output(args, keeper).await?;
+    note.into_iter().for_each(|note| notes.tell(&note));
+    fetch(Order { servers, patience, show, notes }, output).await
 }
 
-/// Fetches one file over an open session. Its time counts from `start`.
-pub(crate) async fn transfer(
-    session: &mut Session,
-    path: &RequestPath,
-    output: Output,
-    show: Show,
-    start: Instant,
-) -> anyhow::Result<Report> {
-    let (receive, mut send) = session.open_bidirectional_stream().await?.split();
-    let stream = receive.id();
-    let get = Get { path: path.to_string(), offset: 0, length: None, if_tag: None };
-    send.send(get.encode()).await?;
-    send.finish()?;
-    let fetched = fetch(receive, Writer::start(output), show).await;
+/// Fetches one content into `output`.
+pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report> {
+    let start = Instant::now();
+    let resumed = output.resumed().map(|resumed| (resumed.content.tag, resumed.bytes));
+    let Order { servers, patience, show, notes } = order;
+    let mut output = output;
+    let mut download = Download::new(Arc::clone(&servers), patience, resumed, start);
+    let content = match download.begin().await? {
+        Begun::Found(content) => content,
+        Begun::OtherContent => {
+            let bytes = resumed.map_or(0, |(_, bytes)| bytes);
+            notes.tell(&format!(
+                "the content has changed since {bytes} bytes of it were kept; starting over"
+            ));
+            output = blocking(move || output.restart().map(|()| output)).await?;
+            download = Download::new(servers, patience, None, start);
+            match download.begin().await? {
+                Begun::Found(content) => content,
+                Begun::OtherContent => {
+                    return Err(anyhow!("the server contradicts itself; try again"));
+                }
+            }
+        }
+    };
+    output = blocking(move || output.begin(content).map(|()| output)).await?;
+    let writer = Writer::start(output);
+    let progress = Progress::new(content.size, show);
+    progress.advance(download.position());
+    let outcome = loop {
+        match download.chunk().await {
+            Ok(Some(bytes)) => {
+                progress.advance(bytes.len() as u64);
+                if !writer.write(bytes).await {
+                    break Ok(());
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    drop(progress);
+    // First what the writer says: if it failed, that is why bytes are left.
+    let Written { output, tag } = writer.finish().await?;
+    if let Err(error) = outcome {
+        if error.is::<WrongBytes>() {
+            blocking(move || Ok(output.reject())).await?;
+        }
+        return Err(error);
+    }
+    if tag != content.tag {
+        let wanted = content.tag;
+        blocking(move || Ok(output.reject())).await?;
+        return Err(anyhow!(
+            "the content has the BLAKE3 hash {tag}, not {wanted} as announced; nothing was kept, try again"
+        ));
+    }
     let elapsed = start.elapsed();
-    let metrics = session.metrics().await.unwrap_or_default();
-    let primary = session.remote_addr()?;
-    let fetched = fetched.map_err(|error| explain(&error, stream, primary, &metrics))?;
-    let Written { output, tag } = fetched.written;
-    tokio::task::spawn_blocking(move || output.commit()).await??;
-    let mut report = Report::new(fetched.found.length, elapsed, tag);
-    add_metrics(&mut report, &metrics);
-    report.exclude_reply(fetched.reply);
+    // The goodbyes run beside.
+    let (account, committed) = tokio::join!(download.end(), blocking(move || output.commit()));
+    committed?;
+    let mut report = Report::new(content.size, elapsed, tag);
+    account.enter(&mut report);
     Ok(report)
 }
 
-async fn open_output(args: &GetArgs, path: &RequestPath) -> anyhow::Result<Output> {
+/// Runs what blocks where it may.
+async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(act).await.context("a thread for files")?
+}
+
+async fn open_output(args: &GetArgs, keeper: Keeper) -> anyhow::Result<(Output, Option<String>)> {
     if is_stdout(args) {
-        return Output::stdout();
+        return Output::stdout().map(|output| (output, None));
     }
-    let path = args.output.clone().unwrap_or_else(|| path.file_name().into());
+    let path = match &args.output {
+        Some(path) => path.clone(),
+        None => PathBuf::from(args.urls[0].path()?.file_name()),
+    };
+    let resume = if args.no_resume { Resume::Anew } else { Resume::Continue };
+    let urls = args.urls.iter().map(ToString::to_string).collect();
+    let making = Making { urls, resume, keeper };
     // Opening a named pipe waits for its reader.
-    tokio::task::spawn_blocking(move || Output::file(&path)).await?
+    blocking(move || Output::file(&path, making)).await
 }
 
 fn is_stdout(args: &GetArgs) -> bool {
@@ -90,85 +183,4 @@ fn is_stdout(args: &GetArgs) -> bool {
 /// Writes text and a line end.
 pub(crate) fn print(mut to: impl io::Write, text: &str) -> anyhow::Result<()> {
     writeln!(to, "{text}").and_then(|()| to.flush()).context("cannot write the report")
-}
-
-/// A failed transfer's error: what happened to which stream, where in it, and the servers that went away.
-fn explain(
-    error: &anyhow::Error,
-    id: u64,
-    primary: SocketAddr,
-    metrics: &SessionMetrics,
-) -> anyhow::Error {
-    let what = match error.downcast_ref::<stream::Error>() {
-        Some(stream::Error::ConnectionError { error: lost, .. }) => {
-            let at = error.downcast_ref::<StoppedAt>();
-            let at = at.map(|at| format!("; stream {id} {at}")).unwrap_or_default();
-            format!("the connection to {primary} is lost: {lost}{at}")
-        }
-        Some(stream::Error::StreamReset { error, .. })
-            if let Some(trouble) = Trouble::of_code(**error) =>
-        {
-            let advice = match trouble {
-                Trouble::Changed => "try again",
-                Trouble::Unreadable => "ask the server's operator",
-            };
-            return anyhow!("{primary} gave up: {trouble}; {advice}");
-        }
-        Some(other) => other.to_string(),
-        None => format!("{error:#}"),
-    };
-    let lost = |path: &&PathMetrics| matches!(path.state, "gone" | "suspect" | "dialing");
-    let names: Vec<_> = metrics
-        .paths
-        .iter()
-        .filter(lost)
-        .map(|path| format!("; {} is {}", path.address, path.state))
-        .collect();
-    let advice = if error.is::<stream::Error>() { "; try again" } else { "" };
-    anyhow!("{what}{}{advice}", names.concat())
-}
-
-fn add_metrics(report: &mut Report, metrics: &SessionMetrics) {
-    report.paths = metrics.paths.iter().map(PathReport::from).collect();
-    for fault in metrics.faults.iter().filter(|fault| fault.code == ErrorCode::DataConflict) {
-        let address = fault.address.to_string();
-        report.paths.iter_mut().for_each(|path| path.faulty |= path.address == address);
-    }
-    report.redundant_bytes = metrics.redundant_bytes;
-    report.repairs = metrics.repairs;
-    report.longest_stall_ms = milliseconds(metrics.longest_stall);
-    report.stalls = metrics
-        .stalls
-        .iter()
-        .map(|stall| StallReport {
-            at_ms: milliseconds(stall.at),
-            ms: milliseconds(stall.duration),
-            offset: stall.offset,
-            length: stall.length,
-            path: stall.path.map(|address| address.to_string()),
-            ended_by: stall.ended_by.map(|address| address.to_string()),
-        })
-        .collect();
-    report.peak_buffer_bytes = metrics.peak_buffer_bytes;
-}
-
-impl From<&PathMetrics> for PathReport {
-    fn from(path: &PathMetrics) -> Self {
-        Self {
-            address: path.address.to_string(),
-            role: match path.role {
-                PathRole::Primary => Role::Primary,
-                PathRole::Other => Role::Secondary,
-            },
-            bytes: path.bytes,
-            state: path.state.to_owned(),
-            faulty: false,
-            rtt_ms: path.rtt.map(milliseconds),
-        }
-    }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    // Microseconds are what clocks here can tell.
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }

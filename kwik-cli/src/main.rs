@@ -1,20 +1,27 @@
 //! The program `kwik`: serves files from several servers and fetches them as one stream.
 
+mod account;
+mod attempt;
 mod catalog;
 mod cli;
 mod connect;
+mod continuing;
 mod demo;
 mod duration;
-mod fetch;
+mod download;
+mod gather;
 mod get;
 mod inbound;
 mod incidents;
+mod kept;
 mod keygen;
 mod monitor;
 mod output;
+mod part;
 mod primary;
 mod progress;
 mod protocol;
+mod record;
 mod report;
 mod request_path;
 mod root;
@@ -24,10 +31,13 @@ mod signals;
 mod size;
 mod source;
 mod state;
+mod stdout;
 mod tag;
 mod tag_cache;
 mod tag_store;
+mod time_limit;
 mod url;
+mod watch;
 mod wire;
 mod writer;
 
@@ -70,7 +80,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
             Command::Keygen(_) => Ok(()),
         }
     });
-    // Long enough for a writing thread to remove its FILE.part, not for one that waits for a reader of a pipe.
+    // Long enough for a thread that reads a disk, not for one that waits for a reader of a pipe.
     runtime.shutdown_timeout(Duration::from_secs(2));
     outcome
 }

@@ -1,24 +1,27 @@
 //! Where the bytes of a `get` go.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Write};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
+use rustix::fs::Access;
+
+use crate::gather::Gather;
+use crate::kept::Keeper;
+use crate::part::{Part, Resume, Resumed};
+use crate::record::Content;
+use crate::stdout;
+use crate::tag::Tag;
 
 #[cfg(test)]
 mod tests;
 
-/// Bytes that are gathered before they are written.
-const BUFFER: usize = 256 << 10;
-
 /// A file under construction, a device, standard output, or nothing.
 ///
-/// A regular file is written as `FILE.part` and renamed by [`commit`](Self::commit); dropped without it, nothing
-/// remains. Anything else (a pipe, a device) is written directly.
+/// A regular file is a [`Part`] until [`commit`](Self::commit). Anything else (a pipe, a device) is written directly.
 #[derive(Debug)]
 pub(crate) struct Output {
     name: String,
@@ -27,133 +30,169 @@ pub(crate) struct Output {
 
 #[derive(Debug)]
 enum Sink {
-    Part { file: BufWriter<File>, part: PartFile },
-    Direct(BufWriter<File>),
-    Discard,
+    Part(Box<Part>),
+    Direct(Gather),
+    Discard(Box<blake3::Hasher>),
 }
 
-/// `FILE.part`, removed when dropped unless it was renamed.
+/// How a file is to be made.
 #[derive(Debug)]
-struct PartFile {
-    part: PathBuf,
-    target: PathBuf,
-    renamed: bool,
+pub(crate) struct Making {
+    /// Where the content is asked for.
+    pub(crate) urls: Vec<String>,
+    pub(crate) resume: Resume,
+    pub(crate) keeper: Keeper,
 }
 
 impl Output {
-    /// The file at `path`, which need not exist.
-    pub(crate) fn file(path: &Path) -> anyhow::Result<Self> {
+    /// The file at `path`, which need not exist. Also returns why what was kept of it is of no use, if so. Blocks.
+    pub(crate) fn file(path: &Path, making: Making) -> anyhow::Result<(Self, Option<String>)> {
         let name = path.display().to_string();
-        let sink = match fs::metadata(path) {
+        let (target, mode) = match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 bail!("{name} is a directory; name a file with -o")
             }
             Ok(metadata) if metadata.is_file() => {
+                check_writable(path, &metadata)?;
                 // Through a symbolic link to what it names: the link stays.
-                let target = fs::canonicalize(path).with_context(|| cannot_write(&name))?;
-                Sink::part(target)
+                let target = fs::canonicalize(path).map_err(|error| cannot_write(&name, &error))?;
+                (target, Some(metadata.mode()))
             }
-            Ok(_) => OpenOptions::new()
-                .write(true)
-                .open(path)
-                .map(|file| Sink::Direct(BufWriter::with_capacity(BUFFER, file)))
-                .map_err(anyhow::Error::from),
-            Err(_) => Sink::part(path.to_owned()),
+            Ok(_) => return Self::direct(path, name).map(|output| (output, None)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), None),
+            Err(error) => return Err(cannot_write(&name, &error)),
         };
-        Ok(Self { sink: sink.with_context(|| cannot_write(&name))?, name })
+        Self::part(target, mode, name, making)
+    }
+
+    fn part(
+        target: PathBuf,
+        mode: Option<u32>,
+        name: String,
+        making: Making,
+    ) -> anyhow::Result<(Self, Option<String>)> {
+        let Making { urls, resume, keeper } = making;
+        match Part::open(target, mode, &urls, resume, keeper) {
+            Ok((part, note)) => Ok((Self { name, sink: Sink::Part(Box::new(part)) }, note)),
+            Err(error) => match error.downcast::<io::Error>() {
+                Ok(error) => Err(cannot_write(&name, &error)),
+                Err(in_the_way) => Err(in_the_way),
+            },
+        }
+    }
+
+    fn direct(path: &Path, name: String) -> anyhow::Result<Self> {
+        match OpenOptions::new().write(true).open(path) {
+            Ok(file) => Ok(Self { sink: Sink::Direct(Gather::new(file)), name }),
+            Err(error) => Err(cannot_write(&name, &error)),
+        }
     }
 
     /// Standard output.
     pub(crate) fn stdout() -> anyhow::Result<Self> {
+        let name = "standard output".to_owned();
+        if !stdout::is_open() {
+            bail!("cannot write {name}: it is closed; name a file with -o");
+        }
         // Not `io::stdout()`: its line buffer searches every byte for a line end.
-        let file = io::stdout().as_fd().try_clone_to_owned().context("cannot write to stdout")?;
-        let sink = Sink::Direct(BufWriter::with_capacity(BUFFER, file.into()));
-        Ok(Self { name: "standard output".to_owned(), sink })
+        let file = io::stdout().as_fd().try_clone_to_owned();
+        let file: File = file.map_err(|error| cannot_write(&name, &error))?.into();
+        Ok(Self { name, sink: Sink::Direct(Gather::new(file)) })
     }
 
-    /// Forgets what is written.
+    /// Hashes what is written, and forgets it.
     pub(crate) fn discard() -> Self {
-        Self { name: "nowhere".to_owned(), sink: Sink::Discard }
+        Self { name: "nowhere".to_owned(), sink: Sink::Discard(Box::default()) }
+    }
+
+    /// What is there already of which content.
+    pub(crate) fn resumed(&self) -> Option<Resumed> {
+        match &self.sink {
+            Sink::Part(part) => part.resumed(),
+            Sink::Direct(_) | Sink::Discard(_) => None,
+        }
+    }
+
+    /// Forgets what is there. Blocks.
+    pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
+        self.with_part(Part::restart)
+    }
+
+    /// Says which content is written. Blocks.
+    pub(crate) fn begin(&mut self, content: Content) -> anyhow::Result<()> {
+        self.with_part(|part| part.begin(content))
+    }
+
+    /// To be called now and then while nothing comes. Blocks.
+    pub(crate) fn pause(&mut self) -> anyhow::Result<()> {
+        self.with_part(Part::pause)
     }
 
     /// Writes `bytes`. Blocks.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        match &mut self.sink {
-            Sink::Part { file, .. } | Sink::Direct(file) => file.write_all(bytes),
-            Sink::Discard => Ok(()),
-        }
-        .with_context(|| cannot_write(&self.name))
+        let written = match &mut self.sink {
+            Sink::Part(part) => part.write(bytes),
+            Sink::Direct(gather) => gather.write(bytes),
+            Sink::Discard(hasher) => {
+                hasher.update(bytes);
+                Ok(())
+            }
+        };
+        written.map_err(|error| cannot_write(&self.name, &error))
+    }
+
+    /// Has everything written; its BLAKE3. Blocks.
+    pub(crate) fn finish(&mut self) -> anyhow::Result<Tag> {
+        let tag = match &mut self.sink {
+            Sink::Part(part) => part.finish(),
+            Sink::Direct(gather) => gather.flush().map(|()| gather.tag()),
+            Sink::Discard(hasher) => Ok(hasher.finalize().into()),
+        };
+        tag.map_err(|error| cannot_write(&self.name, &error))
     }
 
     /// Makes what was written visible under its name, on disk. Blocks.
     pub(crate) fn commit(self) -> anyhow::Result<()> {
-        let name = self.name;
-        match self.sink {
-            Sink::Part { file, part } => part.publish(file),
-            Sink::Direct(mut file) => file.flush(),
-            Sink::Discard => Ok(()),
-        }
-        .with_context(|| cannot_write(&name))
+        let committed = match self.sink {
+            Sink::Part(part) => part.publish(),
+            Sink::Direct(mut gather) => gather.flush(),
+            Sink::Discard(_) => Ok(()),
+        };
+        committed.map_err(|error| cannot_write(&self.name, &error))
     }
-}
 
-fn cannot_write(name: &str) -> String {
-    format!("cannot write {name}; make room there or choose another -o")
-}
-
-impl Sink {
-    fn part(target: PathBuf) -> anyhow::Result<Self> {
-        let mut part = OsString::from(&target);
-        part.push(".part");
-        let part = PathBuf::from(part);
-        let file = BufWriter::with_capacity(BUFFER, claim(&part)?);
-        Ok(Self::Part { file, part: PartFile { part, target, renamed: false } })
-    }
-}
-
-/// Opens `part` empty, for this process alone.
-fn claim(part: &Path) -> anyhow::Result<File> {
-    let file = match OpenOptions::new().write(true).create_new(true).open(part) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            if !fs::symlink_metadata(part)?.is_file() {
-                bail!("{} is in the way; remove it", part.display());
-            }
-            OpenOptions::new().write(true).open(part)
-        }
-        opened => opened,
-    }
-    .with_context(|| part.display().to_string())?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => bail!("another process is writing {}", part.display()),
-        // A file system without locks.
-        Err(TryLockError::Error(_)) => {}
-    }
-    // Whoever had it before may have renamed it between the opening and the lock.
-    if file.metadata()?.ino() != fs::symlink_metadata(part)?.ino() {
-        bail!("another process has just written {}; try again", part.display());
-    }
-    file.set_len(0)?;
-    Ok(file)
-}
-
-impl PartFile {
-    fn publish(mut self, file: BufWriter<File>) -> io::Result<()> {
-        let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        // Before the rename: after a power cut the name must not stand for half the bytes.
-        file.sync_all()?;
-        fs::rename(&self.part, &self.target)?;
-        self.renamed = true;
-        Ok(())
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        if !self.renamed
-            && let Err(error) = fs::remove_file(&self.part)
-        {
-            tracing::warn!(%error, part = %self.part.display(), "left behind");
+    /// Throws away what was written: it is not what it should be. Blocks.
+    pub(crate) fn reject(self) {
+        if let Sink::Part(part) = self.sink {
+            part.reject();
         }
     }
+
+    fn with_part(&mut self, act: impl FnOnce(&mut Part) -> io::Result<()>) -> anyhow::Result<()> {
+        match &mut self.sink {
+            Sink::Part(part) => act(part).map_err(|error| cannot_write(&self.name, &error)),
+            Sink::Direct(_) | Sink::Discard(_) => Ok(()),
+        }
+    }
+}
+
+/// A file that was protected from being written is not replaced either, though its directory would allow it.
+fn check_writable(path: &Path, metadata: &Metadata) -> anyhow::Result<()> {
+    let protected = metadata.mode() & 0o222 == 0;
+    if protected || rustix::fs::access(path, Access::WRITE_OK).is_err() {
+        bail!("{} is read-only; make it writable or choose another -o", path.display());
+    }
+    Ok(())
+}
+
+/// What can't be written, why, and what helps against that.
+fn cannot_write(name: &str, error: &io::Error) -> anyhow::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::StorageFull => "free some disk space or choose another -o",
+        io::ErrorKind::QuotaExceeded => "free some of your quota or choose another -o",
+        io::ErrorKind::NotFound => "make its directory or choose another -o",
+        io::ErrorKind::BrokenPipe => "its reader is gone",
+        _ => "choose another -o",
+    };
+    anyhow!("cannot write {name}: {error}; {advice}")
 }

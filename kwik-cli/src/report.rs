@@ -14,8 +14,12 @@ mod tests;
 /// A finished transfer. As JSON it is the object that `--json` promises, field for field.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
-    /// Bytes of content. The sum of `paths[].bytes`.
+    /// Bytes of content: `resumed_at` and the sum of `paths[].bytes`.
     pub(crate) bytes: u64,
+    /// Bytes of it that were there already.
+    pub(crate) resumed_at: u64,
+    /// How often another session took over.
+    pub(crate) reconnects: u64,
     /// From the start of the connection to the last byte checked.
     pub(crate) seconds: f64,
     /// BLAKE3 of the content, in hex.
@@ -70,11 +74,75 @@ pub(crate) struct StallReport {
     pub(crate) ended_by: Option<String>,
 }
 
+/// What one session did.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionReport {
+    /// Which of the download's sessions it was.
+    pub(crate) number: u64,
+    pub(crate) paths: Vec<PathReport>,
+    pub(crate) redundant_bytes: u64,
+    pub(crate) repairs: u64,
+    pub(crate) longest_stall_ms: f64,
+    pub(crate) stalls: Vec<StallReport>,
+    pub(crate) peak_buffer_bytes: u64,
+}
+
+impl SessionReport {
+    /// Has the bytes of the paths add up to the `read` ones. `reply` bytes precede the content: the primary sent them.
+    ///
+    /// What arrived in a session that was left, and was not read from it, is fetched again: it is redundant, in the same
+    /// parts as what was read.
+    pub(crate) fn settle(&mut self, reply: u64, read: u64) {
+        if let Some(primary) = self.paths.iter_mut().find(|path| path.role == Role::Primary) {
+            primary.bytes = primary.bytes.saturating_sub(reply);
+        }
+        let arrived: u64 = self.paths.iter().map(|path| path.bytes).sum();
+        self.redundant_bytes += arrived.saturating_sub(read);
+        for path in &mut self.paths {
+            let part = u128::from(path.bytes) * u128::from(read.min(arrived));
+            path.bytes = (part / u128::from(arrived.max(1))) as u64;
+        }
+        let counted: u64 = self.paths.iter().map(|path| path.bytes).sum();
+        if let Some(most) = self.paths.iter_mut().max_by_key(|path| path.bytes) {
+            most.bytes += read - counted;
+        }
+    }
+
+    /// Says of pauses where in the content and when in the download they were: the session began at that time, and the
+    /// content at `offset` behind `reply` bytes of the stream.
+    pub(crate) fn place(&mut self, reply: u64, offset: u64, began_ms: f64) {
+        for stall in &mut self.stalls {
+            stall.offset = stall.offset.saturating_sub(reply) + offset;
+            stall.at_ms += began_ms;
+        }
+    }
+}
+
+impl PathReport {
+    fn add(&mut self, later: Self) {
+        let Self { address: _, role, bytes, state, faulty, rtt_ms } = later;
+        self.bytes += bytes;
+        self.state = state;
+        self.faulty |= faulty;
+        self.rtt_ms = rtt_ms.or(self.rtt_ms);
+        if role == Role::Primary {
+            self.role = role;
+        }
+    }
+}
+
+/// With the precision that clocks here have: microseconds.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
 impl Report {
     /// The report of a transfer of `bytes` bytes, before anything is known of the servers.
     pub(crate) fn new(bytes: u64, elapsed: Duration, tag: Tag) -> Self {
         Self {
             bytes,
+            resumed_at: 0,
+            reconnects: 0,
             seconds: elapsed.as_secs_f64(),
             blake3: tag.to_string(),
             paths: Vec::new(),
@@ -86,14 +154,26 @@ impl Report {
         }
     }
 
-    /// Takes what precedes the content on the stream out of the account: the primary sent it.
-    pub(crate) fn exclude_reply(&mut self, reply: u64) {
-        if let Some(primary) = self.paths.iter_mut().find(|path| path.role == Role::Primary) {
-            primary.bytes = primary.bytes.saturating_sub(reply);
+    /// Adds what a session did. Of a server that was in several, the latest state counts.
+    pub(crate) fn add(&mut self, session: SessionReport) {
+        for path in session.paths {
+            match self.paths.iter_mut().find(|known| known.address == path.address) {
+                Some(known) => known.add(path),
+                None => self.paths.push(path),
+            }
         }
-        for stall in &mut self.stalls {
-            stall.offset = stall.offset.saturating_sub(reply);
-        }
+        self.redundant_bytes += session.redundant_bytes;
+        self.repairs += session.repairs;
+        self.longest_stall_ms = self.longest_stall_ms.max(session.longest_stall_ms);
+        self.stalls.extend(session.stalls);
+        self.peak_buffer_bytes = self.peak_buffer_bytes.max(session.peak_buffer_bytes);
+    }
+
+    /// Adds a pause between two sessions.
+    pub(crate) fn add_stall(&mut self, stall: StallReport) {
+        self.longest_stall_ms = self.longest_stall_ms.max(stall.ms);
+        self.stalls.push(stall);
+        self.stalls.sort_by(|a, b| a.at_ms.total_cmp(&b.at_ms));
     }
 
     /// The object on one line.
@@ -103,13 +183,20 @@ impl Report {
 
     /// The report for people; several lines.
     pub(crate) fn to_text(&self, what: &str) -> String {
-        let rate = self.bytes as f64 * 8.0 / 1e6 / self.seconds.max(1e-6);
+        let fetched = self.bytes - self.resumed_at.min(self.bytes);
+        let rate = fetched as f64 * 8.0 / 1e6 / self.seconds.max(1e-6);
         let mut text = format!(
             "{what}: {} in {:.2} s ({rate:.0} Mbit/s), BLAKE3 {}",
             ByteSize(self.bytes),
             self.seconds,
             self.blake3
         );
+        if self.resumed_at > 0 {
+            let _ = write!(text, "\n  {} were there already", ByteSize(self.resumed_at));
+        }
+        if self.reconnects > 0 {
+            let _ = write!(text, "\n  connected {} times again", self.reconnects);
+        }
         for path in &self.paths {
             let PathReport { address, bytes, state, .. } = path;
             let faulty = if path.faulty { ", sent wrong bytes" } else { "" };
@@ -117,7 +204,7 @@ impl Report {
                 Role::Primary => "primary",
                 Role::Secondary => "secondary",
             };
-            let share = *bytes as f64 * 100.0 / self.bytes.max(1) as f64;
+            let share = *bytes as f64 * 100.0 / fetched.max(1) as f64;
             let size = ByteSize(*bytes).to_string();
             let _ = write!(
                 text,

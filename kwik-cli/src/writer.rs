@@ -1,7 +1,10 @@
 //! Hashing and writing, beside the network.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use bytes::Bytes;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -13,6 +16,8 @@ mod tests;
 
 /// Chunks that wait to be written. When full the reader waits, and with it, through the window, the servers.
 const QUEUE: usize = 64;
+/// How long nothing may come before the output makes durable what it has.
+const IDLE: Duration = Duration::from_millis(500);
 
 /// A thread that hashes what it is given and writes it to an [`Output`].
 #[derive(Debug)]
@@ -25,7 +30,7 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 pub(crate) struct Written {
     pub(crate) output: Output,
-    /// BLAKE3 of what was written.
+    /// BLAKE3 of what was written, by this and by earlier processes.
     pub(crate) tag: Tag,
 }
 
@@ -49,13 +54,16 @@ impl Writer {
 }
 
 fn write_all(mut chunks: mpsc::Receiver<Bytes>, mut output: Output) -> anyhow::Result<Written> {
-    let mut hasher = blake3::Hasher::new();
+    let runtime = Handle::current();
     let mut batch = Vec::with_capacity(QUEUE);
-    while chunks.blocking_recv_many(&mut batch, QUEUE) > 0 {
-        for chunk in batch.drain(..) {
-            hasher.update(&chunk);
-            output.write(&chunk)?;
+    loop {
+        let more = chunks.recv_many(&mut batch, QUEUE);
+        match runtime.block_on(async { tokio::time::timeout(IDLE, more).await }) {
+            Ok(0) => break,
+            Ok(_) => batch.drain(..).try_for_each(|chunk| output.write(&chunk))?,
+            Err(_) => output.pause()?,
         }
     }
-    Ok(Written { output, tag: hasher.finalize().into() })
+    let tag = output.finish()?;
+    Ok(Written { output, tag })
 }

@@ -140,7 +140,7 @@ fn a_killed_primary_is_named_and_nothing_is_left() {
     let content = content(128 << 20);
     let mut fleet = Fleet::start(0, &[("f", &content)]);
     let mut get = fleet.get("f");
-    get.args(["-o", "-"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    get.args(["-o", "-", "--timeout", "2"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut get = get.spawn().unwrap();
     let mut stdout = get.stdout.take().unwrap();
     stdout.read_exact(&mut vec![0; 1 << 20]).unwrap();
@@ -166,7 +166,7 @@ fn an_interrupted_get_leaves_nothing_behind() {
     let get = get.spawn().unwrap();
     // Its first packet tells that it is on its way, with its output open.
     silent.recv(&mut [0; 2048]).unwrap();
-    assert_eq!(common::names(dir.path()), ["out.part"]);
+    assert_eq!(common::names(dir.path()), ["out.part", "out.part.kwik"]);
     rustix::process::kill_process(rustix::process::Pid::from_child(&get), Signal::INT).unwrap();
     let output = get.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");

@@ -37,6 +37,8 @@ fn the_documented_commands_are_taken() {
         "get kwik://h:1/x".to_owned(),
         "get kwik://h:1/x -o - --ca c --json --quiet".to_owned(),
         format!("get kwik://h:1/x -o f --pin {PIN}"),
+        format!("get kwik://h:1/x kwik://i:1/x --pin {PIN} --pin {PIN} --no-resume"),
+        "get kwik://h:1/x --timeout 500ms --connect-timeout 3".to_owned(),
     ] {
         parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -56,6 +58,8 @@ fn a_misused_command_line_is_named_in_one_line() {
         ("get".to_owned(), "<URL>"),
         ("get http://h:1/x".to_owned(), "kwik://HOST:PORT/PATH"),
         ("get kwik://h:1/x --pin sha256:00".to_owned(), "--pin"),
+        ("get kwik://h:1/x --timeout soon".to_owned(), "500ms"),
+        ("get kwik://h:1/x --connect-timeout 0".to_owned(), "--connect-timeout"),
         (format!("get kwik://h:1/x --ca c --pin {PIN}"), "--ca"),
         ("serve --root d".to_owned(), "--listen"),
         ("serve --listen 127.0.0.1:0".to_owned(), "--root"),

@@ -50,8 +50,10 @@ fn the_json_object_has_the_promised_fields_on_one_line() {
             "longest_stall_ms",
             "paths",
             "peak_buffer_bytes",
+            "reconnects",
             "redundant_bytes",
             "repairs",
+            "resumed_at",
             "seconds",
             "stalls"
         ]
@@ -65,12 +67,62 @@ fn the_json_object_has_the_promised_fields_on_one_line() {
     assert_eq!(object["blake3"], "ab".repeat(32));
 }
 
+/// What a session tells that has read so much, 47 bytes of answer before it.
+fn session(number: u64, bytes: [u64; 2], read: u64) -> SessionReport {
+    let Report { mut paths, stalls, .. } = report();
+    paths.iter_mut().zip(bytes).for_each(|(path, bytes)| path.bytes = bytes);
+    let mut session = SessionReport {
+        number,
+        paths,
+        redundant_bytes: 5,
+        repairs: 1,
+        longest_stall_ms: 20.0,
+        stalls,
+        peak_buffer_bytes: 9,
+    };
+    session.settle(47, read);
+    session.place(47, 1000, 500.0);
+    session
+}
+
+fn bytes(paths: &[PathReport]) -> Vec<u64> {
+    paths.iter().map(|path| path.bytes).collect()
+}
+
 #[test]
 fn the_paths_bytes_add_up_once_the_reply_is_excluded() {
-    let mut report = report();
-    report.exclude_reply(47);
-    assert_eq!(report.paths.iter().map(|path| path.bytes).sum::<u64>(), report.bytes);
-    assert_eq!(report.stalls[0].offset, 100);
+    let session = session(1, [1047, 3000], 4000);
+    assert_eq!(bytes(&session.paths), [1000, 3000]);
+    assert_eq!(session.redundant_bytes, 5);
+    assert_eq!((session.stalls[0].offset, session.stalls[0].at_ms), (1100, 501.0));
+}
+
+#[test]
+fn what_arrived_and_was_not_read_is_redundant() {
+    let whole = session(1, [1047, 3000], 1001);
+    assert_eq!(bytes(&whole.paths), [250, 751]);
+    assert_eq!(whole.redundant_bytes, 5 + 2999);
+    // Numbers that were told before the last bytes were read.
+    assert_eq!(bytes(&session(1, [0, 0], 10).paths).iter().sum::<u64>(), 10);
+    assert_eq!(bytes(&session(1, [47, 7], 10).paths), [0, 10]);
+}
+
+#[test]
+fn sessions_are_added_up_by_server() {
+    let mut report = Report::new(0, Duration::ZERO, Tag([0; 32]));
+    report.add(session(1, [1047, 3000], 4000));
+    let mut second = session(2, [47, 500], 500);
+    second.paths.swap(0, 1);
+    second.paths[0].state = "live".into();
+    second.paths.push(PathReport { address: "127.0.0.1:3".into(), ..second.paths[1].clone() });
+    report.add(second);
+    assert_eq!(bytes(&report.paths), [1000, 3500, 0]);
+    assert_eq!(report.paths[1].state, "live");
+    assert!(report.paths[1].faulty);
+    assert_eq!((report.redundant_bytes, report.repairs, report.stalls.len()), (10, 2, 2));
+    let pause = StallReport { at_ms: 0.5, ms: 70.0, ..report.stalls[0].clone() };
+    report.add_stall(pause);
+    assert_eq!((report.longest_stall_ms, report.stalls[0].ms), (70.0, 70.0));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A download whose bytes the test takes as it likes.
 
 use std::io::Read as _;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,8 +20,16 @@ pub struct Download {
 
 impl Download {
     pub fn start(fleet: &Fleet, path: &str) -> Self {
-        let mut command = fleet.get(path);
-        command.args(["-o", "-", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self::start_with(fleet.get(path), &[])
+    }
+
+    /// The same of a `kwik get` with more arguments.
+    pub fn start_with(mut command: Command, args: &[&str]) -> Self {
+        command
+            .args(["-o", "-", "--json"])
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut get = command.spawn().unwrap();
         let stdout = get.stdout.take().unwrap();
         Self { get: Some(get), stdout, received: Vec::new(), progress: Arc::default() }

@@ -1,0 +1,217 @@
+//! What the sessions of a download did, added up.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kwik_client::{ErrorCode, PathMetrics, PathRole, Session, SessionMetrics, Stall};
+use tokio::task::JoinSet;
+
+use crate::report::{PathReport, Report, Role, SessionReport, StallReport, milliseconds};
+use crate::watch::final_metrics;
+
+/// A pause that is worth a word, as in the library.
+const PAUSE: Duration = Duration::from_millis(50);
+/// Pauses between sessions that are told, at most: the latest.
+const MAX_PAUSES: usize = 64;
+/// How long the numbers of a session that is over may take.
+const CLOSING: Duration = Duration::from_millis(200);
+/// Round trip of a session that never measured one.
+const UNKNOWN_RTT: Duration = Duration::from_millis(50);
+
+/// The books of a download.
+#[derive(Debug)]
+pub(crate) struct Account {
+    resumed_at: u64,
+    sessions: u64,
+    closed: Vec<SessionReport>,
+    closing: JoinSet<SessionReport>,
+    /// When the last byte came, and from whom; `None` before the first.
+    last: Option<(Duration, u64)>,
+    /// Who is read from, and who was before.
+    address: String,
+    before: Option<String>,
+    pauses: VecDeque<StallReport>,
+}
+
+/// A session that is read from.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    session: Session,
+    address: Option<SocketAddr>,
+    number: u64,
+    reply: u64,
+    offset: u64,
+    began: Duration,
+    read: u64,
+}
+
+impl Account {
+    pub(crate) fn new(resumed_at: u64) -> Self {
+        Self {
+            resumed_at,
+            sessions: 0,
+            closed: Vec::new(),
+            closing: JoinSet::new(),
+            last: None,
+            address: String::new(),
+            before: None,
+            pauses: VecDeque::new(),
+        }
+    }
+
+    /// A session is read from, from `offset` on and behind `reply` bytes of its stream. It began at that time.
+    pub(crate) fn open(
+        &mut self,
+        session: Session,
+        reply: u64,
+        offset: u64,
+        began: Duration,
+    ) -> Reading {
+        let address = session.remote_addr().ok();
+        self.sessions += 1;
+        let reading =
+            Reading { session, address, number: self.sessions, reply, offset, began, read: 0 };
+        self.before = (self.sessions > 1).then(|| std::mem::take(&mut self.address));
+        self.address = reading.address();
+        reading
+    }
+
+    /// New bytes came at that offset. A pause that a change of the session is in the middle of is nobody else's to tell.
+    pub(crate) fn progress(&mut self, offset: u64, length: u64, now: Duration) {
+        let last = self.last.replace((now, self.sessions));
+        let Some((then, session)) = last else { return };
+        let pause = now.saturating_sub(then);
+        if session == self.sessions || pause < PAUSE {
+            return;
+        }
+        self.pauses.push_back(StallReport {
+            at_ms: milliseconds(then),
+            ms: milliseconds(pause),
+            offset,
+            length,
+            path: self.before.clone(),
+            ended_by: Some(self.address.clone()),
+        });
+        if self.pauses.len() > MAX_PAUSES {
+            self.pauses.pop_front();
+        }
+    }
+
+    /// A session is not read from any more; it ends beside.
+    pub(crate) fn leave(&mut self, reading: Reading) {
+        self.closing.spawn(reading.close());
+    }
+
+    /// The same, and waits for its end.
+    pub(crate) async fn close(&mut self, reading: Reading) {
+        let report = reading.close().await;
+        self.closed.push(report);
+    }
+
+    /// Waits until every session has told its numbers.
+    pub(crate) async fn settle(&mut self) {
+        while let Some(closed) = self.closing.join_next().await {
+            // A task that panicked has nothing to tell.
+            self.closed.extend(closed.ok());
+        }
+    }
+
+    /// Enters everything in the report.
+    pub(crate) fn enter(mut self, report: &mut Report) {
+        self.closed.sort_by_key(|session| session.number);
+        report.resumed_at = self.resumed_at;
+        report.reconnects = self.sessions.saturating_sub(1);
+        self.closed.into_iter().for_each(|session| report.add(session));
+        self.pauses.into_iter().for_each(|pause| report.add_stall(pause));
+    }
+}
+
+impl Reading {
+    /// So many bytes of it were new.
+    pub(crate) fn count(&mut self, bytes: u64) {
+        self.read += bytes;
+    }
+
+    /// Where its primary is.
+    pub(crate) fn address(&self) -> String {
+        self.address.map_or_else(|| "the server".to_owned(), |address| address.to_string())
+    }
+
+    /// The longest round trip of its paths.
+    pub(crate) async fn rtt(&self) -> Duration {
+        let metrics = tokio::time::timeout(CLOSING, self.session.metrics()).await;
+        let paths = metrics.ok().and_then(Result::ok).map(|metrics| metrics.paths);
+        let live = paths.iter().flatten().filter(|path| path.state == "live");
+        live.filter_map(|path| path.rtt).max().unwrap_or(UNKNOWN_RTT)
+    }
+
+    async fn close(self) -> SessionReport {
+        let Self { session, address, number, reply, offset, began, read } = self;
+        let metrics = tokio::time::timeout(CLOSING, final_metrics(session)).await;
+        let mut report = of_metrics(&metrics.unwrap_or_default(), number);
+        if report.paths.is_empty()
+            && let Some(address) = address
+        {
+            report.paths.push(unknown(address));
+        }
+        report.settle(reply, read);
+        report.place(reply, offset, milliseconds(began));
+        report
+    }
+}
+
+/// A session's numbers, as the report has them.
+fn of_metrics(metrics: &SessionMetrics, number: u64) -> SessionReport {
+    let mut paths: Vec<_> = metrics.paths.iter().map(PathReport::from).collect();
+    for fault in metrics.faults.iter().filter(|fault| fault.code == ErrorCode::DataConflict) {
+        let address = fault.address.to_string();
+        paths.iter_mut().for_each(|path| path.faulty |= path.address == address);
+    }
+    let name = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+    let stall = |stall: &Stall| StallReport {
+        at_ms: milliseconds(stall.at),
+        ms: milliseconds(stall.duration),
+        offset: stall.offset,
+        length: stall.length,
+        path: name(stall.path),
+        ended_by: name(stall.ended_by),
+    };
+    SessionReport {
+        number,
+        paths,
+        redundant_bytes: metrics.redundant_bytes,
+        repairs: metrics.repairs,
+        longest_stall_ms: milliseconds(metrics.longest_stall),
+        stalls: metrics.stalls.iter().map(stall).collect(),
+        peak_buffer_bytes: metrics.peak_buffer_bytes,
+    }
+}
+
+impl From<&PathMetrics> for PathReport {
+    fn from(path: &PathMetrics) -> Self {
+        Self {
+            address: path.address.to_string(),
+            role: match path.role {
+                PathRole::Primary => Role::Primary,
+                PathRole::Other => Role::Secondary,
+            },
+            bytes: path.bytes,
+            state: path.state.to_owned(),
+            faulty: false,
+            rtt_ms: path.rtt.map(milliseconds),
+        }
+    }
+}
+
+/// The primary of a session that took its numbers along.
+fn unknown(address: SocketAddr) -> PathReport {
+    PathReport {
+        address: address.to_string(),
+        role: Role::Primary,
+        bytes: 0,
+        state: "gone".to_owned(),
+        faulty: false,
+        rtt_ms: None,
+    }
+}

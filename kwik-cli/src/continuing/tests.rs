@@ -1,0 +1,199 @@
+use super::*;
+
+const PATIENCE: Patience =
+    Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(60) };
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn machine(servers: usize) -> Continuing {
+    Continuing::new(servers, PATIENCE, ms(0), 7)
+}
+
+/// What it does at that time.
+fn actions(machine: &mut Continuing, now: u64) -> Vec<Action> {
+    std::iter::from_fn(|| machine.poll_action(ms(now))).collect()
+}
+
+/// What it does until then, with the times.
+fn run(machine: &mut Continuing, from: u64, to: u64) -> Vec<(u64, Action)> {
+    let mut done = Vec::new();
+    let mut now = from;
+    while now <= to {
+        done.extend(actions(machine, now).into_iter().map(|action| (now, action)));
+        now = (machine.deadline().as_millis() as u64).max(now + 1);
+    }
+    done
+}
+
+fn starts(done: &[(u64, Action)]) -> Vec<(u64, usize)> {
+    let start = |(now, action): &(u64, Action)| match action {
+        Action::Start(_, server) => Some((*now, *server)),
+        _ => None,
+    };
+    done.iter().filter_map(start).collect()
+}
+
+/// One that reads from server 0.
+fn reading(servers: usize) -> Continuing {
+    let mut machine = machine(servers);
+    assert_eq!(actions(&mut machine, 0), [Action::Start(AttemptId(0), 0)]);
+    machine.handle_connected(AttemptId(0));
+    assert!(machine.handle_ready(AttemptId(0)));
+    assert_eq!(actions(&mut machine, 0), []);
+    machine
+}
+
+#[test]
+fn servers_are_tried_250_ms_apart_at_first() {
+    let done = run(&mut machine(3), 0, 9000);
+    assert_eq!(starts(&done), [(0, 0), (250, 1), (500, 2)]);
+}
+
+#[test]
+fn a_server_that_refuses_is_followed_by_the_next_at_once() {
+    let mut machine = machine(3);
+    actions(&mut machine, 0);
+    machine.handle_failed(AttemptId(0), Verdict::Again, ms(3));
+    assert_eq!(actions(&mut machine, 3), [Action::Start(AttemptId(1), 1)]);
+    machine.handle_failed(AttemptId(1), Verdict::Again, ms(4));
+    assert_eq!(actions(&mut machine, 4), [Action::Start(AttemptId(2), 2)]);
+    machine.handle_failed(AttemptId(2), Verdict::Again, ms(5));
+    assert_eq!(actions(&mut machine, 5), [Action::GiveUp(Reason::NoneLeft)]);
+}
+
+#[test]
+fn the_first_connection_has_a_time_limit_and_the_answer_another() {
+    let mut one = machine(1);
+    let done = run(&mut one, 0, 20_000);
+    assert_eq!(
+        done[1..],
+        [(10_000, Action::Abandon(AttemptId(0))), (10_000, Action::GiveUp(Reason::Unconnected)),]
+    );
+    let mut one = machine(1);
+    run(&mut one, 0, 9000);
+    one.handle_connected(AttemptId(0));
+    let done = run(&mut one, 9001, 80_000);
+    let (end, last) = done.last().copied().expect("it ends");
+    assert_eq!(last, Action::GiveUp(Reason::Unanswered));
+    assert!((69_000..69_600).contains(&end), "{end}");
+}
+
+#[test]
+fn time_in_which_the_process_was_stopped_does_not_count() {
+    let mut machine = reading(1);
+    run(&mut machine, 0, 1000);
+    assert_eq!(actions(&mut machine, 500_000), []);
+    let done = run(&mut machine, 500_000, 600_000);
+    let (end, last) = done.last().copied().expect("it ends");
+    assert_eq!(last, Action::GiveUp(Reason::Silent));
+    assert!(end > 558_000, "{end}");
+}
+
+#[test]
+fn a_suspect_server_is_left_for_the_first_that_answers() {
+    let mut machine = reading(3);
+    machine.handle_standing(Standing::Suspect, ms(1000));
+    let done = run(&mut machine, 1000, 1600);
+    assert_eq!(starts(&done), [(1000, 1), (1250, 2), (1500, 0)]);
+    machine.handle_connected(AttemptId(2));
+    assert!(machine.handle_ready(AttemptId(2)));
+    assert_eq!(
+        actions(&mut machine, 1600),
+        [Action::Abandon(AttemptId(1)), Action::Abandon(AttemptId(3)),]
+    );
+    assert!(!machine.handle_ready(AttemptId(1)), "too late");
+    assert_eq!(starts(&run(&mut machine, 1600, 20_000)), []);
+}
+
+#[test]
+fn a_server_that_delivers_again_is_kept() {
+    let mut machine = reading(2);
+    machine.handle_standing(Standing::Suspect, ms(1000));
+    assert_eq!(actions(&mut machine, 1000), [Action::Start(AttemptId(1), 1)]);
+    // Bytes of secondaries, while the primary is silent.
+    machine.handle_progress(ms(1050));
+    assert_eq!(actions(&mut machine, 1050), []);
+    machine.handle_standing(Standing::Live, ms(1100));
+    assert_eq!(actions(&mut machine, 1100), []);
+    machine.handle_progress(ms(1101));
+    assert_eq!(actions(&mut machine, 1101), [Action::Abandon(AttemptId(1))]);
+    assert!(!machine.handle_ready(AttemptId(1)));
+}
+
+#[test]
+fn the_only_server_is_tried_until_the_time_is_over() {
+    let mut machine = reading(1);
+    machine.handle_standing(Standing::Gone, ms(1000));
+    machine.handle_lost(Verdict::Again, ms(1000));
+    let mut now = 1000;
+    let mut tries = Vec::new();
+    let end = loop {
+        match actions(&mut machine, now).first() {
+            Some(Action::Start(id, 0)) => {
+                tries.push(now);
+                machine.handle_failed(*id, Verdict::Again, ms(now + 1));
+            }
+            Some(Action::GiveUp(reason)) => break *reason,
+            Some(other) => panic!("{other:?}"),
+            None => {}
+        }
+        now = machine.deadline().as_millis() as u64 + 1;
+    };
+    assert_eq!(end, Reason::Silent);
+    assert!((60_000..64_000).contains(&now), "{now}");
+    assert!(
+        tries.windows(2).all(|two| two[1] - two[0] <= 510),
+        "it returns within a second: {tries:?}"
+    );
+    assert!(tries.windows(2).skip(4).all(|two| two[1] - two[0] >= 240), "not too often: {tries:?}");
+}
+
+#[test]
+fn swallowed_handshakes_are_joined_by_others() {
+    let mut machine = reading(1);
+    machine.handle_lost(Verdict::Again, ms(1000));
+    let done = run(&mut machine, 1000, 7000);
+    assert_eq!(starts(&done).len(), 9, "{done:?}");
+    let abandoned: Vec<_> =
+        done.iter().filter(|(_, action)| matches!(action, Action::Abandon(_))).collect();
+    assert_eq!(abandoned.len(), 5, "at most four wait: {done:?}");
+    // One has its connection: the others are of no use, and it has time for its answer.
+    machine.handle_connected(AttemptId(9));
+    assert_eq!(actions(&mut machine, 7001).len(), 3);
+    assert_eq!(starts(&run(&mut machine, 7001, 30_000)), []);
+}
+
+#[test]
+fn a_server_with_another_content_is_not_tried_again() {
+    let mut machine = reading(2);
+    machine.handle_lost(Verdict::Again, ms(0));
+    run(&mut machine, 0, 300);
+    machine.handle_failed(AttemptId(1), Verdict::Never, ms(300));
+    machine.handle_failed(AttemptId(2), Verdict::Never, ms(300));
+    assert_eq!(actions(&mut machine, 300), [Action::GiveUp(Reason::NoneLeft)]);
+}
+
+#[test]
+fn a_leaving_server_is_read_while_others_are_tried() {
+    let mut machine = reading(2);
+    machine.handle_standing(Standing::Leaving, ms(10));
+    assert_eq!(actions(&mut machine, 10), [Action::Start(AttemptId(1), 1)]);
+    machine.handle_failed(AttemptId(1), Verdict::Again, ms(11));
+    for now in [20, 30, 40] {
+        machine.handle_progress(ms(now));
+    }
+    assert!(!starts(&run(&mut machine, 41, 1000)).is_empty(), "it is tried again");
+}
+
+#[test]
+fn a_server_that_failed_at_first_may_come_back_later() {
+    let mut machine = machine(2);
+    actions(&mut machine, 0);
+    machine.handle_failed(AttemptId(0), Verdict::Again, ms(1));
+    actions(&mut machine, 1);
+    assert!(machine.handle_ready(AttemptId(1)));
+    machine.handle_lost(Verdict::Again, ms(100));
+    assert_eq!(starts(&run(&mut machine, 100, 400)), [(100, 0), (350, 1)]);
+}

@@ -1,0 +1,313 @@
+//! A file under construction that outlives its process.
+//!
+//! The bytes are in a part file beside the target. A record beside it says which content they are of and how many of them
+//! are on disk, together with their hash. Whoever comes next, after whatever end, continues there: what the record says is
+//! true, since it is written after the bytes were synced. What is beyond it is written again.
+
+mod claim;
+mod ledger;
+mod names;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::gather::Gather;
+use crate::kept::Keeper;
+use crate::record::{Content, Record};
+use crate::tag::Tag;
+use claim::{Claim, Turn, claim};
+use ledger::{Bookkeeper, Ledger, Offered, Point};
+use names::Names;
+
+/// Bytes after which the record follows. Smaller: more syncs than a disk likes. Larger: more is fetched again.
+const STEP: u64 = 8 << 20;
+/// Time after which it follows if anything was written.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long a disk that is not done with the last bytes is left alone.
+const BUSY: Duration = Duration::from_millis(20);
+/// Bytes that are read at once while a prefix is hashed.
+const CHUNK: usize = 1 << 20;
+
+/// How the output of a download begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    /// Where an earlier one ended.
+    Continue,
+    /// At its start.
+    Anew,
+}
+
+/// What is known of a content already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resumed {
+    pub(crate) content: Content,
+    /// Bytes from its start that are there.
+    pub(crate) bytes: u64,
+}
+
+/// A part file and its record.
+///
+/// Dropped, both stay, unless nothing was written: then both are removed.
+#[derive(Debug)]
+pub(crate) struct Part {
+    names: Names,
+    /// Permissions of the target, if there is one.
+    mode: Option<u32>,
+    number: u8,
+    gather: Gather,
+    books: Books,
+    /// What was offered to the ledger last, and when.
+    offered: (u64, Instant),
+    /// No earlier is the ledger asked again.
+    busy_until: Instant,
+    fate: Fate,
+}
+
+#[derive(Debug)]
+enum Books {
+    Here(Box<Ledger>),
+    Beside(Bookkeeper),
+    /// The thread failed and took the ledger along.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Keep,
+    Remove,
+    Published,
+}
+
+impl Part {
+    /// Takes or makes the part file of `target`, which has these permissions if it exists. Also returns why it starts over,
+    /// if it does against the caller's wish. Reads what was kept. Blocks.
+    pub(crate) fn open(
+        target: PathBuf,
+        mode: Option<u32>,
+        urls: &[String],
+        resume: Resume,
+        keeper: Keeper,
+    ) -> anyhow::Result<(Self, Option<String>)> {
+        let names = Names::of(target)?;
+        let Claim { part, file, record, note } = claim(&names, urls, mode)?;
+        let (number, dir) = (record.part, names.dir().to_owned());
+        let ledger = Ledger { record, file, part: part.try_clone()?, dir, named: false, keeper };
+        let mut part = Self {
+            names,
+            mode,
+            number,
+            gather: Gather::new(part),
+            books: Books::Here(Box::new(ledger)),
+            offered: (0, Instant::now()),
+            busy_until: Instant::now(),
+            fate: Fate::Keep,
+        };
+        let useless = match resume {
+            Resume::Anew => part.restart().map(|()| None)?,
+            Resume::Continue => part.take_up()?,
+        };
+        Ok((part, note.or(useless)))
+    }
+
+    /// Reads the durable prefix. Returns why it is of no use, if it is not.
+    fn take_up(&mut self) -> io::Result<Option<String>> {
+        let ledger = self.ledger()?;
+        let record = ledger.record.clone();
+        if record.durable == 0 || record.content.is_none() {
+            return self.restart().map(|()| None);
+        }
+        let length = ledger.part.metadata()?.len();
+        let wrong = if length < record.durable {
+            format!("has {length} bytes, and its record says {}", record.durable)
+        } else if let Some(hasher) = hash_prefix(&ledger.part, &record)? {
+            // What a killed process wrote beyond it may be longer than the content.
+            ledger.part.set_len(record.durable)?;
+            ledger.keeper.tell(record.durable);
+            self.gather.resume(hasher, record.durable)?;
+            self.offered.0 = record.durable;
+            return Ok(None);
+        } else {
+            "is damaged".to_owned()
+        };
+        self.restart()?;
+        Ok(Some(format!("{} {wrong}; starting over", self.names.part(self.number).display())))
+    }
+
+    /// What is there of which content; `None` if nothing is.
+    pub(crate) fn resumed(&self) -> Option<Resumed> {
+        let Books::Here(ledger) = &self.books else { return None };
+        let bytes = ledger.record.durable;
+        ledger.record.content.filter(|_| bytes > 0).map(|content| Resumed { content, bytes })
+    }
+
+    /// What is written next is the content's start.
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
+        let ledger = self.ledger()?;
+        if !ledger.is_new()? {
+            ledger.restart()?;
+        }
+        self.gather.restart()?;
+        self.offered = (0, Instant::now());
+        Ok(())
+    }
+
+    /// Says of which content it is.
+    pub(crate) fn begin(&mut self, content: Content) -> io::Result<()> {
+        self.ledger()?.begin(content)
+    }
+
+    /// Adds bytes. Blocks.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.gather.write(bytes)?;
+        self.pause()
+    }
+
+    /// To be called as well when nothing comes: what was written is made durable when it is time.
+    pub(crate) fn pause(&mut self) -> io::Result<()> {
+        let (last, at) = self.offered;
+        let new = self.gather.taken() - last;
+        let due = new >= STEP || (new > 0 && at.elapsed() >= INTERVAL);
+        if !due || Instant::now() < self.busy_until {
+            return Ok(());
+        }
+        self.gather.flush()?;
+        let point = self.point();
+        match self.bookkeeper()?.offer(point) {
+            Offered::Taken => self.offered = (point.written, Instant::now()),
+            Offered::Busy => self.busy_until = Instant::now() + BUSY,
+            Offered::Failed => self.close_books()?,
+        }
+        Ok(())
+    }
+
+    /// Writes what is gathered; the BLAKE3 of all.
+    pub(crate) fn finish(&mut self) -> io::Result<Tag> {
+        self.gather.flush()?;
+        Ok(self.gather.tag())
+    }
+
+    /// Puts it in the place of the target, on disk. Blocks.
+    pub(crate) fn publish(mut self) -> io::Result<()> {
+        self.gather.flush()?;
+        self.close_books()?;
+        let part = self.names.part(self.number);
+        let file = self.gather.file();
+        if let Some(mode) = self.mode {
+            file.set_permissions(Permissions::from_mode(mode & 0o777))?;
+        }
+        // Before the rename: after a power cut the name must not stand for half the bytes.
+        file.sync_all()?;
+        let _turn = Turn::take(self.names.dir());
+        if !claim::names_file(&part, file)? {
+            return Err(io::Error::other(format!("somebody has replaced {}", part.display())));
+        }
+        fs::rename(&part, &self.names.target)?;
+        self.fate = Fate::Published;
+        if let Books::Here(ledger) = &self.books {
+            claim::remove(&self.names.record(), ledger.file.file());
+            ledger.keeper.tell(0);
+        }
+        Ok(())
+    }
+
+    /// What was written is of no use.
+    pub(crate) fn reject(mut self) {
+        self.fate = Fate::Remove;
+    }
+
+    fn point(&self) -> Point {
+        Point { written: self.gather.written(), prefix: self.gather.tag() }
+    }
+
+    fn ledger(&mut self) -> io::Result<&mut Ledger> {
+        self.close_books()?;
+        match &mut self.books {
+            Books::Here(ledger) => Ok(ledger),
+            Books::Beside(_) | Books::Lost => Err(io::Error::other("the record is not kept")),
+        }
+    }
+
+    fn bookkeeper(&mut self) -> io::Result<&Bookkeeper> {
+        if let Books::Here(_) = self.books
+            && let Books::Here(ledger) = std::mem::replace(&mut self.books, Books::Lost)
+        {
+            self.books = Books::Beside(Bookkeeper::start(*ledger)?);
+        }
+        match &self.books {
+            Books::Beside(bookkeeper) => Ok(bookkeeper),
+            Books::Here(_) | Books::Lost => Err(io::Error::other("the record is not kept")),
+        }
+    }
+
+    /// Has the ledger here again, and what went wrong with it.
+    fn close_books(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.books, Books::Lost) {
+            Books::Beside(bookkeeper) => {
+                let (ledger, outcome) = bookkeeper.end()?;
+                self.books = Books::Here(Box::new(ledger));
+                outcome
+            }
+            other => {
+                self.books = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes durable what was written, as far as that goes.
+    fn keep(&mut self) -> io::Result<()> {
+        let flushed = self.gather.flush();
+        self.close_books()?;
+        let point = self.point();
+        self.ledger()?.advance(point)?;
+        flushed
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        if self.fate == Fate::Keep && self.gather.taken() > 0 {
+            if let Err(error) = self.keep() {
+                tracing::warn!(%error, "not all that was written is durable");
+            }
+        } else {
+            let _ = self.close_books();
+        }
+        let Books::Here(ledger) = &mut self.books else { return };
+        let useless = ledger.record.durable == 0 || self.fate == Fate::Remove;
+        if useless && self.fate != Fate::Published {
+            let _turn = Turn::take(self.names.dir());
+            claim::remove(&self.names.part(self.number), &ledger.part);
+            claim::remove(&self.names.record(), ledger.file.file());
+            ledger.keeper.tell(0);
+        }
+    }
+}
+
+/// Whether the part file begins with what its record says.
+fn has_prefix(part: &File, record: &Record) -> io::Result<bool> {
+    Ok(hash_prefix(part, record)?.is_some())
+}
+
+/// Hashes the durable prefix; `None` if it is not what the record says.
+fn hash_prefix(part: &File, record: &Record) -> io::Result<Option<blake3::Hasher>> {
+    let mut hasher = blake3::Hasher::new();
+    let mut chunk = vec![0; CHUNK];
+    let mut offset = 0;
+    while offset < record.durable {
+        let wanted = (record.durable - offset).min(CHUNK as u64) as usize;
+        let len = part.read_at(&mut chunk[..wanted], offset)?;
+        if len == 0 {
+            return Ok(None);
+        }
+        hasher.update(&chunk[..len]);
+        offset += len as u64;
+    }
+    Ok((Tag::from(hasher.finalize()) == record.prefix).then_some(hasher))
+}

@@ -1,0 +1,183 @@
+//! Whose a file is that lies beside a target: ours, somebody else's, or another process's.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use rustix::fs::OFlags;
+
+use super::names::Names;
+use crate::record::{FileId, Record, RecordFile, Stored};
+
+/// Part files of one target that may be somebody else's.
+const MAX_PARTS: u8 = 100;
+
+/// A part file that is this process's alone, and its record.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) part: File,
+    pub(crate) file: RecordFile,
+    pub(crate) record: Record,
+    /// Why what was kept is of no use, for the user.
+    pub(crate) note: Option<String>,
+}
+
+/// The right to change what lies in a directory beside targets, until it is dropped.
+///
+/// Of two processes that begin at the same time one sees what the other has made. A file system without locks does without.
+#[derive(Debug)]
+pub(crate) struct Turn(
+    #[expect(dead_code, reason = "the lock lasts as long as the file is open")] Option<File>,
+);
+
+impl Turn {
+    /// Waits for it; it is never held for long.
+    pub(crate) fn take(dir: &Path) -> Self {
+        Self(File::open(dir).ok().filter(|dir| dir.lock().is_ok()))
+    }
+}
+
+/// Takes the part file that a valid record names, or makes one.
+pub(crate) fn claim(names: &Names, urls: &[String], mode: Option<u32>) -> anyhow::Result<Claim> {
+    let _turn = Turn::take(names.dir());
+    let path = names.record();
+    let Some(file) = open_record(&path)? else {
+        return begin(names, make_record(&path)?, urls, mode, None);
+    };
+    let (file, stored) = RecordFile::open(file)?;
+    let wrong = match stored {
+        Stored::Nothing => return begin(names, file, urls, mode, None),
+        Stored::Valid(record, _) => return resume(names, file, record, urls, mode),
+        Stored::Damaged => "is damaged",
+        Stored::OtherVersion => "is of another version of kwik",
+        Stored::Foreign => "is not kwik's",
+    };
+    bail!("{} {wrong} and in the way; move it away or choose another -o", path.display());
+}
+
+fn resume(
+    names: &Names,
+    file: RecordFile,
+    record: Record,
+    urls: &[String],
+    mode: Option<u32>,
+) -> anyhow::Result<Claim> {
+    let path = names.part(record.part);
+    let Some(part) = open_own(&path)? else {
+        let note =
+            (record.durable > 0).then(|| format!("{} is gone; starting over", path.display()));
+        return begin(names, file, urls, mode, note);
+    };
+    match part.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                "another kwik is fetching {}; wait for it or choose another -o",
+                names.target.display()
+            )
+        }
+        // A file system without locks.
+        Ok(()) | Err(TryLockError::Error(_)) => {}
+    }
+    let metadata = part.metadata()?;
+    let id = FileId::of(&metadata);
+    // A file that was copied with its record is another one: then its bytes tell.
+    let ours = metadata.len() == 0
+        || (id.is_some() && record.file == id)
+        || (record.durable > 0 && super::has_prefix(&part, &record)?);
+    if !ours {
+        let note =
+            format!("{} is not the file of its record; starting over beside it", path.display());
+        return begin(names, file, urls, mode, Some(note));
+    }
+    let record = Record { file: id, ..record };
+    Ok(Claim { part, file, record, note: None })
+}
+
+/// Makes a part file. The record names it before it exists, so that no file of ours is ever without a record.
+fn begin(
+    names: &Names,
+    mut file: RecordFile,
+    urls: &[String],
+    mode: Option<u32>,
+    note: Option<String>,
+) -> anyhow::Result<Claim> {
+    for number in 0..MAX_PARTS {
+        let path = names.part(number);
+        if fs::symlink_metadata(&path).is_ok() {
+            continue;
+        }
+        let mut record = Record::new(number, urls);
+        if let Err(error) = file.fill(&record) {
+            // It was made here, or what it said is of no use.
+            remove(&names.record(), file.file());
+            return Err(error.into());
+        }
+        // Readable by its owner, who has to read it to go on; a new file is as open as the user's mask lets it be.
+        let mode = mode.map_or(0o666, |mode| mode & 0o777 | 0o600);
+        let made =
+            OpenOptions::new().read(true).write(true).create_new(true).mode(mode).open(&path);
+        let part = match made {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => {
+                remove(&names.record(), file.file());
+                return Err(error.into());
+            }
+            Ok(part) => part,
+        };
+        // Nobody else has it: its name is not known until the turn is over.
+        let _ = part.try_lock();
+        record.file = FileId::of(&part.metadata()?);
+        file.write(&record)?;
+        return Ok(Claim { part, file, record, note });
+    }
+    bail!("{} and {} more are in the way; move them away", names.part(0).display(), MAX_PARTS - 1)
+}
+
+fn make_record(path: &Path) -> io::Result<RecordFile> {
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    Ok(RecordFile::open(file)?.0)
+}
+
+/// The record's file, if there is one. An error names one that can't be ours.
+fn open_record(path: &Path) -> anyhow::Result<Option<File>> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let in_the_way = || {
+        format!(
+            "{} is not kwik's and in the way; move it away or choose another -o",
+            path.display()
+        )
+    };
+    open_own(path)?.map(Some).with_context(in_the_way)
+}
+
+/// A regular file of this user's with no other name, opened without following a link; `None` if there is none.
+fn open_own(path: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened =
+        OpenOptions::new().read(true).write(true).custom_flags(flags.bits() as i32).open(path);
+    let Ok(file) = opened else { return Ok(None) };
+    let metadata = file.metadata()?;
+    let own = metadata.is_file()
+        && metadata.nlink() == 1
+        && metadata.uid() == rustix::process::geteuid().as_raw();
+    Ok(own.then_some(file))
+}
+
+/// Whether `path` names `file` itself.
+pub(crate) fn names_file(path: &Path, file: &File) -> io::Result<bool> {
+    let (named, open) = (fs::symlink_metadata(path)?, file.metadata()?);
+    Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
+}
+
+/// Removes `path` if it names `file`.
+pub(crate) fn remove(path: &Path, file: &File) {
+    let removed =
+        names_file(path, file).and_then(|same| if same { fs::remove_file(path) } else { Ok(()) });
+    if let Err(error) = removed {
+        tracing::warn!(%error, path = %path.display(), "left behind");
+    }
+}

@@ -1,0 +1,120 @@
+//! What of a part file is durable: the only place that says so.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::kept::Keeper;
+use crate::record::{Content, Record, RecordFile};
+use crate::tag::Tag;
+
+/// How much was written, and its BLAKE3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Point {
+    pub(crate) written: u64,
+    pub(crate) prefix: Tag,
+}
+
+/// The record of a part file, and what is needed to make it true.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) record: Record,
+    pub(crate) file: RecordFile,
+    /// The part file.
+    pub(crate) part: File,
+    pub(crate) dir: PathBuf,
+    /// Whether the names of record and part file are on disk.
+    pub(crate) named: bool,
+    pub(crate) keeper: Keeper,
+}
+
+impl Ledger {
+    /// Waits until what was written up to `point` is on disk, and only then says so in the record.
+    pub(crate) fn advance(&mut self, point: Point) -> io::Result<()> {
+        if point.written == self.record.durable {
+            return Ok(());
+        }
+        self.part.sync_data()?;
+        self.record.durable = point.written;
+        self.record.prefix = point.prefix;
+        self.save()
+    }
+
+    /// From now on the part file is of `content`.
+    pub(crate) fn begin(&mut self, content: Content) -> io::Result<()> {
+        self.record.content = Some(content);
+        self.file.write(&self.record)
+    }
+
+    /// Whether nothing was ever written.
+    pub(crate) fn is_new(&self) -> io::Result<bool> {
+        let Record { durable, content, .. } = &self.record;
+        Ok(*durable == 0 && content.is_none() && self.part.metadata()?.len() == 0)
+    }
+
+    /// Forgets all that is durable, so that the part file may be emptied.
+    pub(crate) fn restart(&mut self) -> io::Result<()> {
+        let empty = Record::new(self.record.part, &[]);
+        self.record = Record { file: self.record.file, urls: self.record.urls.clone(), ..empty };
+        self.file.fill(&self.record)?;
+        self.save()?;
+        self.part.set_len(0)
+    }
+
+    fn save(&mut self) -> io::Result<()> {
+        self.file.write(&self.record)?;
+        self.file.sync()?;
+        if !self.named {
+            // A file system that cannot do this keeps names by other means, or not at all.
+            let _ = File::open(&self.dir).and_then(|dir| dir.sync_all());
+            self.named = true;
+        }
+        self.keeper.tell(self.record.durable);
+        Ok(())
+    }
+}
+
+/// A thread that keeps a [`Ledger`] while the part file is written: the disk's pauses are not the writer's.
+#[derive(Debug)]
+pub(crate) struct Bookkeeper {
+    points: SyncSender<Point>,
+    thread: JoinHandle<(Ledger, io::Result<()>)>,
+}
+
+/// What became of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offered {
+    Taken,
+    /// The disk is not done with the one before.
+    Busy,
+    /// The disk has failed; [`Bookkeeper::end`] says how.
+    Failed,
+}
+
+impl Bookkeeper {
+    pub(crate) fn start(mut ledger: Ledger) -> io::Result<Self> {
+        let (points, offered) = sync_channel::<Point>(1);
+        let keep = move || {
+            let outcome = offered.iter().try_for_each(|point| ledger.advance(point));
+            (ledger, outcome)
+        };
+        let thread = std::thread::Builder::new().name("kwik-part".to_owned()).spawn(keep)?;
+        Ok(Self { points, thread })
+    }
+
+    pub(crate) fn offer(&self, point: Point) -> Offered {
+        match self.points.try_send(point) {
+            Ok(()) => Offered::Taken,
+            Err(TrySendError::Full(_)) => Offered::Busy,
+            Err(TrySendError::Disconnected(_)) => Offered::Failed,
+        }
+    }
+
+    /// Waits until it is done with its last point.
+    pub(crate) fn end(self) -> io::Result<(Ledger, io::Result<()>)> {
+        drop(self.points);
+        self.thread.join().map_err(|_| io::Error::other("the thread that keeps the record failed"))
+    }
+}

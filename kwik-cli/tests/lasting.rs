@@ -1,0 +1,205 @@
+//! A download that lasts: whatever ends it, the next run continues; whichever primary dies, it goes on.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::stream::Download;
+use common::{Fleet, Server, content, fail, kwik, last_object, names, root, succeed, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+/// More than a window, so that a reader that stops holds the servers back in the middle.
+const SIZE: usize = 96 << 20;
+const BEGUN: usize = 16 << 20;
+
+/// A `kwik get` of `f` from these servers.
+fn get(dir: &Path, servers: &[&Server]) -> Command {
+    let mut get = kwik(dir);
+    get.arg("get");
+    for server in servers {
+        get.args([&server.url("f"), "--pin", &server.pin]);
+    }
+    get
+}
+
+/// Bytes that the record of `out` says are durable.
+fn durable(dir: &Path) -> u64 {
+    let record = fs::read(dir.join("out.part.kwik")).unwrap_or_default();
+    let slots = record.chunks(4096).filter_map(|slot| {
+        let line = str::from_utf8(slot).ok()?;
+        let json: Value = serde_json::from_str(line.get(line.find('{')?..)?.trim_end()).ok()?;
+        Some((json["writes"].as_u64()?, json["durable"].as_u64()?))
+    });
+    slots.max().map_or(0, |(_, durable)| durable)
+}
+
+/// Ends a `get -o out` by a signal once something is durable; what it said, and how much is durable then.
+fn interrupt(fleet: &Fleet, signal: Signal) -> (String, u64) {
+    let dir = fleet.dir.path();
+    let get = fleet.get("f").args(["-o", "out"]).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("the first durable bytes", || durable(dir) > 0);
+    kill_process(Pid::from_child(&get), signal).unwrap();
+    let output = get.wait_with_output().unwrap();
+    assert_ne!(output.status.code(), Some(0), "it was faster than the test: make SIZE larger");
+    (String::from_utf8(output.stderr).unwrap(), durable(dir))
+}
+
+#[test]
+fn an_interrupted_get_is_continued_where_it_ended() {
+    let content = content(3 * SIZE);
+    let fleet = Fleet::start(0, &[("f", &content)]);
+    let out = fleet.dir.path().join("out");
+    for signal in [Signal::KILL, Signal::TERM, Signal::INT] {
+        let before = names(fleet.dir.path());
+        let (said, durable) = interrupt(&fleet, signal);
+        if signal != Signal::KILL {
+            let told = format!("run the same command again to continue at {durable} bytes");
+            assert!(said.contains(&told) && said.lines().count() == 1, "{said}");
+        }
+        let output = succeed(fleet.get("f").args(["-o", "out", "--json"]));
+        let report = last_object(&output.stdout);
+        assert_eq!(report["resumed_at"], durable, "{signal:?}: {report}");
+        assert!(fs::read(&out).unwrap() == content, "{signal:?}: the file differs");
+        fs::remove_file(&out).unwrap();
+        assert_eq!(names(fleet.dir.path()), before);
+    }
+}
+
+#[test]
+fn a_content_that_has_changed_is_started_over() {
+    let old = content(3 * SIZE);
+    let fleet = Fleet::start(0, &[("f", &old)]);
+    interrupt(&fleet, Signal::KILL);
+    fs::write(fleet.dir.path().join("root-primary/f"), b"new content").unwrap();
+    let output = succeed(fleet.get("f").args(["-o", "out", "--json"]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("changed") && said.contains("starting over"), "{said}");
+    assert_eq!(fs::read(fleet.dir.path().join("out")).unwrap(), b"new content");
+    assert_eq!(last_object(&output.stdout)["resumed_at"], 0);
+}
+
+#[test]
+fn no_resume_starts_anew() {
+    let content = content(3 * SIZE);
+    let fleet = Fleet::start(0, &[("f", &content)]);
+    interrupt(&fleet, Signal::KILL);
+    let output = succeed(fleet.get("f").args(["-o", "out", "--json", "--no-resume"]));
+    assert_eq!(last_object(&output.stdout)["resumed_at"], 0);
+    assert!(fs::read(fleet.dir.path().join("out")).unwrap() == content);
+}
+
+#[test]
+fn the_users_own_part_file_stays() {
+    let fleet = Fleet::start(0, &[("f", b"content")]);
+    let dir = fleet.dir.path();
+    fs::write(dir.join("keep.part"), b"precious").unwrap();
+    succeed(fleet.get("f").args(["-o", "keep"]));
+    assert_eq!(fs::read(dir.join("keep")).unwrap(), b"content");
+    assert_eq!(fs::read(dir.join("keep.part")).unwrap(), b"precious");
+    fs::write(dir.join("keep.part.kwik"), b"precious too").unwrap();
+    let line = fail(fleet.get("f").args(["-o", "keep"]), 1);
+    assert!(line.contains("keep.part.kwik"), "{line}");
+    assert_eq!(fs::read(dir.join("keep.part.kwik")).unwrap(), b"precious too");
+}
+
+#[test]
+fn a_full_disk_keeps_what_it_has() {
+    let content = content(24 << 20);
+    let fleet = Fleet::start(0, &[("f", &content)]);
+    // The shell's limit on the size of a file, in KiB: the disk is full at another point each time.
+    for limit in [1, 8, 300, 9_000, 20_000] {
+        let mut limited = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {limit}; exec \"$@\"");
+        let get = fleet.get("f");
+        limited.args(["-c", &script, "bash"]).arg(get.get_program()).args(get.get_args());
+        limited.args(["-o", "out"]).current_dir(fleet.dir.path());
+        let line = fail(&mut limited, 1);
+        assert!(line.contains("cannot write out"), "{line}");
+    }
+    assert!(durable(fleet.dir.path()) > 19_000 << 10);
+    let output = succeed(fleet.get("f").args(["-o", "out", "--json"]));
+    assert!(last_object(&output.stdout)["resumed_at"].as_u64().unwrap() > 19_000 << 10);
+    assert!(fs::read(fleet.dir.path().join("out")).unwrap() == content);
+}
+
+/// Two primaries with the same file, in one directory.
+fn two(dir: &Path, content: &[u8]) -> [Server; 2] {
+    ["a", "b"].map(|name| {
+        Server::start(dir, name, &root(dir, &format!("root-{name}"), &[("f", content)]), &[])
+    })
+}
+
+#[test]
+fn a_second_primary_takes_over_from_one_that_was_killed() {
+    let content = content(SIZE);
+    let dir = tempfile::tempdir().unwrap();
+    let [mut first, second] = two(dir.path(), &content);
+    let mut download = Download::start_with(get(dir.path(), &[&first, &second]), &[]);
+    download.read(BEGUN);
+    first.kill();
+    let report = download.succeed(&content);
+    assert_eq!(report["reconnects"], 1, "{report}");
+    let addresses: Vec<_> =
+        report["paths"].as_array().unwrap().iter().map(|path| &path["address"]).collect();
+    assert_eq!(addresses, [&first.address.to_string(), &second.address.to_string()]);
+}
+
+#[test]
+fn the_only_primary_may_be_restarted() {
+    let content = content(SIZE);
+    let dir = tempfile::tempdir().unwrap();
+    let root = root(dir.path(), "root", &[("f", &content)]);
+    let mut first = Server::start(dir.path(), "state", &root, &[]);
+    let mut download = Download::start_with(get(dir.path(), &[&first]), &[]);
+    download.read(BEGUN);
+    let listen = first.address.to_string();
+    first.kill();
+    let _again = Server::start_at(dir.path(), "state", &root, &[], &listen);
+    let report = download.succeed(&content);
+    assert_eq!(report["reconnects"], 1, "{report}");
+}
+
+#[test]
+fn urls_of_different_contents_are_refused_with_both_tags() {
+    let dir = tempfile::tempdir().unwrap();
+    let serve = |name: &str, content: &[u8]| {
+        Server::start(
+            dir.path(),
+            name,
+            &root(dir.path(), &format!("root-{name}"), &[("f", content)]),
+            &[],
+        )
+    };
+    let (first, second) = (serve("a", b"one"), serve("b", b"two"));
+    let line = fail(get(dir.path(), &[&first, &second]).args(["-o", "out"]), 1);
+    for part in [
+        blake3::hash(b"one").to_hex().to_string(),
+        blake3::hash(b"two").to_hex().to_string(),
+        first.url("f"),
+        second.url("f"),
+    ] {
+        assert!(line.contains(&part), "{line}");
+    }
+    assert!(!dir.path().join("out").exists());
+}
+
+#[test]
+fn output_that_is_closed_is_an_error_and_none_is_not() {
+    let fleet = Fleet::start(0, &[("f", b"content")]);
+    let get = fleet.get("f");
+    let closed = |redirection: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("exec \"$@\" {redirection}"), "bash"]);
+        shell.arg(get.get_program()).args(get.get_args()).args(["-o", "-", "--quiet"]);
+        shell
+    };
+    let line = fail(&mut closed(">&-"), 1);
+    assert!(line.contains("standard output"), "{line}");
+    succeed(&mut closed(">/dev/null"));
+    succeed(&mut closed("1<>/dev/null"));
+}
