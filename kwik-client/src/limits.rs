@@ -79,8 +79,12 @@ impl Limits {
         self
     }
 
-    /// How long a handshake may take. Default 10 s. Too low: far or lossy networks are never reached. Too high: a
-    /// server that is not there is noticed late.
+    /// How long it may take until a server has answered: QUIC's handshake and the Hello together. Default 10 s. All addresses
+    /// of a server that the primary names share it. Too low: far or lossy networks are never reached. Too high: a server that
+    /// swallows what it is sent is noticed late; one whose port is closed is noticed at once.
+    ///
+    /// [`Client::connect`](crate::Client::connect) returns after the handshake: where the Hello is not answered in the rest
+    /// of the time the session ends with [`ErrorCode::HandshakeTimeout`](crate::ErrorCode).
     #[must_use]
     pub fn with_dial_timeout(mut self, timeout: Duration) -> Self {
         self.dial_timeout = timeout;
@@ -100,6 +104,7 @@ impl Limits {
         config.max_bidirectional_streams = self.bidirectional_streams;
         config.max_unidirectional_streams = self.unidirectional_streams;
         config.session_budget = self.session_budget;
+        config.dial_time = self.dial_timeout;
         let policy = std::mem::take(&mut config.path_policy);
         config.path_policy = policy.with_max_paths(self.max_paths);
     }

@@ -30,15 +30,14 @@ use kwik_io::tls::Trust;
 use kwik_io::worker::{Worker, Workers};
 use kwik_proto::frame::{ControlFrame, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::Instrument;
 
-use crate::client::ConnectError;
 use crate::connection::{Handle, Told};
 use crate::metrics::{SessionMetrics, StreamMetrics};
 use crate::session::ClientRequest;
-use crate::{Connect, Session};
+use crate::{Connect, ConnectError, Session};
 
 /// Control frames, and carriers' events, that wait for the task. A path waits while they do.
 const INBOX: usize = 256;
@@ -80,6 +79,8 @@ struct Task {
     key: Arc<ConfirmationKey>,
     controls: BTreeMap<(PathId, u64), (CarrierControl, Option<StreamId>)>,
     requests: Requests<ClientRequest>,
+    /// Who waits for the primary's Welcome; told once.
+    welcome: Option<oneshot::Sender<()>>,
     inbox: Inbox,
     dialled: Sender<Box<DialOutcome>>,
     pumps: JoinSet<()>,
@@ -112,13 +113,23 @@ enum Next {
     Timeout,
 }
 
+/// A primary that was dialled.
+pub(crate) struct Reached {
+    pub(crate) connect: Connect,
+    pub(crate) dialled: Dialled,
+    /// How long it may take to answer the Hello.
+    pub(crate) answer_time: Duration,
+    /// Told when it has, and dropped when the session ends before.
+    pub(crate) welcome: oneshot::Sender<()>,
+}
+
 /// Sets a session up on a connection to its primary. Runs on `worker`.
 pub(crate) async fn start(
     shared: Arc<Shared>,
     worker: Worker,
-    dialled: Dialled,
-    connect: Connect,
+    primary: Reached,
 ) -> Result<Session, ConnectError> {
+    let Reached { connect, dialled, answer_time, welcome } = primary;
     let Dialled { mut connection, stats, .. } = dialled;
     let local = connection.local_addr().map_err(connection::Error::from)?;
     let info = SessionInfo {
@@ -143,7 +154,8 @@ pub(crate) async fn start(
     let key = Arc::new(ConfirmationKey::generate(&shared.env));
     let seed = u64::from_le_bytes(shared.env.random());
     let remote = connect.address();
-    let core = ClientSession::new(shared.config.clone(), remote, key.public(), seed);
+    let config = SessionConfig { answer_time, ..shared.config.clone() };
+    let core = ClientSession::new(config, remote, key.public(), seed);
     let (primary_told, primary_state) = watch::channel(PrimaryState::Live);
     let (last_told, last) = watch::channel(None);
     let told = Told { primary: primary_state, last };
@@ -157,6 +169,7 @@ pub(crate) async fn start(
         key,
         controls: BTreeMap::new(),
         requests,
+        welcome: Some(welcome),
         inbox,
         dialled: dial_results,
         pumps: JoinSet::new(),
@@ -406,8 +419,13 @@ impl Task {
                 }
             }
             Output::Fault { path, code } => self.count_fault(path, code),
-            Output::Established => {}
             Output::Primary(state) => drop(self.primary_told.send_replace(state)),
+            Output::Established => {
+                if let Some(welcome) = self.welcome.take() {
+                    // Who only wanted the handshake does not wait.
+                    let _ = welcome.send(());
+                }
+            }
             Output::Orphaned => {
                 if let Some(error) = self.requests.ending.error() {
                     self.table.orphan(error);
@@ -495,10 +513,10 @@ impl Task {
             dial.abort();
         }
         for (_, link) in std::mem::take(&mut self.secondaries) {
-            link.close(closing);
+            link.close_soon(closing);
         }
         if let Some(primary) = self.primary.take() {
-            primary.close(closing);
+            primary.close_soon(closing);
         }
     }
 }

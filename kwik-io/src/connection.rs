@@ -2,20 +2,26 @@
 
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use kwik_core::time::Instant;
+use s2n_quic::application;
 use s2n_quic::provider::event::events::{self, EndpointMeta};
-use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta};
+use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta, supervisor};
 
-use crate::endpoint::Connections;
+use crate::endpoint::{Connections, Goodbye, Goodbyes, Owed};
 use crate::env::Env;
 use crate::tls::{Refusal, RefusalCell};
 use crate::worker::{WeakWorker, Worker};
 
 /// Label of the TLS exporter (RFC 8446, 7.5) that an admission is bound to; without context.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-kwik-admission";
+
+/// RFC 9002, 6.1.2.
+const GRANULARITY: Duration = Duration::from_millis(1);
+/// RFC 9000, 18.2.
+const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 
 /// Statistics of one QUIC connection, written by its endpoint and readable from any thread without a lock.
 ///
@@ -56,6 +62,13 @@ impl ConnectionStats {
     pub fn rtt_variation(&self) -> Option<Duration> {
         self.smoothed_rtt()?;
         Some(Duration::from_micros(self.rtt_variation_us.load(Ordering::Relaxed)))
+    }
+
+    /// How long an acknowledgement may take (RFC 9002, 6.2.1, with the default `max_ack_delay` of 25 ms); `None` before the
+    /// first sample.
+    pub fn probe_timeout(&self) -> Option<Duration> {
+        let (smoothed, variation) = (self.smoothed_rtt()?, self.rtt_variation()?);
+        Some(smoothed + (4 * variation).max(GRANULARITY) + MAX_ACK_DELAY)
     }
 
     /// Least round-trip time seen; `None` before the first sample.
@@ -131,12 +144,20 @@ pub(crate) struct Brought {
     pub(crate) stats: Arc<ConnectionStats>,
     /// Kept until the connection is over: a client's endpoint.
     pub(crate) hold: Arc<dyn Any + Send + Sync>,
+    /// Whether the dialler still waits for the handshake: it holds the other end.
+    pub(crate) wanted: Weak<()>,
 }
+
+/// How often it is looked whether a handshake is still wanted. s2n-quic advises against less.
+const ABANDONED_CHECK: Duration = Duration::from_millis(100);
 
 /// What s2n-quic keeps for a connection on behalf of the [`Observer`].
 pub(crate) struct Observed {
     pub(crate) stats: Arc<ConnectionStats>,
     _hold: Option<Arc<dyn Any + Send + Sync>>,
+    /// `None` for an accepted connection.
+    wanted: Option<Weak<()>>,
+    goodbye: Goodbye,
     /// The start of the endpoint's clock in the time of the [`Env`], so that no event reads a clock again.
     clock_start: Instant,
 }
@@ -148,6 +169,10 @@ pub(crate) struct Observer {
     refusal: RefusalCell,
     /// Handshakes that a server gave up at the first packet.
     rejected: Arc<AtomicU64>,
+    /// A client's: who has to hear that a connection is over. `None` at a server.
+    goodbyes: Option<Goodbyes>,
+    /// Goodbyes that were written in this turn of the event loop.
+    written: Vec<Owed>,
     /// Where a server's endpoint runs. Each of its connections keeps that thread until its peer was told of its end; the
     /// endpoint itself does not, or it would live for ever. A client's connections bring along what they need.
     home: Option<WeakWorker>,
@@ -155,9 +180,10 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    pub(crate) fn client(env: Env, refusal: RefusalCell) -> Self {
+    pub(crate) fn client(env: Env, refusal: RefusalCell, goodbyes: Goodbyes) -> Self {
         let (rejected, connections) = (Arc::default(), Connections::default());
-        Self { env, refusal, rejected, home: None, connections }
+        let (goodbyes, written) = (Some(goodbyes), Vec::new());
+        Self { env, refusal, rejected, goodbyes, written, home: None, connections }
     }
 
     pub(crate) fn server(
@@ -166,14 +192,27 @@ impl Observer {
         connections: Connections,
         home: &Worker,
     ) -> Self {
+        let (refusal, written) = (RefusalCell::default(), Vec::new());
         let home = Some(home.downgrade());
-        Self { env, refusal: RefusalCell::default(), rejected, home, connections }
+        Self { env, refusal, rejected, goodbyes: None, written, home, connections }
     }
 
     /// What a connection of a server keeps until it is over.
     fn kept(&self) -> Option<Arc<dyn Any + Send + Sync>> {
         let home = self.home.as_ref()?.upgrade();
         Some(Arc::new((self.connections.count(), home)))
+    }
+}
+
+impl Observed {
+    /// Nobody waits for this handshake any more, and it is not complete.
+    fn is_abandoned(&self) -> bool {
+        self.is_handshaking()
+            && self.wanted.as_ref().is_some_and(|wanted| wanted.strong_count() == 0)
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.stats.exporter.get().is_none()
     }
 }
 
@@ -191,7 +230,68 @@ impl event::Subscriber for Observer {
         Observed {
             stats: brought.map(|brought| brought.stats.clone()).unwrap_or_default(),
             _hold: brought.map(|brought| brought.hold.clone()).or_else(|| self.kept()),
+            wanted: brought.map(|brought| brought.wanted.clone()),
+            goodbye: Goodbye::None,
             clock_start: Instant::from_start(clock_start),
+        }
+    }
+
+    /// s2n-quic goes on with a handshake whose future was dropped. It looks after connections at this interval, so that this
+    /// can end it.
+    fn supervisor_timeout(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        _supervision: &supervisor::Context,
+    ) -> Option<Duration> {
+        (context.wanted.is_some() && context.is_handshaking()).then_some(ABANDONED_CHECK)
+    }
+
+    fn on_supervisor_timeout(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        _supervision: &supervisor::Context,
+    ) -> supervisor::Outcome {
+        match context.stats.last_datagram() {
+            _ if !context.is_abandoned() => supervisor::Outcome::Continue,
+            None => supervisor::Outcome::ImmediateClose { reason: "nobody waits for it" },
+            // There is a server that would keep its half.
+            Some(_) => supervisor::Outcome::Close { error_code: application::Error::UNKNOWN },
+        }
+    }
+
+    fn on_connection_closed(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        event: &events::ConnectionClosed,
+    ) {
+        context.goodbye.handle_closed(&event.error);
+    }
+
+    fn on_datagram_sent(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        _event: &events::DatagramSent,
+    ) {
+        self.written.extend(context.goodbye.handle_datagram_sent());
+    }
+
+    /// What was written is in the hands of the task that feeds the socket, which was woken before this one is: when it
+    /// runs, the system has it.
+    fn on_platform_event_loop_sleep(
+        &mut self,
+        _meta: &EndpointMeta,
+        _event: &events::PlatformEventLoopSleep,
+    ) {
+        if !self.written.is_empty() {
+            let written = std::mem::take(&mut self.written);
+            self.env.spawn(async move {
+                tokio::task::yield_now().await;
+                drop(written);
+            });
         }
     }
 
@@ -253,6 +353,9 @@ impl event::Subscriber for Observer {
         let mut secret = [0; 32];
         if event.session.tls_exporter(EXPORTER_LABEL, b"", &mut secret).is_ok() {
             let _ = context.stats.exporter.set(secret);
+        }
+        if let Some(goodbyes) = &self.goodbyes {
+            context.goodbye = goodbyes.owe();
         }
     }
 

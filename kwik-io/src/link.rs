@@ -157,9 +157,20 @@ impl Link {
 
     /// Closes the connection with `code`, once what was pushed is acknowledged, after half a second at the latest.
     pub fn close(self, code: application::Error) {
+        self.close_within(FAREWELL, code);
+    }
+
+    /// As [`close`](Self::close), after one probe timeout at the latest: for an end whose program waits for it. A peer that
+    /// has not acknowledged by then is dead or has lost the frame, and in that case the connection's code tells the same.
+    pub fn close_soon(self, code: application::Error) {
+        let patience = self.stats.probe_timeout().map_or(FAREWELL, |time| time.min(FAREWELL));
+        self.close_within(patience, code);
+    }
+
+    fn close_within(self, patience: Duration, code: application::Error) {
         let Self { connection, control, tasks, .. } = self;
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(FAREWELL, control.flushed()).await;
+            let _ = tokio::time::timeout(patience, control.flushed()).await;
             connection.close(code.to_quic());
             drop(tasks);
         });

@@ -8,7 +8,7 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// Where workers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +129,30 @@ impl Worker {
         self.0.runtime.spawn(future)
     }
 
+    /// Runs `future` on this worker for as long as somebody waits for it: aborted when the future that this returns is
+    /// dropped.
+    ///
+    /// ```
+    /// use kwik_io::worker::{Placement, Workers};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+    /// let worker = Workers::start(Placement::Threads(1))?.next();
+    /// assert_eq!(worker.run(async { 6 * 7 }).await?, 42);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// When `future` panicked, or the worker ended before it.
+    pub async fn run<F>(&self, future: F) -> Result<F::Output, JoinError>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let mut task = Attended(self.spawn(future));
+        (&mut task.0).await
+    }
+
     /// See [`WeakWorker`].
     pub fn downgrade(&self) -> WeakWorker {
         WeakWorker(Arc::downgrade(&self.0))
@@ -142,6 +166,15 @@ impl Worker {
     /// The worker's runtime, to start endpoints on.
     pub fn runtime(&self) -> &Handle {
         &self.0.runtime
+    }
+}
+
+/// A task that ends when nobody waits for it.
+struct Attended<T>(JoinHandle<T>);
+
+impl<T> Drop for Attended<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

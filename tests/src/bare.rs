@@ -57,7 +57,11 @@ pub struct BareConnection {
 impl BareServer {
     /// Starts one on loopback.
     pub fn start() -> Self {
-        let certificate = certificate();
+        Self::with(certificate())
+    }
+
+    /// Starts one on loopback, with that certificate.
+    pub fn with(certificate: ServerCertificate) -> Self {
         let worker = Workers::start(Placement::Current).expect("within a runtime").next();
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
         let limits = EndpointLimits::default();

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use kwik_core::path::table::Target;
-use kwik_io::endpoint::{DialError, Dialled};
+use kwik_io::endpoint::{DialError, Dialled, stagger};
 use kwik_io::link::{Inbox, Link};
 use kwik_io::sign::ConfirmationKey;
 use kwik_io::stream::application;
@@ -77,30 +77,25 @@ impl Task {
 impl Attempt {
     async fn run(
         self,
-        shared: &Shared,
+        shared: &Arc<Shared>,
         worker: &Worker,
     ) -> Result<(Link, [u8; 64]), (ErrorCode, String)> {
-        let mut last = (ErrorCode::Unreachable, "no address".to_owned());
-        for address in &self.target.addresses {
-            match self.connect(shared, worker, *address).await {
-                Ok(dialled) => return self.start(dialled).await,
-                Err(error) => last = (code_of(&error), error.to_string()),
+        let identity = Identity::of(&self.target.identity, shared);
+        let end = shared.env.now() + shared.dial_time;
+        let dial = |address: &SocketAddr| {
+            let (shared, worker, address) = (shared.clone(), worker.clone(), *address);
+            let Identity { trust, name } = identity.clone();
+            async move {
+                // What those before it have left.
+                let time = end.since(shared.env.now());
+                shared.secondaries.connect(&worker, address, &trust, name.as_deref(), time).await
             }
-        }
-        Err(last)
-    }
-
-    async fn connect(
-        &self,
-        shared: &Shared,
-        worker: &Worker,
-        address: SocketAddr,
-    ) -> Result<Dialled, DialError> {
-        let (trust, name) = match &self.target.identity {
-            ServerIdentity::Pin(pin) => (Trust::Pin(Pin(*pin)), None),
-            ServerIdentity::Name(name) => (ca_of(&shared.trust), Some(name.as_str())),
         };
-        shared.secondaries.connect(worker, address, &trust, name, shared.dial_time).await
+        let dials: Vec<_> = self.target.addresses.iter().map(dial).collect();
+        match stagger(dials).await {
+            Ok(dialled) => self.start(dialled).await,
+            Err(errors) => Err(failure(&errors)),
+        }
     }
 
     async fn start(&self, dialled: Dialled) -> Result<(Link, [u8; 64]), (ErrorCode, String)> {
@@ -111,6 +106,33 @@ impl Attempt {
         let link = Link::start(self.path, self.epoch, connection, control, stats, inbox);
         Ok((link, self.key.prove(&self.token, &exporter)))
     }
+}
+
+/// Who a secondary has to be.
+#[derive(Clone)]
+struct Identity {
+    trust: Trust,
+    name: Option<String>,
+}
+
+impl Identity {
+    fn of(identity: &ServerIdentity, shared: &Shared) -> Self {
+        match identity {
+            ServerIdentity::Pin(pin) => Self { trust: Trust::Pin(Pin(*pin)), name: None },
+            ServerIdentity::Name(name) => {
+                Self { trust: ca_of(&shared.trust), name: Some(name.clone()) }
+            }
+        }
+    }
+}
+
+/// Why none of a secondary's addresses could be reached. Where one was only unreachable that is the path's code: another dial
+/// may find it.
+fn failure(errors: &[DialError]) -> (ErrorCode, String) {
+    let codes = || errors.iter().map(code_of);
+    let code = codes().find(|code| *code == ErrorCode::Unreachable).or(codes().next());
+    let details: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    (code.unwrap_or(ErrorCode::Unreachable), details.join("; "))
 }
 
 /// A pin names the primary's key alone: a secondary that is named needs a CA.

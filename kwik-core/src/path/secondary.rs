@@ -286,10 +286,11 @@ impl Path {
 
     /// The primary does not want the path any more; it may drain for that long.
     pub(super) fn remove(&mut self, drain: Duration, now: Instant) -> Option<Transition> {
+        let leaves = self.wanted && self.state == PathState::Draining;
         self.wanted = false;
         self.start = None;
         self.drain_time = drain.min(Self::MAX_DRAIN);
-        if self.state == PathState::Draining {
+        if leaves {
             // It goes away by itself already: now it has no longer than this.
             self.limit.arm(now, self.drain_time);
         }

@@ -12,6 +12,9 @@ use crate::path::policy::PathPolicy;
 /// Window that every stream half starts with, set aside for every stream that the limits allow, in bytes.
 pub const INITIAL_WINDOW: u64 = MIN_INITIAL_WINDOW;
 
+/// Time for handshake and Welcome by default.
+const DIAL_TIME: Duration = Duration::from_secs(10);
+
 /// What a session is set up with. The defaults are those of the public API.
 #[derive(Clone, Debug)]
 pub struct SessionConfig {
@@ -30,6 +33,11 @@ pub struct SessionConfig {
     pub gap_timeout: Duration,
     /// Which secondaries a client may be sent to.
     pub path_policy: PathPolicy,
+    /// How long a client's primary may take to answer the Hello. Default 10 s. A driver gives it what the QUIC handshake left
+    /// of the dial time. Longer: an application waits that much longer for a server that is none.
+    pub answer_time: Duration,
+    /// How long handshake and Welcome of a client's path to a secondary may take together. Default 10 s.
+    pub dial_time: Duration,
     /// How long an owner-less sender keeps a stream without progress. Default 30 s.
     pub linger: Duration,
     /// How a primary decides who sends what.
@@ -46,6 +54,8 @@ impl Default for SessionConfig {
             conflict_policy: ConflictPolicy::FirstWins,
             gap_timeout: Duration::from_secs(10),
             path_policy: PathPolicy::default(),
+            answer_time: DIAL_TIME,
+            dial_time: DIAL_TIME,
             linger: Duration::from_secs(30),
             delegation: DelegationConfig::default(),
         }

@@ -12,7 +12,8 @@ use s2n_quic::provider::tls::rustls;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::dial::{Dial, DialError, Dialled};
+use super::dial::{Dial, DialError, Dialled, Refusals};
+use super::goodbye::Goodbyes;
 use super::limits::{EndpointLimits, Role};
 use super::sockets::sockets;
 use crate::connection::Observer;
@@ -61,6 +62,7 @@ struct Shared {
     open: Mutex<BTreeMap<Key, Weak<ClientEndpoint>>>,
     /// Endpoints that are open or closing.
     alive: watch::Sender<usize>,
+    goodbyes: Goodbyes,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,15 +109,17 @@ impl ClientEndpoints {
     }
 
     fn bound(env: Env, role: Role, limits: EndpointLimits, local: Option<SocketAddr>) -> Self {
-        let (open, alive) = (Mutex::default(), watch::Sender::new(0));
-        Self(Arc::new(Shared { env, role, limits, local, open, alive }))
+        let (open, alive, goodbyes) = (Mutex::default(), watch::Sender::new(0), Goodbyes::new());
+        Self(Arc::new(Shared { env, role, limits, local, open, alive, goodbyes }))
     }
 
     /// Connects to `target` from `worker`, with TLS verified by `trust`.
     ///
     /// `server_name` is a DNS name or IP literal; without one the target's address is the name. Keep-alive is on. Call
-    /// it in a task on the worker. When the future is dropped the handshake is given up, after
-    /// [`EndpointLimits::handshake`] at the latest.
+    /// it in a task on the worker. When the future is dropped the handshake ends within 100 ms, and a server that has
+    /// answered is told; a connection that is complete by then is closed.
+    ///
+    /// A target that refuses datagrams is found out at once, as far as ICMP tells; not in a simulated world.
     ///
     /// # Errors
     /// [`DialError`], which tells apart what went wrong.
@@ -128,7 +132,7 @@ impl ClientEndpoints {
         timeout: Duration,
     ) -> Result<Dialled, DialError> {
         let dial = Dial::new(target, server_name, timeout)?;
-        dial.run(self.endpoint(worker, target, trust)?).await
+        dial.run(self.endpoint(worker, target, trust)?, self.0.refusals()).await
     }
 
     /// Endpoints that are open or closing.
@@ -136,7 +140,14 @@ impl ClientEndpoints {
         *self.0.alive.borrow()
     }
 
-    /// Waits until every endpoint is closed: its connections over, its peers told. Its sockets are put away by tasks of
+    /// Waits until no connection is open whose peer takes it for alive: each was closed by one end, and where that was this
+    /// one, its CONNECTION_CLOSE was handed to the system. Handshakes do not count. A program may then end.
+    pub async fn said_goodbye(&self) {
+        self.0.goodbyes.said().await;
+    }
+
+    /// Waits until every endpoint is closed: its connections over, its peers told, and what they may still have sent
+    /// answered, for about three probe timeouts. Its sockets are put away by tasks of
     /// s2n-quic's own, at their next turn. A program that ends earlier leaves its peers to their idle timeouts.
     pub async fn closed(&self) {
         // The sender is `self`'s own, so there is no error to see.
@@ -172,10 +183,11 @@ impl Shared {
         let (config, refusal) = client_config(&self.env, trust)?;
         let local = self.local.filter(|local| Family::of(*local) == family);
         let limits = self.limits.quic(self.role).map_err(DialError::Limits)?;
+        let observer = Observer::client(self.env.clone(), refusal, self.goodbyes.clone());
         let builder = Client::builder()
             .with_tls(rustls::Client::from(config))
             .and_then(|builder| builder.with_limits(limits))
-            .and_then(|builder| builder.with_event(Observer::client(self.env.clone(), refusal)))
+            .and_then(|builder| builder.with_event(observer))
             .unwrap_or_else(|never| match never {});
         let local = local.unwrap_or(family.any());
         let no_socket = |error: io::Error| DialError::Socket(error.to_string());
@@ -210,6 +222,14 @@ impl Shared {
             env: self.env.clone(),
             alive,
         }
+    }
+
+    fn refusals(&self) -> Refusals {
+        #[cfg(feature = "sim")]
+        if self.env.network().is_some() {
+            return Refusals::None;
+        }
+        Refusals::Icmp(self.local.map(|local| local.ip()))
     }
 
     fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<quic_io::Provider> {

@@ -1,7 +1,7 @@
 //! One try to connect, and what can become of it.
 
 use std::any::Any;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use s2n_quic::client::Connect;
 use s2n_quic::connection::Error;
 
 use super::client::ClientEndpoint;
+use super::probe;
 use crate::connection::{Brought, ConnectionStats};
 use crate::tls::{Refusal, TrustError};
 
@@ -74,13 +75,21 @@ pub enum DialError {
         /// Whom we dialled.
         target: SocketAddr,
     },
-    /// The server takes no connection.
+    /// The server takes no connection, or its host says that no server listens on the port.
     #[error("{target} refuses the connection: {reason}")]
     Refused {
         /// Whom we dialled.
         target: SocketAddr,
         /// What it said.
         reason: String,
+    },
+    /// This machine has no way there, or one that is forbidden.
+    #[error("{target} cannot be reached: no route to the {to}")]
+    NoRoute {
+        /// Whom we dialled.
+        target: SocketAddr,
+        /// What there is no way to: the host or the network.
+        to: &'static str,
     },
     /// Anything else that QUIC reports.
     #[error("connecting to {target} failed: {reason}")]
@@ -96,6 +105,28 @@ pub enum DialError {
 const NO_APPLICATION_PROTOCOL: u64 = 0x100 + 120;
 /// RFC 9000, 20.1.
 const CONNECTION_REFUSED: u64 = 2;
+
+/// Where a dial hears that nobody listens.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Refusals {
+    /// From the system, through a socket at that local address.
+    Icmp(Option<IpAddr>),
+    /// Nowhere: a simulated network has no ICMP.
+    #[cfg(feature = "sim")]
+    None,
+}
+
+impl Refusals {
+    async fn of(self, target: SocketAddr, stats: &ConnectionStats) -> DialError {
+        match self {
+            Self::Icmp(local) => {
+                probe::refused(local, target, || stats.last_datagram().is_some()).await
+            }
+            #[cfg(feature = "sim")]
+            Self::None => std::future::pending().await,
+        }
+    }
+}
 
 /// What to dial, validated: s2n-quic panics its endpoint, and every connection of it, on a bad name.
 pub(super) struct Dial {
@@ -120,16 +151,27 @@ impl Dial {
         }
     }
 
-    pub(super) async fn run(self, endpoint: Arc<ClientEndpoint>) -> Result<Dialled, DialError> {
+    pub(super) async fn run(
+        self,
+        endpoint: Arc<ClientEndpoint>,
+        refusals: Refusals,
+    ) -> Result<Dialled, DialError> {
         let stats = Arc::new(ConnectionStats::default());
         let connect = Connect::new(self.target).with_server_name(self.name.as_str());
         let mut attempt = endpoint.client().connect(connect);
         let hold: Arc<dyn Any + Send + Sync> = endpoint;
-        attempt.set_application_context(Box::new(Brought { stats: stats.clone(), hold }));
-        let mut connection = match tokio::time::timeout(self.timeout, attempt).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(self.failure(error, &stats)),
-            Err(_) => return Err(self.no_answer(self.timeout, &stats)),
+        // Until this returns or is dropped: then the handshake is given up.
+        let wanting = Arc::new(());
+        let wanted = Arc::downgrade(&wanting);
+        attempt.set_application_context(Box::new(Brought { stats: stats.clone(), hold, wanted }));
+        let mut connection = tokio::select! {
+            biased;
+            outcome = tokio::time::timeout(self.timeout, attempt) => match outcome {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(error)) => return Err(self.failure(error, &stats)),
+                Err(_) => return Err(self.no_answer(self.timeout, &stats)),
+            },
+            error = refusals.of(self.target, &stats) => return Err(error),
         };
         let exporter = stats.exporter().ok_or_else(|| self.failed("no TLS exporter".to_owned()))?;
         connection.keep_alive(true).map_err(|error| self.failure(error, &stats))?;

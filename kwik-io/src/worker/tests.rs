@@ -89,3 +89,21 @@ async fn current_runs_on_the_runtime_of_its_start() {
     let there = worker.spawn(async { thread::current().id() }).await.unwrap();
     assert_eq!(here, there);
 }
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_aborted() {
+    let worker = Workers::start(Placement::Threads(1)).unwrap().next();
+    let (tell, told) = mpsc::channel();
+    let (started, running) = oneshot::channel();
+    let guard = Dropped(tell);
+    let work = worker.run(async move {
+        let _guard = guard;
+        let _ = started.send(());
+        std::future::pending::<()>().await;
+    });
+    tokio::select! {
+        _ = work => panic!("it never ends"),
+        started = running => started.unwrap(),
+    }
+    assert_eq!(told.recv().unwrap().as_deref(), Some("kwik-worker-0"));
+}

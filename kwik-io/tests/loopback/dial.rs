@@ -2,22 +2,73 @@
 
 use std::net::UdpSocket;
 
-use kwik_io::endpoint::DialError;
+use kwik_io::endpoint::{ClientEndpoints, DialError, EndpointLimits, Role, ServerEndpoint};
+use kwik_io::env::Env;
 use kwik_io::tls::{ServerCertificate, Trust};
 use s2n_quic::client::Connect;
 use s2n_quic::{Client, Server};
 
-use crate::support::{LONG, Lab, SHORT};
+use crate::support::{HOUR, LONG, Lab, SHORT};
+
+/// Dials that give up by themselves after an hour only.
+fn patient(role: Role) -> ClientEndpoints {
+    let limits = EndpointLimits { handshake: HOUR, idle: HOUR, ..EndpointLimits::default() };
+    ClientEndpoints::new(Env::system(), role, limits)
+}
 
 #[tokio::test]
-async fn a_port_that_nobody_has_is_unreachable() {
+async fn a_port_that_nobody_has_is_refused_at_once() {
     let lab = Lab::new();
-    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let error = lab.endpoints.connect(&lab.worker, nobody, &lab.pin(), None, SHORT).await;
-    match error {
-        Err(DialError::Unreachable { target, .. }) => assert_eq!(target, nobody),
-        other => panic!("{other:?}"),
+    for role in [Role::Primary, Role::Secondary] {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            // A machine may have no IPv6.
+            let Ok(socket) = UdpSocket::bind(address) else { continue };
+            let nobody = socket.local_addr().unwrap();
+            drop(socket);
+            let endpoints = patient(role);
+            let error = endpoints.connect(&lab.worker, nobody, &lab.pin(), None, HOUR).await;
+            match error {
+                Err(DialError::Refused { target, .. }) => assert_eq!(target, nobody),
+                other => panic!("{other:?}"),
+            }
+            // Nothing of the handshake is left.
+            endpoints.closed().await;
+        }
     }
+}
+
+#[tokio::test]
+async fn a_refused_port_can_be_dialled_again_when_its_server_is_there() {
+    let lab = Lab::new();
+    let target = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let endpoints = patient(Role::Primary);
+    let error = endpoints.connect(&lab.worker, target, &lab.pin(), None, HOUR).await;
+    assert!(matches!(error, Err(DialError::Refused { .. })), "{error:?}");
+    let limits = EndpointLimits::default();
+    let server =
+        ServerEndpoint::bind(&Env::system(), &lab.worker, target, &lab.certificate, limits);
+    let mut server = server.unwrap();
+    let trust = lab.pin();
+    let dial = endpoints.connect(&lab.worker, target, &trust, None, HOUR);
+    let (dialled, _accepted) = tokio::join!(dial, server.accept());
+    dialled.unwrap();
+    assert_eq!(server.rejected(), 0);
+}
+
+#[tokio::test]
+async fn a_dial_that_nobody_waits_for_ends() {
+    let lab = Lab::new();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let target = silent.local_addr().unwrap();
+    let (endpoints, trust) = (patient(Role::Primary), lab.pin());
+    let dial = endpoints.connect(&lab.worker, target, &trust, None, HOUR);
+    let receive = tokio::task::spawn_blocking(move || silent.recv(&mut [0; 1_500]));
+    tokio::select! {
+        biased;
+        dialled = dial => panic!("nobody answers: {dialled:?}"),
+        received = receive => assert!(received.unwrap().is_ok()),
+    }
+    endpoints.closed().await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use kwik_io::env::Env;
 use kwik_io::tls::Trust;
 use kwik_io::worker::{Placement, Workers};
 
-use crate::support::{LONG, Lab, any_port, bind, certificate, endpoints, worker};
+use crate::support::{LONG, Lab, Relay, any_port, bind, certificate, endpoints, worker};
 
 #[tokio::test]
 async fn both_ends_export_the_same_secret_and_each_connection_another() {
@@ -125,6 +125,53 @@ async fn a_client_that_is_dropped_whole_says_goodbye() {
     // Without it the server would wait for its idle timeout, which is longer.
     let end = tokio::time::timeout(LONG, accepted.unwrap().connection.accept()).await;
     assert!(!matches!(end.unwrap(), Ok(Some(_))));
+}
+
+#[tokio::test]
+async fn when_goodbye_is_said_the_system_has_it() {
+    let mut lab = Lab::new();
+    let relay = Relay::to(lab.address()).await;
+    let (trust, target) = (lab.pin(), relay.address());
+    let dial = lab.endpoints.connect(&lab.worker, target, &trust, None, LONG);
+    let (dialled, _accepted) = tokio::join!(dial, lab.server.accept());
+    let dialled = dialled.unwrap();
+    let server = relay.cut().await;
+    dialled.connection.close(0u32.into());
+    lab.endpoints.said_goodbye().await;
+    server.try_recv(&mut [0; 1_500]).unwrap();
+}
+
+#[tokio::test]
+async fn no_goodbye_is_owed_where_the_peer_has_said_it_or_there_is_none() {
+    let mut lab = Lab::new();
+    let silent = std::net::UdpSocket::bind(any_port()).unwrap();
+    let (trust, target) = (lab.pin(), silent.local_addr().unwrap());
+    let (dialled, accepted) = lab.connect().await;
+    accepted.connection.close(0u32.into());
+    tokio::select! {
+        biased;
+        dialled = lab.endpoints.connect(&lab.worker, target, &trust, None, LONG) => {
+            panic!("nobody answers: {dialled:?}")
+        }
+        () = lab.endpoints.said_goodbye() => {}
+    }
+    drop(dialled);
+}
+
+#[tokio::test]
+async fn a_goodbye_is_owed_while_a_connection_is_open() {
+    let mut lab = Lab::new();
+    let (dialled, _accepted) = lab.connect().await;
+    let mut saying = std::pin::pin!(lab.endpoints.said_goodbye());
+    for _ in 0..16 {
+        tokio::select! {
+            biased;
+            () = &mut saying => panic!("the connection is open"),
+            () = tokio::task::yield_now() => {}
+        }
+    }
+    drop(dialled);
+    saying.await;
 }
 
 #[tokio::test]

@@ -283,6 +283,25 @@ fn removal_drains_and_ends() {
 }
 
 #[test]
+fn a_server_that_goes_away_drains_and_is_dialled_again() {
+    let mut table = live();
+    let changed = table.leave(ONE, Epoch(1), Duration::from_secs(30), at(1_000)).unwrap();
+    assert_eq!((changed.to, changed.reason), (PathState::Draining, Some(ErrorCode::GoingAway)));
+    assert_eq!(table.leave(ONE, Epoch(1), Duration::ZERO, at(1_100)), None, "once");
+    let changed = happen(&mut table, PathEvent::Drained, ErrorCode::GoingAway, 2_000).unwrap();
+    assert_eq!(changed.to, PathState::Gone);
+    assert!(table.path(ONE).unwrap().is_wanted());
+    assert!(table.poll_timeout().is_some(), "a token is asked for");
+
+    let mut table = live();
+    table.leave(ONE, Epoch(1), Duration::from_secs(30), at(1_000)).unwrap();
+    assert_eq!(table.remove(ONE, Duration::from_secs(1), at(2_000)), None);
+    let [PathWork::Changed(changed)] = works(&mut table, 3_000)[..] else { panic!("not over") };
+    assert_eq!((changed.to, changed.reason), (PathState::Gone, Some(ErrorCode::PathRemoved)));
+    assert!(table.is_empty(), "the primary does not want it back");
+}
+
+#[test]
 fn a_path_that_is_removed_while_it_waits_for_a_token_is_forgotten() {
     let mut table = live();
     happen(&mut table, PathEvent::Lost, ErrorCode::Unreachable, 0).unwrap();

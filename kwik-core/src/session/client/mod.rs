@@ -46,9 +46,9 @@ pub use arrivals::SourceReport;
 pub use carriers::{CarrierEnd, Route, Routed};
 pub use output::{Output, PathReport};
 
-/// How long the primary may take to answer the Hello. Longer: an application waits that much longer for a server that
-/// is none.
-const ANSWER: Duration = Duration::from_secs(10);
+/// What a path has beyond the dial time: a driver that sees no handshake by then says what was wrong with it, before the
+/// path's own clock can only say that it took too long.
+const DIAL_GRACE: Duration = Duration::from_millis(100);
 /// Least time between two progress reports of a stream.
 const LEAST_REPORT_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -131,8 +131,8 @@ impl ClientSession {
             confirmation_key: Some(confirmation_key),
             admission: None,
         };
-        let limits =
-            PathLimits { max_paths: config.path_policy.max_paths(), ..PathLimits::default() };
+        let dial_time = config.dial_time.saturating_add(DIAL_GRACE);
+        let limits = PathLimits { max_paths: config.path_policy.max_paths(), dial_time };
         let gaps = GapConfig { gap_timeout: config.gap_timeout, ..GapConfig::default() };
         let mut session = Self {
             primary,
@@ -185,7 +185,7 @@ impl ClientSession {
 
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
-        self.answer_due.get_or_insert(now + ANSWER);
+        self.answer_due.get_or_insert(now + self.config.answer_time);
         while let Some(effect) = self.streams.poll() {
             self.apply(effect, now);
         }

@@ -33,12 +33,10 @@ impl ClientSession {
     }
 
     pub(super) fn watch_primary(&mut self, now: Instant) {
-        loop {
-            match self.primary_liveness.handle_timeout(now) {
-                Verdict::Nothing => return,
-                Verdict::Ping => self.ping(PathId::PRIMARY),
-                Verdict::Suspect | Verdict::Gone => self.tell_primary_state(),
-            }
+        match self.primary_liveness.handle_timeout(now) {
+            Verdict::Nothing => {}
+            Verdict::Ping => self.ping(PathId::PRIMARY),
+            Verdict::Suspect | Verdict::Gone => self.tell_primary_state(),
         }
     }
 
