@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kwik_proto::frame::{
     CarrierKind, ControlFrame, Delegation, DelegationState, DelegationStatus, ErrorCode, GapReason,
-    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, RelayCredit, SessionClose,
+    Hello, MappingQuery, MappingSnapshot, Order, Orders, Ping, Pong, RelayCredit, SessionClose,
     StreamBlocked, StreamHeader, Welcome,
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId};
@@ -111,6 +111,9 @@ pub struct SecondarySession {
     outputs: VecDeque<Output>,
     /// When the session ends at the latest, because its server goes away.
     leaves: Option<Instant>,
+    /// The Ping that was sent when nothing was owed any more, and whose Pong ends the session of a server that goes away.
+    last_ping: Option<u64>,
+    pings: u64,
     closed: bool,
 }
 
@@ -145,6 +148,8 @@ impl SecondarySession {
             outbox: Outbox::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
             leaves: None,
+            last_ping: None,
+            pings: 0,
             closed: false,
         })
     }
@@ -161,10 +166,30 @@ impl SecondarySession {
 
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() && self.leaves.is_some() && self.owes_nothing() {
-            self.close(ErrorCode::GoingAway, LEFT);
+        if self.outputs.is_empty() && self.leaves.is_some() {
+            self.take_leave();
         }
         self.outputs.pop_front()
+    }
+
+    /// Asks the client whether it has heard everything, once nothing is owed. Orders may be on their way that it passed on
+    /// before it heard that the server goes away: closed before they came and went back, the path would have lost them.
+    fn take_leave(&mut self) {
+        match (self.owes_nothing(), self.last_ping) {
+            (true, None) => {
+                self.pings += 1;
+                self.last_ping = Some(self.pings);
+                self.send(ControlFrame::Ping(Ping { nonce: self.pings }));
+            }
+            (false, Some(_)) => self.last_ping = None,
+            _ => {}
+        }
+    }
+
+    fn handle_pong(&mut self, nonce: u64) {
+        if self.last_ping == Some(nonce) && self.owes_nothing() {
+            self.close(ErrorCode::GoingAway, LEFT);
+        }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout): only while the server goes away.
@@ -180,7 +205,8 @@ impl SecondarySession {
     }
 
     /// The server goes away. The client is told, and what the application has not accepted yet goes back, so that others
-    /// send it. The session ends when all that was accepted has arrived, and at `end` at the latest. Called again, it can
+    /// send it. The session ends when all that was accepted has arrived and the client has heard of it, and at
+    /// `end` at the latest. Called again, it can
     /// only make that sooner.
     pub fn go_away(&mut self, end: Instant, now: Instant) {
         if self.leaves.is_some_and(|known| known <= end) {
@@ -244,7 +270,11 @@ impl SecondarySession {
                 self.close(close.code, close.reason);
                 Ok(())
             }
-            ControlFrame::Pong(_) | ControlFrame::MappingSnapshot(_) => Ok(()),
+            ControlFrame::Pong(pong) => {
+                self.handle_pong(pong.nonce);
+                Ok(())
+            }
+            ControlFrame::MappingSnapshot(_) => Ok(()),
             _ => Err(ErrorCode::ProtocolViolation),
         };
         if let Err(code) = result {
@@ -428,6 +458,8 @@ impl SecondarySession {
             return;
         }
         if self.delegations.len() == MAX_DELEGATIONS || self.leaves.is_some() {
+            // The refusal has to be heard too.
+            self.last_ping = None;
             self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
             return;
         }

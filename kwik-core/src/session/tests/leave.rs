@@ -91,6 +91,10 @@ impl Edge {
         self.0.handle_orders(Orders { session: SESSION, path: EDGE, epoch, number, orders });
     }
 
+    fn pong(&mut self, nonce: u64) {
+        self.0.handle_control(ControlFrame::Pong(Pong { nonce }));
+    }
+
     fn outputs(&mut self) -> Vec<EdgeOutput> {
         std::iter::from_fn(|| self.0.poll_output()).collect()
     }
@@ -104,6 +108,10 @@ fn states(outputs: &[EdgeOutput]) -> Vec<(u64, DelegationState)> {
         _ => None,
     };
     outputs.iter().filter_map(status).collect()
+}
+
+fn ping(nonce: u64) -> EdgeOutput {
+    EdgeOutput::Send(ControlFrame::Ping(Ping { nonce }))
 }
 
 const BUSY: DelegationState = DelegationState::Refused(GapReason::Busy);
@@ -123,18 +131,31 @@ fn a_secondary_hands_back_what_it_has_not_begun_and_finishes_the_rest() {
     edge.0.handle_carrier_end(3, true);
     let outputs = edge.outputs();
     assert_eq!(states(&outputs), [(1, DelegationState::Sent)]);
+    assert_eq!(outputs.last(), Some(&ping(1)));
+    edge.pong(1);
+    let outputs = edge.outputs();
     assert!(matches!(outputs.last(), Some(EdgeOutput::Close(ErrorCode::GoingAway, _))));
 }
 
 #[test]
-fn a_secondary_without_work_ends_at_once() {
+fn a_secondary_without_work_ends_when_the_client_has_heard_it() {
     let mut edge = Edge::new();
     edge.0.handle_carrier_end(3, true);
     edge.0.refuse(DelegationId(2), GapReason::Busy);
     edge.outputs();
     edge.0.go_away(at(500), at(0));
     let outputs = edge.outputs();
-    assert_eq!(outputs[0], EdgeOutput::Send(away(500)));
+    assert_eq!(outputs, [EdgeOutput::Send(away(500)), ping(1)]);
+    edge.pong(7);
+    assert_eq!(edge.outputs(), []);
+    // An order that was on its way goes back, and the client is asked again.
+    edge.order(2, vec![delegation(3, stream(0), range(200, 300))]);
+    edge.pong(1);
+    let outputs = edge.outputs();
+    assert_eq!(states(&outputs), [(3, BUSY)]);
+    assert_eq!(outputs.last(), Some(&ping(2)));
+    edge.pong(2);
+    let outputs = edge.outputs();
     assert!(matches!(outputs.last(), Some(EdgeOutput::Close(ErrorCode::GoingAway, _))));
 }
 
