@@ -61,9 +61,15 @@ mod tests {
         assert_eq!(primary.changed().await, PrimaryState::Suspect);
         assert_eq!(PrimaryWatch::new(&told).changed().await, PrimaryState::Suspect);
         tell.send_replace(PrimaryState::Live);
-        assert_eq!((primary.state(), primary.changed().await), (PrimaryState::Live, PrimaryState::Live));
+        assert_eq!(
+            (primary.state(), primary.changed().await),
+            (PrimaryState::Live, PrimaryState::Live)
+        );
         drop(tell);
         assert_eq!(primary.changed().await, PrimaryState::Gone);
-        assert_eq!((primary.state(), primary.changed().await), (PrimaryState::Gone, PrimaryState::Gone));
+        assert_eq!(
+            (primary.state(), primary.changed().await),
+            (PrimaryState::Gone, PrimaryState::Gone)
+        );
     }
 }
