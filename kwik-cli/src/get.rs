@@ -134,13 +134,13 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
     let Written { output, tag } = writer.finish().await?;
     if let Err(error) = outcome {
         if error.is::<WrongBytes>() {
-            blocking(move || Ok(output.reject())).await?;
+            reject(output).await?;
         }
         return Err(error);
     }
     if tag != content.tag {
         let wanted = content.tag;
-        blocking(move || Ok(output.reject())).await?;
+        reject(output).await?;
         return Err(anyhow!(
             "the content has the BLAKE3 hash {tag}, not {wanted} as announced; nothing was kept, try again"
         ));
@@ -152,6 +152,15 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
     let mut report = Report::new(content.size, elapsed, tag);
     account.enter(&mut report);
     Ok(report)
+}
+
+/// Throws away what was written.
+async fn reject(output: Output) -> anyhow::Result<()> {
+    blocking(move || {
+        output.reject();
+        Ok(())
+    })
+    .await
 }
 
 /// Runs what blocks where it may.

@@ -31,7 +31,7 @@ pub(crate) struct Output {
 #[derive(Debug)]
 enum Sink {
     Part(Box<Part>),
-    Direct(Gather),
+    Direct(Box<Gather>),
     Discard(Box<blake3::Hasher>),
 }
 
@@ -83,7 +83,7 @@ impl Output {
 
     fn direct(path: &Path, name: String) -> anyhow::Result<Self> {
         match OpenOptions::new().write(true).open(path) {
-            Ok(file) => Ok(Self { sink: Sink::Direct(Gather::new(file)), name }),
+            Ok(file) => Ok(Self { sink: Sink::Direct(Box::new(Gather::new(file))), name }),
             Err(error) => Err(cannot_write(&name, &error)),
         }
     }
@@ -97,7 +97,7 @@ impl Output {
         // Not `io::stdout()`: its line buffer searches every byte for a line end.
         let file = io::stdout().as_fd().try_clone_to_owned();
         let file: File = file.map_err(|error| cannot_write(&name, &error))?.into();
-        Ok(Self { name, sink: Sink::Direct(Gather::new(file)) })
+        Ok(Self { name, sink: Sink::Direct(Box::new(Gather::new(file))) })
     }
 
     /// Hashes what is written, and forgets it.
