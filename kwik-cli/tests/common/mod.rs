@@ -68,7 +68,7 @@ impl Server {
         let mut command = kwik(dir);
         command.args(["serve", "--listen", listen, "--json", "--root"]).arg(root);
         command.arg("--state").arg(dir.join(name)).args(args);
-        command.env("KWIK_LOG", "kwik=info,warn").env("NO_COLOR", "1");
+        command.env("KWIK_LOG", "kwik=info,kwik::secondary=debug,warn").env("NO_COLOR", "1");
         let path = dir.join(format!("{name}.log"));
         let log = fs::File::options().create(true).append(true).open(&path).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();

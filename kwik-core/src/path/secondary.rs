@@ -303,6 +303,11 @@ impl Path {
         self.apply(PathEvent::Leaving, ErrorCode::GoingAway.into(), now)
     }
 
+    /// Whether its server goes away: it takes no further orders.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.state == PathState::Draining && self.wanted
+    }
+
     /// What the end of draining is told as.
     pub(crate) fn drained_code(&self) -> ErrorCode {
         if self.wanted { ErrorCode::GoingAway } else { ErrorCode::PathRemoved }

@@ -12,6 +12,7 @@ use super::conflict::isolated;
 use super::{ClientSession, Output};
 use crate::grant::Recorded;
 use crate::mapping::takes_contributions;
+use crate::path::secondary::Path;
 use crate::time::Instant;
 
 /// Orders that wait for a path's connection, at most. Beyond it the ranges go back to the primary as Busy.
@@ -49,6 +50,10 @@ impl ClientSession {
                 if let Order::Grant(grant) = order {
                     self.send_window(path, grant.stream);
                 }
+            }
+            if self.paths.path(path).is_some_and(Path::is_leaving) {
+                // Ordered before the primary knew. The server refuses it too, if it still hears of it.
+                self.hand_back_orders(path, &orders, now);
             }
             return Ok(());
         }

@@ -363,9 +363,12 @@ impl ClientSession {
         self.drain_if_idle(path, now);
     }
 
+    /// A removed path is over when it owes nothing. A server that goes away closes by itself, when it has answered all that
+    /// was passed on to it: closed here, what it has not refused yet would count as lost.
     fn drain_if_idle(&mut self, path: PathId, now: Instant) {
         let Some(known) = self.paths.path(path) else { return };
-        if known.state() == PathState::Draining && !self.promises.owes(path) {
+        let removed = known.state() == PathState::Draining && !known.is_leaving();
+        if removed && !self.promises.owes(path) {
             let (epoch, cause) = (known.epoch(), known.drained_code().into());
             self.handle_event(path, epoch, PathEvent::Drained, cause, now);
         }
