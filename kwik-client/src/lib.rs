@@ -31,36 +31,85 @@
 //! is exact: the bytes that were read.
 //!
 //! ```no_run
+//! use std::future::{Future, pending};
+//! use std::pin::Pin;
 //! use std::time::Duration;
-//! use kwik_client::{Client, Connect, Session};
 //!
-//! /// One try: asks for the content from the end of `content` on, and reads to its end or to the stream's.
-//! async fn read_rest(session: &mut Session, content: &mut Vec<u8>) -> Result<(), Box<dyn std::error::Error>> {
+//! use kwik_client::{Client, Connect, PrimaryState, Session, stream::BidirectionalStream};
+//!
+//! type Asked = Result<(Session, BidirectionalStream), Box<dyn std::error::Error>>;
+//!
+//! /// Asks whichever server answers for the content from `offset` on, with the application's own request.
+//! async fn ask(client: Client, servers: Vec<Connect>, offset: usize, wait: Duration) -> Asked {
+//!     // A server that is being restarted refuses for a moment. With jitter, where many clients wait for one.
+//!     tokio::time::sleep(wait).await;
+//!     let mut session = client.connect_any(servers).await?;
 //!     let mut stream = session.open_bidirectional_stream().await?;
-//!     // The application's own request.
-//!     stream.send(format!("GET /film from={}\n", content.len()).into()).await?;
+//!     stream.send(format!("GET /film from={offset}\n").into()).await?;
 //!     stream.finish()?;
-//!     while let Some(chunk) = stream.receive().await? {
-//!         content.extend_from_slice(&chunk);
-//!     }
-//!     Ok(())
+//!     Ok((session, stream))
 //! }
 //!
 //! async fn read(client: &Client, servers: &[Connect]) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-//!     let (mut content, mut failures) = (Vec::new(), 0);
+//!     let asking = |offset, wait| -> Pin<Box<dyn Future<Output = Asked>>> {
+//!         Box::pin(ask(client.clone(), servers.to_vec(), offset, wait))
+//!     };
+//!     let mut content: Vec<u8> = Vec::new();
+//!     // What is read from, with its next offset; and a replacement that was asked for, with its first offset.
+//!     let mut current: Option<(Session, BidirectionalStream, usize)> = None;
+//!     let mut next = Some((asking(0, Duration::ZERO), 0));
+//!     let mut failures = 0;
 //!     loop {
-//!         let before = content.len();
-//!         let outcome = match client.connect_any(servers.iter().cloned()).await {
-//!             Ok(mut session) => read_rest(&mut session, &mut content).await,
-//!             Err(error) => Err(error.into()),
-//!         };
-//!         let Err(error) = outcome else { return Ok(content) };
-//!         failures = if content.len() > before { 0 } else { failures + 1 };
-//!         if failures == 5 {
-//!             return Err(error);
+//!         let mut primary = current.as_ref().map(|(session, ..)| session.primary());
+//!         tokio::select! {
+//!             // While a replacement is being found, what secondaries were ordered to send still arrives here.
+//!             chunk = async {
+//!                 match &mut current {
+//!                     Some((_, stream, _)) => stream.receive().await,
+//!                     None => pending().await,
+//!                 }
+//!             } => match (chunk, &mut current) {
+//!                 (Ok(Some(chunk)), Some((.., offset))) => {
+//!                     // What the one before had brought meanwhile is skipped.
+//!                     let known = content.len().saturating_sub(*offset).min(chunk.len());
+//!                     content.extend_from_slice(&chunk[known..]);
+//!                     *offset += chunk.len();
+//!                     failures = 0;
+//!                 }
+//!                 (Ok(None), _) => return Ok(content),
+//!                 _ => {
+//!                     current = None;
+//!                     let from = content.len();
+//!                     next.get_or_insert_with(|| (asking(from, Duration::ZERO), from));
+//!                 }
+//!             },
+//!             // Silent, about to go away, or gone.
+//!             state = async {
+//!                 match &mut primary {
+//!                     Some(primary) => primary.changed().await,
+//!                     None => pending().await,
+//!                 }
+//!             }, if next.is_none() => if state != PrimaryState::Live {
+//!                 let from = content.len();
+//!                 next = Some((asking(from, Duration::ZERO), from));
+//!             },
+//!             asked = async {
+//!                 match &mut next {
+//!                     Some((asked, _)) => asked.await,
+//!                     None => pending().await,
+//!                 }
+//!             } => {
+//!                 let from = next.take().map_or(0, |(_, from)| from);
+//!                 match asked {
+//!                     Ok((session, stream)) => current = Some((session, stream, from)),
+//!                     Err(error) if failures == 10 => return Err(error),
+//!                     Err(_) => {
+//!                         failures += 1;
+//!                         next = Some((asking(from, Duration::from_millis(250)), from));
+//!                     }
+//!                 }
+//!             }
 //!         }
-//!         // A server that is being restarted refuses for a moment. With jitter, where many clients wait for one.
-//!         tokio::time::sleep(Duration::from_millis(100 << failures)).await;
 //!     }
 //! }
 //! ```

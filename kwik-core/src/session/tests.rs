@@ -1,6 +1,7 @@
 //! Sessions against peers that break the rules, and the rules that live where the parts meet.
 #![allow(clippy::unwrap_used)]
 
+mod absent;
 mod arbitrary;
 mod carriers;
 mod contributions;

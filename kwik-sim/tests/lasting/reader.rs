@@ -16,9 +16,9 @@ use crate::scenario::SIZE;
 
 /// How long an attempt to reach any primary may take. Short: a server that returns is not heard of before the next packet
 /// is sent to it, and QUIC doubles the time between those from 1 s on.
-const ATTEMPT: Duration = Duration::from_millis(500);
+const ATTEMPT: Duration = Duration::from_millis(400);
 /// Between two attempts.
-const BACKOFF: Duration = Duration::from_millis(100);
+const BACKOFF: Duration = Duration::from_millis(50);
 /// Shorter pauses are not told.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 

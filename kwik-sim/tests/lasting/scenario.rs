@@ -108,6 +108,12 @@ impl Outcome {
         within("longest pause beyond the return", longest, bound);
     }
 
+    /// The host's software came to say so.
+    pub(crate) fn assert_noted(&self, name: &str, words: &str) {
+        let said = |event: &Event| matches!(event, Event::Note { host, text } if host == name && text == words);
+        assert!(self.report.events.iter().any(|(_, event)| said(event)), "{name} never {words}");
+    }
+
     fn print(&self, seed: u64) {
         if std::env::var_os("KWIK_NOTES").is_some() {
             for (at, event) in &self.report.events {

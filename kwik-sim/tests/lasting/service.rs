@@ -2,10 +2,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_server::{
     Delegate, Delegation, LocalSupply, PrimarySession, RangeSource, Refusal, SecondarySession,
+    ServerHandle,
 };
 use kwik_sim::{Disk, Host, SoftwareError};
 
@@ -14,6 +16,8 @@ use crate::scenario::SIZE;
 
 /// What a secondary writes at a time.
 const PIECE: u64 = 64 << 10;
+/// What a server that goes away gives its sessions: longer than any of them takes.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// The content from an offset on, as the bytes of a stream.
 struct Rest {
@@ -35,6 +39,7 @@ pub(crate) async fn serve(
 ) -> Result<(), SoftwareError> {
     let mut server = host.server()?.with_identity(host.signing_key())?.start()?;
     host.note("serves");
+    leave_when_told(&host, server.handle());
     while let Some(session) = server.accept().await {
         let (host, edges) = (host.clone(), edges.clone());
         tokio::spawn(async move {
@@ -44,6 +49,17 @@ pub(crate) async fn serve(
         });
     }
     Ok(())
+}
+
+/// Has the server go away, as at SIGTERM, when it is told anything.
+fn leave_when_told(host: &Host, server: ServerHandle) {
+    let host = host.clone();
+    tokio::spawn(async move {
+        host.told().await;
+        host.note("goes away");
+        server.close(GRACE).await;
+        host.note("is gone");
+    });
 }
 
 /// Sends what is asked for: the head itself, the rest with the secondaries.
@@ -86,6 +102,7 @@ pub(crate) async fn assist(host: Host, primaries: Vec<String>) -> Result<(), Sof
     let trusted = primaries.iter().map(|name| host.public_key_of(name));
     let server = host.server()?.with_trusted_primaries(trusted)?.start()?;
     host.note("assists");
+    leave_when_told(&host, server.handle());
     let (_primaries, mut sessions) = server.split();
     while let Some(session) = sessions.accept().await {
         tokio::spawn(follow(host.clone(), session));

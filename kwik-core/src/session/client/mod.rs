@@ -12,6 +12,7 @@ mod output;
 mod paths;
 mod primary;
 mod progress;
+mod standstill;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -103,6 +104,8 @@ pub struct ClientSession {
     primary_leaves: bool,
     /// What the driver was told last.
     primary_state: PrimaryState,
+    /// When this end last found that it had stood still.
+    stood_still: Option<Instant>,
     primary_rtt: Duration,
     primary_rttvar: Duration,
     delivered: BTreeMap<PathId, u64>,
@@ -164,6 +167,7 @@ impl ClientSession {
             primary_liveness: PrimaryLiveness::new(Instant::ZERO),
             primary_leaves: false,
             primary_state: PrimaryState::Live,
+            stood_still: None,
             primary_rtt: crate::path::liveness::Liveness::INITIAL_RTT,
             primary_rttvar: Duration::ZERO,
             delivered: BTreeMap::new(),
@@ -223,6 +227,7 @@ impl ClientSession {
         if self.closed {
             return;
         }
+        self.note_standstill(now);
         if self.session.is_none() && self.answer_due.is_some_and(|due| due <= now) {
             let reason = "the primary did not answer the Hello in time";
             return self.close(ErrorCode::HandshakeTimeout, None, reason);
@@ -375,6 +380,10 @@ impl ClientSession {
 
     /// The primary path's RTT, as QUIC measured it.
     pub fn handle_primary_rtt(&mut self, smoothed: Duration, variation: Duration, now: Instant) {
+        self.note_standstill(now);
+        if self.is_our_own_time(smoothed, self.primary_rtt, now) {
+            return;
+        }
         self.primary_rtt = smoothed;
         self.primary_rttvar = variation;
         self.paths.handle_primary_rtt(smoothed);

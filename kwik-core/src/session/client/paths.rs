@@ -124,6 +124,11 @@ impl ClientSession {
         variation: Duration,
         now: Instant,
     ) {
+        self.note_standstill(now);
+        let before = self.paths.path(path).and_then(|known| known.smoothed_rtt());
+        if before.is_some_and(|before| self.is_our_own_time(smoothed, before, now)) {
+            return;
+        }
         if let Some(known) = self.paths.path_mut(path) {
             known.handle_rtt(smoothed, variation);
             let timing = PathTiming { srtt: Some(smoothed), rttvar: variation };
