@@ -122,7 +122,7 @@ fn why_an_epoch_failed_is_not_said_of_the_next() {
     bench.client.handle_lost(EDGE, Epoch(2), ErrorCode::Unreachable, "cut off", bench.now);
     bench.forget();
     bench.primary(add_path(EDGE, 3));
-    for _ in 0..20 {
+    for _ in 0..30 {
         bench.wait(ms(1000));
     }
     let result = results(&bench).pop().unwrap();
