@@ -96,11 +96,14 @@ impl Lane {
         }
         eventually("the client's tables are empty", || async {
             let metrics = session.metrics().await.unwrap();
-            metrics.streams.is_empty() && metrics.paths[1].contributions == 0
+            !metrics.streams.iter().any(|stream| stream.is_open)
+                && metrics.paths[1].contributions == 0
         })
         .await;
         eventually("the secondary's tables are empty", || async {
-            secondary.metrics().await.unwrap() == SecondaryMetrics::default()
+            let SecondaryMetrics { contributions, delegations, .. } =
+                secondary.metrics().await.unwrap();
+            (contributions, delegations) == (0, 0)
         })
         .await;
     }

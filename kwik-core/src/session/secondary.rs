@@ -227,7 +227,7 @@ impl SecondarySession {
 
     /// Whether nothing is accepted or being sent.
     fn owes_nothing(&self) -> bool {
-        self.delegations.is_empty() && self.contributions.len() == 0
+        self.delegations.is_empty() && self.contributions.is_empty()
     }
 
     /// A frame of the client. [`ControlFrame::Orders`] goes to [`handle_orders`](Self::handle_orders) instead, once its

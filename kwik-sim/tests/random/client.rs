@@ -178,7 +178,7 @@ async fn settle(
 async fn own(session: &Session, promised: u64) -> Result<Option<String>, SoftwareError> {
     let metrics = session.metrics().await?;
     let carriers: usize = metrics.paths.iter().map(|path| path.contributions).sum();
-    Ok(if !metrics.streams.is_empty() {
+    Ok(if metrics.streams.iter().any(|stream| stream.is_open) {
         Some(format!("streams of the client: {:?}", metrics.streams))
     } else if carriers > 0 {
         Some(format!("carriers of the client: {:?}", metrics.paths))

@@ -51,11 +51,11 @@ impl Watch {
 impl Left {
     /// Says what is left, but for the servers that are down.
     pub fn work(&self, down: &BTreeSet<String>) -> Option<String> {
-        let idle = SecondaryMetrics::default();
+        let works = |metrics: &SecondaryMetrics| metrics.contributions + metrics.delegations > 0;
         let busy = self
             .sessions
             .iter()
-            .find(|((host, _), metrics)| !down.contains(host) && **metrics != idle);
+            .find(|((host, _), metrics)| !down.contains(host) && works(metrics));
         match busy {
             Some(((host, _), metrics)) => Some(format!("{host} has work left: {metrics:?}")),
             None if !self.halves.is_empty() => Some(format!("the primary has {:?}", self.halves)),
