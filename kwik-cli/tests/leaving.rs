@@ -25,7 +25,7 @@ fn a_primary_that_is_told_to_stop_finishes_what_it_sends_and_takes_nothing_new()
     download.read(BEGUN);
     fleet.primary.send(Signal::TERM);
     let mut late = fleet.get("f");
-    let line = fail(late.args(["-o", "late"]), 1);
+    let line = fail(late.args(["-o", "late", "--timeout", "2s", "--connect-timeout", "2s"]), 1);
     assert!(line.contains("closed by the peer") || line.contains("goes away"), "at once: {line}");
     download.succeed(&content);
     assert_eq!(fleet.primary.wait(), Some(0));
@@ -56,7 +56,7 @@ fn a_secondary_that_is_told_to_stop_costs_no_byte() {
 fn a_second_signal_ends_a_server_at_once() {
     let content = content(SIZE);
     let mut fleet = Fleet::start_with(0, &[("f", &content)], &GRACE, |it| it.address);
-    let mut download = Download::start(&fleet, "f");
+    let mut download = Download::start_with(fleet.get("f"), &["--timeout", "2s"]);
     download.read(1 << 20);
     fleet.primary.send(Signal::TERM);
     fleet.primary.send(Signal::INT);
