@@ -77,10 +77,12 @@
 //!                     failures = 0;
 //!                 }
 //!                 (Ok(None), _) => return Ok(content),
+//!                 // This server has no more, or gave up: whichever answers is asked, but not for ever.
+//!                 (Err(error), _) if failures == 10 => return Err(error.into()),
 //!                 _ => {
-//!                     current = None;
-//!                     let from = content.len();
-//!                     next.get_or_insert_with(|| (asking(from, Duration::ZERO), from));
+//!                     (current, failures) = (None, failures + 1);
+//!                     let (from, wait) = (content.len(), Duration::from_millis(20 << failures));
+//!                     next.get_or_insert_with(|| (asking(from, wait), from));
 //!                 }
 //!             },
 //!             // Silent, about to go away, or gone.
@@ -102,9 +104,9 @@
 //!                 let from = next.take().map_or(0, |(_, from)| from);
 //!                 match asked {
 //!                     Ok((session, stream)) => current = Some((session, stream, from)),
-//!                     Err(error) if failures == 10 => return Err(error),
+//!                     Err(error) if failures == 10 && current.is_none() => return Err(error),
 //!                     Err(_) => {
-//!                         failures += 1;
+//!                         failures = 10.min(failures + 1);
 //!                         next = Some((asking(from, Duration::from_millis(250)), from));
 //!                     }
 //!                 }

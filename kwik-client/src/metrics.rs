@@ -117,4 +117,6 @@ pub struct SessionMetrics {
     pub peak_buffer_bytes: u64,
     /// Bytes promised to senders now.
     pub promised_bytes: u64,
+    /// Bytes of streams that this end has handed to QUIC.
+    pub sent_bytes: u64,
 }

@@ -21,7 +21,7 @@ use kwik_io::endpoint::{ClientEndpoints, Dialled};
 use kwik_io::env::Env;
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pulse::Pulse;
-use kwik_io::pump::{CarrierControl, CarrierEvent, Waiting};
+use kwik_io::pump::{CarrierControl, CarrierEvent, SentBytes, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::sign::ConfirmationKey;
 use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, Watch, application, connection};
@@ -89,6 +89,8 @@ struct Task {
     peak_buffer: u64,
     /// What came on carriers that are over, by path.
     received: BTreeMap<PathId, u64>,
+    /// Bytes of streams that QUIC took.
+    sent: SentBytes,
     repairs: u64,
     faults: BTreeMap<(PathId, ErrorCode), u64>,
     /// When the core was told last what QUIC measured.
@@ -177,6 +179,7 @@ pub(crate) async fn start(
         services,
         peak_buffer: 0,
         received: BTreeMap::new(),
+        sent: SentBytes::default(),
         repairs: 0,
         faults: BTreeMap::new(),
         measured: Instant::ZERO,

@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 use crate::admission::{Place, Queues, Shared, admit};
 use crate::builder::{Builder, StartError};
 use crate::handle::ServerHandle;
+use crate::leaving::Presence;
 use crate::metrics::{Counters, ServerMetrics};
 use crate::{PrimarySession, SecondarySession, primary, secondary};
 
@@ -319,6 +320,8 @@ impl Front {
     }
 
     async fn handle(&self, accepted: Accepted) {
+        // A session that is just being admitted is one that a server that goes away waits for.
+        let _arriving = Presence::new(&self.shared.leaving);
         let info = self.info(&accepted.connection);
         let Some(admitted) = admit(&self.shared, || self.queues(), accepted).await else { return };
         let (shared, worker) = (self.shared.clone(), self.worker.clone());

@@ -22,6 +22,7 @@ impl Task {
         let halves = self.table.halves(id)?.clone();
         let mut connection = self.primary.as_ref()?.connection().clone();
         let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
+        let sent = self.sent.clone();
         let span = tracing::debug_span!("stream", %id);
         let pump = async move {
             let Some(send) = pumped.send else { return };
@@ -38,14 +39,15 @@ impl Task {
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    let (pump, back) = SendPump::new(send, carrier, events).opening(back);
+                    let (pump, back) =
+                        SendPump::new(send, carrier, events).counted(sent).opening(back);
                     tokio::join!(back.run(), pump.run());
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
                     let carrier = Outgoing::from(carrier);
                     let _ = events.send(opened(carrier.id())).await;
-                    SendPump::new(send, carrier, events).run().await;
+                    SendPump::new(send, carrier, events).counted(sent).run().await;
                 }
             }
         };
@@ -121,7 +123,8 @@ impl Task {
         if let Some(send) = self.table.send(id).cloned() {
             let events = self.inbox.carriers.clone();
             let span = tracing::debug_span!("stream", %id);
-            self.pumps.spawn(SendPump::new(send, back, events).run().instrument(span));
+            let pump = SendPump::new(send, back, events).counted(self.sent.clone());
+            self.pumps.spawn(pump.run().instrument(span));
         } else {
             back.refuse(ErrorCode::StreamClosed);
         }

@@ -58,6 +58,7 @@ impl Task {
             stalls: self.stalls(),
             peak_buffer_bytes: self.peak_buffer,
             promised_bytes: self.core.promised_bytes(),
+            sent_bytes: self.sent.total(),
         }
     }
 

@@ -331,7 +331,8 @@ fn left(sources: &BTreeMap<PathId, Box<Source>>, plan: &Plan) -> Left {
         return Left::Some;
     }
     let untried = plan.last_reason.is_none();
-    match any(PathState::Gone) {
+    // A server that goes away may come back, as one that is gone.
+    match any(PathState::Gone) || named().any(|source| source.leaving) {
         true => Left::Gone,
         // What is on its way out is not over yet.
         false if untried && any(PathState::Draining) => Left::Some,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kwik_proto::PathId;
-use kwik_proto::frame::{PathState, PathStatus};
+use kwik_proto::frame::{ErrorCode, PathState, PathStatus};
 
 use super::config::DelegationConfig;
 use super::outcome::{PathShare, PathView};
@@ -49,6 +49,8 @@ const OUTDATED_BELOW: u64 = 8;
 pub(super) struct Source {
     pub(super) path: PathId,
     pub(super) state: PathState,
+    /// It drains because its server goes away: it is dialled again.
+    pub(super) leaving: bool,
     srtt: Option<Duration>,
     rate: PathRate,
     allowance: Allowance,
@@ -84,6 +86,7 @@ impl Source {
         Self {
             path,
             state: view.state,
+            leaving: false,
             srtt: view.srtt,
             rate: PathRate::new(RATE_LEAST),
             allowance: Allowance::new(config.first_range),
@@ -106,6 +109,7 @@ impl Source {
 
     pub(super) fn set_view(&mut self, view: PathView) {
         self.set_state(view.state);
+        self.leaving = false;
         self.srtt = view.srtt.or(self.srtt);
     }
 
@@ -158,6 +162,8 @@ impl Source {
     /// Takes the client's report; `complete`: every progress report so far named all that the client holds.
     pub(super) fn handle_status(&mut self, status: &PathStatus, complete: bool) {
         self.set_state(status.state);
+        self.leaving =
+            (status.state, status.reason) == (PathState::Draining, Some(ErrorCode::GoingAway));
         if status.smoothed_rtt_us > 0 {
             self.srtt = Some(Duration::from_micros(status.smoothed_rtt_us));
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_proto::frame::{
-    DelegationState, DelegationStatus, Gap, GapReason, HeldRange, PathState, PathStatus,
+    DelegationState, DelegationStatus, ErrorCode, Gap, GapReason, HeldRange, PathState, PathStatus,
     StreamProgress,
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, StreamId};

@@ -108,6 +108,9 @@ impl PrimaryLiveness {
         }
         if self.asked != Asked::Unanswered {
             self.watch();
+        } else {
+            // What is known of it stays; it is not asked where nothing is expected.
+            self.ping = expects.then(|| now + self.limit());
         }
     }
 

@@ -113,7 +113,9 @@ pub struct Path {
 }
 
 impl Path {
-    /// Longest time for draining: 5 s.
+    /// Longest time for draining that a server which goes away may ask for: an hour. It keeps the path's slot meanwhile.
+    pub const MAX_GRACE: Duration = Duration::from_secs(3600);
+    /// Longest time for draining after a removal: 5 s.
     pub const MAX_DRAIN: Duration = Duration::from_secs(5);
 
     pub(super) fn new(add: AddPath, start: Instant, dial_time: Duration, seed: u64) -> Self {
@@ -299,7 +301,7 @@ impl Path {
 
     /// The server goes away within that time. The path is still wanted: it is dialled again after its end.
     pub(super) fn leave(&mut self, grace: Duration, now: Instant) -> Option<Transition> {
-        self.drain_time = grace;
+        self.drain_time = grace.min(Self::MAX_GRACE);
         self.apply(PathEvent::Leaving, ErrorCode::GoingAway.into(), now)
     }
 

@@ -204,7 +204,7 @@ impl PathTable {
     /// The server on the connection of that epoch goes away and gives what it accepted that long. `None`: there was
     /// nothing to change.
     ///
-    /// Follow it with [`PathEvent::Drained`] at once if the path owes nothing.
+    /// The server closes when it has finished and answered everything.
     pub fn leave(
         &mut self,
         id: PathId,

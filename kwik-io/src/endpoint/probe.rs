@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::UdpSocket;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::dial::DialError;
 
@@ -18,6 +18,11 @@ const PROBE: [u8; 1] = [0];
 /// hostile primary chooses where its clients' datagrams go.
 const SCHEDULE: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(250), Duration::from_secs(1)];
+
+/// What a handshake has to be answered after a refusal: as long as the refusal took, within these bounds. It is a server's
+/// cryptography that takes longer than an ICMP message.
+const LEAST_PATIENCE: Duration = Duration::from_millis(25);
+const MOST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Waits until the target's host or this one says that no datagram can get there; for ever where nobody does.
 ///
@@ -40,10 +45,11 @@ pub(super) async fn refused(
     target: SocketAddr,
     is_answered: impl Fn() -> bool,
 ) -> DialError {
-    match Probe::run(local, target).await {
-        Some(error) if !is_answered() => error,
-        _ => pending().await,
-    }
+    let start = Instant::now();
+    let Some(error) = Probe::run(local, target).await else { return pending().await };
+    // Behind a balancer the two may have gone to different servers: the handshake has as long again to be answered.
+    sleep(start.elapsed().clamp(LEAST_PATIENCE, MOST_PATIENCE)).await;
+    if is_answered() { pending().await } else { error }
 }
 
 struct Probe {

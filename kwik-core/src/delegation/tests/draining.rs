@@ -62,3 +62,20 @@ fn what_another_can_send_is_asked_of_it() {
         .collect();
     assert!(asked.iter().all(|(_, range)| copied.covers(*range)), "{copied:?} of {asked:?}");
 }
+
+/// It had refused some, and its server goes away: it is dialled again, and may have the bytes then.
+#[test]
+fn what_a_server_that_goes_away_alone_can_send_waits_for_its_return() {
+    for (reason, given_up) in [(ErrorCode::GoingAway, false), (ErrorCode::PathRemoved, true)] {
+        let mut bench = Bench::new(64 * MIB, Candidates::List(vec![ONE]), Local::None);
+        let asked = bench.orders();
+        bench.state(ONE, PathState::Suspect);
+        bench.state(ONE, PathState::Live);
+        let status = bench.status(ONE, PathState::Draining);
+        let status = PathStatus { reason: Some(reason), ..status };
+        bench.scheduler.handle_path_status(&status, bench.now);
+        assert!(!asked.is_empty());
+        let gave_up = decided(&mut bench).iter().any(|it| matches!(it, Decision::GiveUp { .. }));
+        assert_eq!(gave_up, given_up, "{reason:?}");
+    }
+}

@@ -149,6 +149,7 @@ impl ClientSession {
             self.promises.handle_end((path, delegation.stream, id), &[range], reason, now);
             self.outputs.push_back(Output::Service(delegation.stream));
         }
+        self.note_debt(path, now);
     }
 
     fn note_order(

@@ -204,6 +204,10 @@ impl ClientSession {
             }
             ControlFrame::SessionClose(close) => {
                 self.note_detail(path, epoch, &close.reason);
+                if self.paths.path(path).is_some_and(Path::is_leaving) {
+                    // All that it sent has arrived, though not all was read: its connection's end comes behind that.
+                    return;
+                }
                 self.handle_event(path, epoch, PathEvent::Lost, close.code.into(), now);
             }
             _ => self.handle_lost(

@@ -8,9 +8,10 @@ use crate::time::Instant;
 /// How late a timer is found when this end must have stood still: 500 ms. A loaded machine delays timers by less; a
 /// shorter stop adds less than that to a round trip.
 const LATE: Duration = Duration::from_millis(500);
-/// How long a round trip that has grown is not believed after that: 60 s. QUIC's smoothed RTT takes some thirty samples to
-/// forget one that is a thousand times too large, and a path that is idle gives few.
-const MEMORY: Duration = Duration::from_secs(60);
+/// How long a round trip that has grown is not believed after that: 10 s. QUIC's smoothed RTT takes some thirty samples to
+/// forget one that is a thousand times too large: a second or two of a path that delivers. Longer, and a path whose round
+/// trip has really grown, as after roaming, is suspected again and again; shorter, and a dead one is waited for.
+const MEMORY: Duration = Duration::from_secs(10);
 
 impl ClientSession {
     /// A process that was stopped, or a computer that slept, finds its timers long due.

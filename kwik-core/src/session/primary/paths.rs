@@ -204,6 +204,7 @@ impl PrimarySession {
         if removed && status.state != PathState::Gone && status.state != PathState::Suspect {
             // It may have been up when the client said so, but it is not wanted any more.
             status.state = PathState::Draining;
+            status.reason = Some(ErrorCode::PathRemoved);
         }
         let before = std::mem::replace(&mut path.state, status.state);
         path.received_bytes = status.received_bytes;

@@ -119,6 +119,9 @@ fn a_secondary_that_leaves_drains_what_it_accepted_and_is_dialled_again() {
     let code = ErrorCode::GoingAway;
     let close = SessionClose { code, application_code: None, reason: String::new() };
     bench.secondary(EDGE, 1, ControlFrame::SessionClose(close));
+    assert_eq!(bench.path_closed_with(EDGE), None, "what has arrived is read to its end");
+    bench.client.handle_lost(EDGE, Epoch(1), code, "closed", bench.now);
+    bench.drain();
     assert_eq!(bench.path_closed_with(EDGE), Some(code));
     bench.forget();
     bench.pass(ms(60_000));
