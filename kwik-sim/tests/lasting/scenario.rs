@@ -119,7 +119,7 @@ impl Outcome {
             for (at, event) in &self.report.events {
                 match event {
                     Event::Note { host, text } => {
-                        println!("{:>6} ms {host}: {text}", at.as_millis())
+                        println!("{:>6} ms {host}: {text}", at.as_millis());
                     }
                     Event::Action(action) => println!("{:>6} ms {action:?}", at.as_millis()),
                     _ => {}

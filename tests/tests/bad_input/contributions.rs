@@ -100,7 +100,7 @@ async fn a_contribution_to_a_closed_stream_is_refused() {
     let id = over.id();
     eventually("the stream is over", || async {
         let metrics = bench.rig.session.metrics().await.unwrap();
-        metrics.streams.iter().all(|stream| stream.id != id)
+        metrics.streams.iter().all(|stream| stream.id != id || !stream.is_open)
     })
     .await;
     let carrier = bench.offender.contribute(id).await;
