@@ -1,13 +1,13 @@
 //! A content as one stream of bytes, from whichever server sends it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 use bytes::Bytes;
 use kwik_client::stream;
 use tokio::sync::mpsc;
@@ -83,6 +83,10 @@ pub(crate) enum Begun {
 #[derive(Debug)]
 pub(crate) struct Changed(String);
 
+/// Two servers have different contents.
+#[derive(Debug)]
+pub(crate) struct Disagree(String);
+
 /// Bytes that were handed out are wrong.
 #[derive(Debug)]
 pub(crate) struct WrongBytes(String);
@@ -128,6 +132,7 @@ impl Download {
 
     /// Waits for the first answer.
     pub(crate) async fn begin(&mut self) -> anyhow::Result<Begun> {
+        let mut others = BTreeSet::new();
         loop {
             if let Some(content) = self.content {
                 self.look_up_others();
@@ -138,9 +143,12 @@ impl Download {
             tokio::select! {
                 biased;
                 Some((id, told)) = self.told.recv() => {
-                    if let Told::OtherContent(_) = told
-                        && self.wanted.tag.is_some()
-                    {
+                    let server = self.attempts.get(&id).map(|(server, _)| *server);
+                    if let (Some(server), Told::OtherContent(_)) = (server, &told) {
+                        others.insert(server);
+                    }
+                    // What is there is thrown away when no server has it any more, not when one has something else.
+                    if self.wanted.tag.is_some() && others.len() == self.servers.count() {
                         return Ok(Begun::OtherContent);
                     }
                     self.handle_told(id, told);
@@ -225,6 +233,13 @@ impl Download {
         let (server, now) = (*server, self.began.elapsed());
         match told {
             Told::Connected => return self.machine.handle_connected(id),
+            Told::Ready(answer) if self.contradicts(&answer.found) => {
+                let url = &self.servers.source(server).url;
+                let size = answer.found.size;
+                self.failures[server] =
+                    Some(format!("{url} says that the content has {size} bytes"));
+                self.machine.handle_failed(id, Verdict::Never, now);
+            }
             Told::Ready(answer) => {
                 if self.machine.handle_ready(id) {
                     self.read_from(server, *answer);
@@ -243,6 +258,11 @@ impl Download {
             }
         }
         self.attempts.remove(&id);
+    }
+
+    /// Whether a server that names the right content gives it another size.
+    fn contradicts(&self, found: &Found) -> bool {
+        found.size < found.offset || self.content.is_some_and(|content| content.size != found.size)
     }
 
     fn read_from(&mut self, server: usize, answer: Answer) {
@@ -276,7 +296,7 @@ impl Download {
         let mut bytes = match chunk {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
-                let left = content.size - self.position;
+                let left = content.size.saturating_sub(self.position);
                 self.lose(anyhow!("the stream ended {left} bytes before the end"));
                 return Ok(None);
             }
@@ -333,12 +353,9 @@ impl Download {
         match (tag, self.content, &self.current) {
             (Ok(tag), Some(content), Some(current)) if tag != content.tag => {
                 let url = |server| self.servers.source(server).url.to_string();
-                bail!(
-                    "the URLs name different contents: {} has the BLAKE3 hash {}, {} has {tag}",
-                    url(current.server),
-                    content.tag,
-                    url(server)
-                )
+                let (here, there, known) = (url(current.server), url(server), content.tag);
+                Err(Disagree(format!("{here} has the BLAKE3 hash {known}, {there} has {tag}"))
+                    .into())
             }
             // It is of no use now, and is tried again when it is needed.
             _ => Ok(()),
@@ -425,6 +442,14 @@ impl Drop for Running {
         self.0.abort();
     }
 }
+
+impl fmt::Display for Disagree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the URLs name different contents: {}; leave out the wrong one", self.0)
+    }
+}
+
+impl std::error::Error for Disagree {}
 
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

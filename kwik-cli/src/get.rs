@@ -3,14 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
 
 use crate::cli::GetArgs;
 use crate::connect::{self, Servers};
 use crate::continuing::Patience;
-use crate::download::{Begun, Changed, Download, WrongBytes};
+use crate::download::{Begun, Changed, Disagree, Download, WrongBytes};
 use crate::kept::{Keeper, kept};
 use crate::output::{Making, Output};
 use crate::part::Resume;
@@ -43,6 +43,9 @@ impl Notes {
     }
 }
 
+/// How long the last bytes may take to the disk after an error. What they were not in time for is fetched again.
+const SETTLING: Duration = Duration::from_secs(2);
+
 /// Fetches a file, checks it and tells about it.
 pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
@@ -57,10 +60,12 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
         Err(error) => {
             let kept = tokio::select! {
                 kept = kept.settled() => kept,
-                // Who asks again does not want to wait for the disk.
+                // Who asks again does not want to wait for the disk; nor does who asked once wait for an output that
+                // nobody opens.
                 () = stop.wanted() => 0,
+                () = tokio::time::sleep(SETTLING) => 0,
             };
-            let starts_over = error.is::<Changed>();
+            let starts_over = error.is::<Changed>() || error.is::<Disagree>();
             let error = error.context(args.urls[0].to_string());
             return Err(match kept {
                 0 => error,

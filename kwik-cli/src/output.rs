@@ -44,6 +44,9 @@ pub(crate) struct Making {
     pub(crate) keeper: Keeper,
 }
 
+/// Other names of standard output.
+const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
 impl Output {
     /// The file at `path`, which need not exist. Also returns why what was kept of it is of no use, if so. Blocks.
     pub(crate) fn file(path: &Path, making: Making) -> anyhow::Result<(Self, Option<String>)> {
@@ -58,7 +61,11 @@ impl Output {
                 let target = fs::canonicalize(path).map_err(|error| cannot_write(&name, &error))?;
                 (target, Some(metadata.mode()))
             }
-            Ok(_) => return Self::direct(path, name).map(|output| (output, None)),
+            Ok(_) => {
+                // Nothing is kept of it: nobody has to wait for this, which a named pipe without a reader makes long.
+                drop(making);
+                return Self::direct(path, name).map(|output| (output, None));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), None),
             Err(error) => return Err(cannot_write(&name, &error)),
         };
@@ -82,6 +89,9 @@ impl Output {
     }
 
     fn direct(path: &Path, name: String) -> anyhow::Result<Self> {
+        if !stdout::is_open() && STDOUT.iter().any(|known| path == Path::new(known)) {
+            return Self::stdout();
+        }
         match OpenOptions::new().write(true).open(path) {
             Ok(file) => Ok(Self { sink: Sink::Direct(Box::new(Gather::new(file))), name }),
             Err(error) => Err(cannot_write(&name, &error)),

@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use rustix::fs::OFlags;
@@ -13,6 +15,9 @@ use crate::record::{FileId, Record, RecordFile, Stored};
 
 /// Part files of one target that may be somebody else's.
 const MAX_PARTS: u8 = 100;
+/// How often and how far apart a directory's lock is tried.
+const TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 /// A part file that is this process's alone, and its record.
 #[derive(Debug)]
@@ -33,9 +38,18 @@ pub(crate) struct Turn(
 );
 
 impl Turn {
-    /// Waits for it; it is never held for long.
+    /// Waits for it for a second at most. kwik never holds it for long, but anybody may who can read the directory, as the
+    /// program `flock` does for the very process that it runs.
     pub(crate) fn take(dir: &Path) -> Self {
-        Self(File::open(dir).ok().filter(|dir| dir.lock().is_ok()))
+        let Ok(dir) = File::open(dir) else { return Self(None) };
+        for _ in 0..TRIES {
+            match dir.try_lock() {
+                Ok(()) => return Self(Some(dir)),
+                Err(TryLockError::WouldBlock) => thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::Error(_)) => break,
+            }
+        }
+        Self(None)
     }
 }
 
@@ -159,12 +173,24 @@ fn open_own(path: &Path) -> io::Result<Option<File>> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let opened =
         OpenOptions::new().read(true).write(true).custom_flags(flags.bits() as i32).open(path);
-    let Ok(file) = opened else { return Ok(None) };
+    let file = match opened {
+        Ok(file) => file,
+        // It may be there and ours: then it must not be taken for gone.
+        Err(error) if is_passing(&error) => return Err(error),
+        Err(_) => return Ok(None),
+    };
     let metadata = file.metadata()?;
     let own = metadata.is_file()
         && metadata.nlink() == 1
         && metadata.uid() == rustix::process::geteuid().as_raw();
     Ok(own.then_some(file))
+}
+
+/// Whether an open failed for a reason that does not lie in the file.
+fn is_passing(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::IO, Errno::NOMEM, Errno::ROFS, Errno::INTR];
+    error.raw_os_error().is_some_and(|code| passing.iter().any(|it| it.raw_os_error() == code))
 }
 
 /// Whether `path` names `file` itself.
