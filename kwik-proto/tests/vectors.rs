@@ -150,7 +150,7 @@ fn every_frame_has_a_vector_and_every_file_is_one() {
             _ => None,
         })
         .collect();
-    assert_eq!(kinds.len(), 24, "{kinds:?}");
+    assert_eq!(kinds.len(), 25, "{kinds:?}");
     let names: BTreeSet<_> = vectors.iter().map(|vector| format!("{}.json", vector.name)).collect();
     let files: BTreeSet<_> = fs::read_dir(folder())
         .unwrap()
