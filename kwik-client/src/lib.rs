@@ -107,6 +107,8 @@
 //!                     Err(error) if failures == 10 && current.is_none() => return Err(error),
 //!                     Err(_) => {
 //!                         failures = 10.min(failures + 1);
+//!                         // There may be more by now.
+//!                         let from = content.len();
 //!                         next = Some((asking(from, Duration::from_millis(250)), from));
 //!                     }
 //!                 }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -77,6 +79,8 @@ pub(crate) struct Reader {
     when_read: VecDeque<(u64, Duration, Action)>,
     /// Bytes that the application has.
     at: u64,
+    /// The same, for attempts that begin later.
+    known: Arc<AtomicU64>,
     last: Duration,
     found: Read,
 }
@@ -91,7 +95,16 @@ impl Reader {
         let client = host.client().with_tls(Trust::ca(certificates))?.start()?;
         let primaries = primaries.iter().map(|name| host.address_of(name)).collect();
         let (when_read, last) = (when_read.into(), host.now());
-        Ok(Self { host, client, primaries, when_read, at: 0, last, found: Read::default() })
+        Ok(Self {
+            host,
+            client,
+            primaries,
+            when_read,
+            at: 0,
+            known: Arc::default(),
+            last,
+            found: Read::default(),
+        })
     }
 
     /// Reads everything, once and in order.
@@ -147,6 +160,7 @@ impl Reader {
             self.found.pauses.push(pause);
         }
         (self.at, self.last) = (end, now);
+        self.known.store(end, Ordering::Relaxed);
         while let Some((_, delay, action)) = self.when_read.pop_front_if(|due| due.0 <= end) {
             self.host.act_in(delay, action);
         }
@@ -154,12 +168,14 @@ impl Reader {
 
     /// Asks any primary for the rest, the others first, until one answers.
     fn replacement(&self, old: Option<&Source>) -> Replacement {
-        let (host, client, at) = (self.host.clone(), self.client.clone(), self.at);
+        let (host, client, known) = (self.host.clone(), self.client.clone(), self.known.clone());
         let old = old.and_then(|source| source.session.handle().remote_addr().ok());
         let mut targets = self.primaries.clone();
         targets.sort_by_key(|target| Some(*target) == old);
         Box::pin(async move {
             loop {
+                // The old session may have brought more since the attempt before.
+                let at = known.load(Ordering::Relaxed);
                 match tokio::time::timeout(ATTEMPT, ask(&client, &targets, at)).await {
                     Ok(Ok(answered)) => return answered,
                     Ok(Err(error)) => host.note(format!("no primary: {error}")),
