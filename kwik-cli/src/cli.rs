@@ -119,7 +119,7 @@ pub(crate) struct GetArgs {
     /// Start anew instead of continuing where an earlier run ended.
     #[arg(long)]
     pub(crate) no_resume: bool,
-    /// How long the first connection may take, all URLs and addresses included: 10, 10s or 500ms.
+    /// How long the first connection may take, all URLs and addresses included, such as 10s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) connect_timeout: TimeLimit,
     /// How long no byte may come, reconnecting included.

@@ -27,8 +27,12 @@ use crate::watch::Watch;
 
 /// What attempts may have told before the download hears of it. They wait beyond it.
 const INBOX: usize = 16;
-/// How long the servers that are not read from have at least to say which content they have.
-const LOOK_UP: Duration = Duration::from_millis(500);
+/// How long the servers that are not read from have at least to say which content they have: as often the time that the
+/// first one took, from dialling to its answer. Less: one that is a little farther is not heard. More: one that is silent
+/// holds up the end of a small file.
+const LOOK_UP_FACTOR: u32 = 4;
+/// Bounds of that. A busy machine may answer once in an instant, and then not for a while.
+const LOOK_UP: (Duration, Duration) = (Duration::from_millis(150), Duration::from_millis(500));
 
 /// A download. It begins with [`begin`](Self::begin), and hands out its bytes by [`chunk`](Self::chunk).
 ///
@@ -50,7 +54,8 @@ pub(crate) struct Download {
     /// What each server failed with last.
     failures: Vec<Option<String>>,
     look_ups: JoinSet<(usize, anyhow::Result<Tag>)>,
-    looked_up: Instant,
+    /// Until when they may hold up the end.
+    look_up_until: Instant,
     pub(crate) account: Account,
 }
 
@@ -119,7 +124,7 @@ impl Download {
             position,
             failures: vec![None; count],
             look_ups: JoinSet::new(),
-            looked_up: began,
+            look_up_until: began,
             account: Account::new(position),
             servers,
         }
@@ -342,7 +347,9 @@ impl Download {
     /// Asks the other servers which content they have: all must have the same.
     fn look_up_others(&mut self) {
         let Some(reading) = self.current.as_ref().map(|current| current.server) else { return };
-        self.looked_up = Instant::now();
+        let (least, most) = LOOK_UP;
+        let time = (self.began.elapsed() * LOOK_UP_FACTOR).clamp(least, most);
+        self.look_up_until = Instant::now() + time;
         for server in (0..self.servers.count()).filter(|server| *server != reading) {
             let servers = Arc::clone(&self.servers);
             self.look_ups.spawn(async move { (server, attempt::look_up(servers, server).await) });
@@ -364,7 +371,7 @@ impl Download {
 
     /// Waits a moment for the servers that have not said yet which content they have.
     async fn agree(&mut self) -> anyhow::Result<()> {
-        let until = tokio::time::Instant::from_std(self.looked_up + LOOK_UP);
+        let until = tokio::time::Instant::from_std(self.look_up_until);
         while let Ok(Some(looked)) = tokio::time::timeout_at(until, self.look_ups.join_next()).await
         {
             self.compare(looked?)?;

@@ -11,7 +11,7 @@ use crate::cli::GetArgs;
 use crate::connect::{self, Servers};
 use crate::continuing::Patience;
 use crate::download::{Begun, Changed, Disagree, Download, WrongBytes};
-use crate::kept::{Keeper, kept};
+use crate::kept::{Keeper, Left, kept};
 use crate::output::{Making, Output};
 use crate::part::Resume;
 use crate::progress::{Progress, Show};
@@ -62,15 +62,16 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
                 kept = kept.settled() => kept,
                 // Who asks again does not want to wait for the disk; nor does who asked once wait for an output that
                 // nobody opens.
-                () = stop.wanted() => 0,
-                () = tokio::time::sleep(SETTLING) => 0,
+                () = stop.wanted() => Left::Bytes(0),
+                () = tokio::time::sleep(SETTLING) => Left::Bytes(0),
             };
             let starts_over = error.is::<Changed>() || error.is::<Disagree>();
             let error = error.context(args.urls[0].to_string());
             return Err(match kept {
-                0 => error,
-                _ if starts_over => error,
-                bytes => {
+                Left::Bytes(0) => error,
+                Left::Whole => anyhow!("{error:#}; the file is whole"),
+                Left::Bytes(_) if starts_over => error,
+                Left::Bytes(bytes) => {
                     anyhow!("{error:#}; run the same command again to continue at {bytes} bytes")
                 }
             });

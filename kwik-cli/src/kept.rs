@@ -1,31 +1,45 @@
-//! How much of an unfinished download is kept.
+//! What is there of a download when it ends.
 
 use tokio::sync::watch;
 
-/// Tells how many bytes a later run may continue at. Held by what writes the part file, as long as it does.
+/// What is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Bytes at which a later run may continue.
+    Bytes(u64),
+    /// The whole file, in its place.
+    Whole,
+}
+
+/// Tells what is there. Held by what writes the part file, as long as it does.
 #[derive(Debug)]
-pub(crate) struct Keeper(watch::Sender<u64>);
+pub(crate) struct Keeper(watch::Sender<Left>);
 
 /// Hears of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept(watch::Receiver<u64>);
+pub(crate) struct Kept(watch::Receiver<Left>);
 
 /// Both ends; nothing is kept yet.
 pub(crate) fn kept() -> (Keeper, Kept) {
-    let (keeper, kept) = watch::channel(0);
+    let (keeper, kept) = watch::channel(Left::Bytes(0));
     (Keeper(keeper), Kept(kept))
 }
 
 impl Keeper {
     /// So many bytes are durable.
     pub(crate) fn tell(&self, bytes: u64) {
-        self.0.send_replace(bytes);
+        self.0.send_replace(Left::Bytes(bytes));
+    }
+
+    /// The file is whole, and on disk.
+    pub(crate) fn tell_whole(&self) {
+        self.0.send_replace(Left::Whole);
     }
 }
 
 impl Kept {
-    /// Waits until nothing more is written; how many bytes are kept.
-    pub(crate) async fn settled(mut self) -> u64 {
+    /// Waits until nothing more is written; what is there then.
+    pub(crate) async fn settled(mut self) -> Left {
         while self.0.changed().await.is_ok() {}
         *self.0.borrow()
     }
@@ -41,6 +55,6 @@ mod tests {
         keeper.tell(1);
         keeper.tell(2);
         drop(keeper);
-        assert_eq!(kept.settled().await, 2);
+        assert_eq!(kept.settled().await, Left::Bytes(2));
     }
 }

@@ -95,7 +95,7 @@ impl Part {
         keeper: Keeper,
     ) -> anyhow::Result<(Self, Option<String>)> {
         let names = Names::of(target)?;
-        let Claim { part, file, record, note } = claim(&names, urls, mode)?;
+        let Claim { part, file, record, note } = claim(&names, urls, mode, resume)?;
         let (number, dir) = (record.part, names.dir().to_owned());
         let ledger = Ledger { record, file, part: part.try_clone()?, dir, named: false, keeper };
         let mut part = Self {
@@ -211,7 +211,7 @@ impl Part {
         self.fate = Fate::Published;
         if let Books::Here(ledger) = &self.books {
             claim::remove(&self.names.record(), ledger.file.file());
-            ledger.keeper.tell(0);
+            ledger.keeper.tell_whole();
         }
         Ok(())
     }

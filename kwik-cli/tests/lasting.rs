@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::forwarder::Forwarder;
 use common::stream::Download;
 use common::{Fleet, Server, content, fail, kwik, last_object, names, root, succeed, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
@@ -162,6 +163,119 @@ fn the_only_primary_may_be_restarted() {
     let _again = Server::start_at(dir.path(), "state", &root, &[], &listen);
     let report = download.succeed(&content);
     assert_eq!(report["reconnects"], 1, "{report}");
+}
+
+#[test]
+fn a_silent_link_to_the_primary_is_left_for_the_next_primary() {
+    let content = content(SIZE);
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second] = two(dir.path(), &content);
+    let link = Forwarder::start(first.address);
+    let mut command = kwik(dir.path());
+    let url = format!("kwik://{}/f", link.address);
+    command.args(["get", &url, "--pin", &first.pin, &second.url("f"), "--pin", &second.pin]);
+    let mut download = Download::start_with(command, &[]);
+    download.read(BEGUN);
+    link.fall_silent();
+    let report = download.succeed(&content);
+    assert_eq!(report["reconnects"], 1, "{report}");
+}
+
+#[test]
+fn a_second_get_is_told_of_the_first_and_harms_nothing() {
+    let content = content(3 * SIZE);
+    let fleet = Fleet::start(0, &[("f", &content)]);
+    let dir = fleet.dir.path();
+    let mut first = fleet.get("f").args(["-o", "out", "--quiet"]).spawn().unwrap();
+    wait_until("the first durable bytes", || durable(dir) > 0);
+    kill_process(Pid::from_child(&first), Signal::STOP).unwrap();
+    for args in [&["-o", "out"][..], &["-o", "out", "--no-resume"]] {
+        let line = fail(fleet.get("f").args(args), 1);
+        assert!(line.contains("another kwik is fetching out"), "{line}");
+    }
+    kill_process(Pid::from_child(&first), Signal::CONT).unwrap();
+    assert!(first.wait().unwrap().success());
+    assert!(fs::read(dir.join("out")).unwrap() == content);
+}
+
+/// Runs a script as the superuser of a user namespace, with mounts of its own. `None` where the system does not allow that.
+fn with_mounts(fleet: &Fleet, script: &str) -> Option<Command> {
+    let unshare = || {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--user", "--map-root-user", "--mount", "bash", "-euc"]);
+        unshare
+    };
+    let probe = "mount -t tmpfs -o size=1m tmpfs /mnt";
+    if !unshare().arg(probe).stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+        println!("skipped: no mounts in user namespaces here");
+        return None;
+    }
+    let get = fleet.get("f");
+    let mut command = unshare();
+    command.args([script, "bash"]).arg(get.get_program()).args(get.get_args());
+    command.current_dir(fleet.dir.path());
+    for (key, value) in get.get_envs() {
+        command.env(key, value.unwrap());
+    }
+    Some(command)
+}
+
+#[test]
+fn a_disk_that_fills_up_again_and_again_loses_nothing() {
+    let content = content(24 << 20);
+    let fleet = Fleet::start(0, &[("f", &content)]);
+    // A disk of its own that grows each time by less than the file. The first has no room for the record.
+    let script = r#"
+        mkdir -p disk
+        mount -t tmpfs -o size=4k tmpfs disk
+        for size in 4k 8k 12k 16k 200k 1m 9m 10m 17m 23m; do
+            mount -o remount,size=$size disk
+            code=0
+            "$@" -o disk/out 2>error || code=$?
+            test $code = 1
+            test $(wc -l <error) = 1
+            grep -q 'cannot write disk/out' error
+        done
+        test $(stat -c %b disk/out.part) -gt 40000
+        mount -o remount,size=64m disk
+        "$@" -o disk/out --json >report
+        cp disk/out out
+        ls -A disk >left
+    "#;
+    let Some(mut command) = with_mounts(&fleet, script) else { return };
+    succeed(&mut command);
+    let dir = fleet.dir.path();
+    let report = last_object(&fs::read(dir.join("report")).unwrap());
+    assert!(report["resumed_at"].as_u64().unwrap() > 20 << 20, "{report}");
+    assert!(fs::read(dir.join("out")).unwrap() == content);
+    assert_eq!(fs::read_to_string(dir.join("left")).unwrap(), "out\n");
+}
+
+#[test]
+fn a_directory_that_becomes_read_only_keeps_what_it_has() {
+    let content = content(3 * SIZE);
+    let fleet = Fleet::start(0, &[("f", &content)]);
+    let dir = fleet.dir.path();
+    fs::create_dir(dir.join("disk")).unwrap();
+    let mut get = fleet.get("f").args(["-o", "disk/out", "--quiet"]).spawn().unwrap();
+    wait_until("the first durable bytes", || durable(&dir.join("disk")) > 0);
+    get.kill().unwrap();
+    get.wait().unwrap();
+    let before = durable(&dir.join("disk"));
+    let script = r#"
+        mount --bind disk disk
+        mount -o remount,bind,ro disk
+        code=0
+        "$@" -o disk/out 2>error || code=$?
+        test $code = 1
+    "#;
+    let Some(mut command) = with_mounts(&fleet, script) else { return };
+    succeed(&mut command);
+    let said = fs::read_to_string(dir.join("error")).unwrap();
+    assert!(said.contains("disk/out") && said.lines().count() == 1, "{said}");
+    let output = succeed(fleet.get("f").args(["-o", "disk/out", "--json"]));
+    assert_eq!(last_object(&output.stdout)["resumed_at"], before);
+    assert!(fs::read(dir.join("disk/out")).unwrap() == content);
 }
 
 #[test]

@@ -53,6 +53,26 @@ fn a_secondary_that_is_told_to_stop_costs_no_byte() {
 }
 
 #[test]
+fn two_secondaries_may_leave_at_once() {
+    let content = content(SIZE);
+    let fleet = Fleet::start(3, &[("f", &content)]);
+    fleet.warm_up("f");
+    let mut download = Download::start(&fleet, "f");
+    download.read(BEGUN);
+    fleet.secondaries[..2].iter().for_each(|secondary| secondary.send(Signal::TERM));
+    let report = download.succeed(&content);
+    for secondary in &fleet.secondaries[..2] {
+        let address = secondary.address.to_string();
+        let paths = report["paths"].as_array().unwrap();
+        let path = paths.iter().find(|path| path["address"] == address).unwrap();
+        assert_ne!(path["state"], "live", "{report}");
+    }
+    for mut secondary in fleet.secondaries.into_iter().take(2) {
+        assert_eq!(secondary.wait(), Some(0));
+    }
+}
+
+#[test]
 fn a_second_signal_ends_a_server_at_once() {
     let content = content(SIZE);
     let mut fleet = Fleet::start_with(0, &[("f", &content)], &GRACE, |it| it.address);

@@ -57,9 +57,9 @@ impl ServerHandle {
     ///
     /// From now on no session begins: clients that dial are refused at once, and
     /// `accept` returns `None` when those that waited were taken. Clients are told that the server goes away. As primary
-    /// it goes on with what is open. As secondary it refuses what its application has not accepted yet, so that others
-    /// send it; what was accepted is sent, and a session whose contributions have all arrived is closed. What is still
-    /// open after `grace` is closed with [`GoingAway`](crate::ErrorCode::GoingAway).
+    /// it goes on with streams that are open, and closes a session without any. As secondary it refuses what its application
+    /// has not accepted yet, so that others send it; what was accepted is sent, and a session whose contributions have all
+    /// arrived is closed. What is still open after `grace` is closed with [`GoingAway`](crate::ErrorCode::GoingAway).
     ///
     /// A second call can make it shorter, and never longer. If the future is dropped the server goes away all the same.
     pub async fn close(&self, grace: Duration) {

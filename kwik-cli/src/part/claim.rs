@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::fs::OFlags;
 
+use super::Resume;
 use super::names::Names;
 use crate::record::{FileId, Record, RecordFile, Stored};
 
@@ -53,8 +54,14 @@ impl Turn {
     }
 }
 
-/// Takes the part file that a valid record names, or makes one.
-pub(crate) fn claim(names: &Names, urls: &[String], mode: Option<u32>) -> anyhow::Result<Claim> {
+/// Takes the part file that a valid record names, or makes one. A download that starts anew also takes the place of a record
+/// that is of no use; what is not this program's stays in any case.
+pub(crate) fn claim(
+    names: &Names,
+    urls: &[String],
+    mode: Option<u32>,
+    resume: Resume,
+) -> anyhow::Result<Claim> {
     let _turn = Turn::take(names.dir());
     let path = names.record();
     let Some(file) = open_record(&path)? else {
@@ -62,16 +69,39 @@ pub(crate) fn claim(names: &Names, urls: &[String], mode: Option<u32>) -> anyhow
     };
     let (file, stored) = RecordFile::open(file)?;
     let wrong = match stored {
-        Stored::Nothing => return begin(names, file, urls, mode, None),
-        Stored::Valid(record, _) => return resume(names, file, record, urls, mode),
+        Stored::Nothing => {
+            return begin(names, file, urls, mode, orphan(names, &path, "is empty"));
+        }
+        Stored::Valid(record, _) => return take_up(names, file, record, urls, mode),
         Stored::Damaged => "is damaged",
         Stored::OtherVersion => "is of another version of kwik",
-        Stored::Foreign => "is not kwik's",
+        Stored::Foreign => bail!(
+            "{} is not kwik's and in the way; move it away or choose another -o",
+            path.display()
+        ),
     };
-    bail!("{} {wrong} and in the way; move it away or choose another -o", path.display());
+    if resume == Resume::Anew {
+        return begin(names, file, urls, mode, orphan(names, &path, wrong));
+    }
+    bail!(
+        "{} {wrong} and in the way; give --no-resume, move it away or choose another -o",
+        path.display()
+    );
 }
 
-fn resume(
+/// What to tell the user of a record that does not say whose the part file is that is there.
+fn orphan(names: &Names, record: &Path, wrong: &str) -> Option<String> {
+    let part = names.part(0);
+    fs::symlink_metadata(&part).is_ok().then(|| {
+        format!(
+            "{} {wrong}; starting over beside {}, which you may remove if it is not yours",
+            record.display(),
+            part.display()
+        )
+    })
+}
+
+fn take_up(
     names: &Names,
     file: RecordFile,
     record: Record,
@@ -149,8 +179,9 @@ fn begin(
     bail!("{} and {} more are in the way; move them away", names.part(0).display(), MAX_PARTS - 1)
 }
 
+/// Its owner's alone: URLs may say more than the content does.
 fn make_record(path: &Path) -> io::Result<RecordFile> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)?;
     Ok(RecordFile::open(file)?.0)
 }
 

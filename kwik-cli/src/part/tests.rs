@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 
 use super::*;
-use crate::kept::{Kept, kept};
+use crate::kept::{Kept, Left, kept};
 
 const TAG: Tag = Tag([5; 32]);
 
@@ -87,11 +87,11 @@ async fn the_owner_hears_how_much_is_kept() {
         part.begin(Content { tag: TAG, size: 1000 }).unwrap();
         part.write(bytes).unwrap();
         drop(part);
-        assert_eq!(kept.settled().await, sum);
+        assert_eq!(kept.settled().await, Left::Bytes(sum));
     }
     let (part, _, kept) = place.try_open(Resume::Continue).unwrap();
     part.reject();
-    assert_eq!(kept.settled().await, 0);
+    assert_eq!(kept.settled().await, Left::Bytes(0));
     assert!(place.names().is_empty());
 }
 
@@ -242,6 +242,40 @@ fn a_record_that_is_not_ours_is_in_the_way_and_stays() {
     symlink("elsewhere", &record).unwrap();
     assert!(place.refused().contains("f.part.kwik"));
     assert_eq!(place.names(), ["f.part.kwik"]);
+}
+
+#[test]
+fn starting_anew_takes_the_place_of_a_record_of_no_use_and_of_nothing_else() {
+    let place = Place::new();
+    let record = place.path("f.part.kwik");
+    fs::write(&record, b"my notes").unwrap();
+    assert!(place.try_open(Resume::Anew).is_err());
+    for spoiled in [&b"kwik-part 1 00 {}"[..], b"kwik-part 7 00 {}"] {
+        fs::write(&record, spoiled).unwrap();
+        let (mut part, note, _) = place.try_open(Resume::Anew).unwrap();
+        assert_eq!(note, None);
+        part.write(b"new").unwrap();
+        drop(part);
+        assert_eq!(kept_bytes(&place.open()), None, "nobody said of which content it is");
+    }
+}
+
+#[test]
+fn a_part_that_its_record_has_forgotten_is_told_of_and_stays() {
+    let place = Place::new();
+    place.leave(b"ours");
+    File::options().write(true).open(place.path("f.part.kwik")).unwrap().set_len(0).unwrap();
+    let (part, note) = place.noted();
+    assert!(note.contains("f.part.kwik is empty") && note.contains("beside"), "{note}");
+    drop(part);
+    assert_eq!(fs::read(place.path("f.part")).unwrap(), b"ours");
+}
+
+#[test]
+fn the_record_is_its_owners_alone() {
+    let place = Place::new();
+    place.leave(b"ours");
+    assert_eq!(fs::metadata(place.path("f.part.kwik")).unwrap().mode() & 0o777, 0o600);
 }
 
 #[test]

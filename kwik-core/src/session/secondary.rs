@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kwik_proto::frame::{
     CarrierKind, ControlFrame, Delegation, DelegationState, DelegationStatus, ErrorCode, GapReason,
-    Hello, MappingQuery, MappingSnapshot, Order, Orders, Ping, Pong, RelayCredit, SessionClose,
+    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, RelayCredit, SessionClose,
     StreamBlocked, StreamHeader, Welcome,
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId};
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
-use super::leave::{LEFT, go_away};
+use super::leave::{LEFT, Leave, Step};
 use crate::grant::Grants;
 use crate::mapping::{Mapping, takes_contributions};
 use crate::orders::OrderChecker;
@@ -109,11 +109,7 @@ pub struct SecondarySession {
     inbox: Inbox,
     outbox: Outbox,
     outputs: VecDeque<Output>,
-    /// When the session ends at the latest, because its server goes away.
-    leaves: Option<Instant>,
-    /// The Ping that was sent when nothing was owed any more, and whose Pong ends the session of a server that goes away.
-    last_ping: Option<u64>,
-    pings: u64,
+    leave: Leave,
     closed: bool,
 }
 
@@ -147,9 +143,7 @@ impl SecondarySession {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
-            leaves: None,
-            last_ping: None,
-            pings: 0,
+            leave: Leave::default(),
             closed: false,
         })
     }
@@ -166,40 +160,22 @@ impl SecondarySession {
 
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self) -> Option<Output> {
-        if self.outputs.is_empty() && self.leaves.is_some() {
-            self.take_leave();
+        if self.outputs.is_empty()
+            && let Some(ping) = self.leave.poll(!self.closed && self.owes_nothing())
+        {
+            self.send(ping);
         }
         self.outputs.pop_front()
     }
 
-    /// Asks the client whether it has heard everything, once nothing is owed. Orders may be on their way that it passed on
-    /// before it heard that the server goes away: closed before they came and went back, the path would have lost them.
-    fn take_leave(&mut self) {
-        match (self.owes_nothing(), self.last_ping) {
-            (true, None) => {
-                self.pings += 1;
-                self.last_ping = Some(self.pings);
-                self.send(ControlFrame::Ping(Ping { nonce: self.pings }));
-            }
-            (false, Some(_)) => self.last_ping = None,
-            _ => {}
-        }
-    }
-
-    fn handle_pong(&mut self, nonce: u64) {
-        if self.last_ping == Some(nonce) && self.owes_nothing() {
-            self.close(ErrorCode::GoingAway, LEFT);
-        }
-    }
-
     /// When to call [`handle_timeout`](Self::handle_timeout): only while the server goes away.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.leaves.filter(|_| !self.closed)
+        self.leave.poll_timeout().filter(|_| !self.closed)
     }
 
     /// The time of [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.leaves.is_some_and(|end| end <= now) {
+        if self.leave.is_over(now) {
             self.close(ErrorCode::GoingAway, LEFT);
         }
     }
@@ -209,15 +185,10 @@ impl SecondarySession {
     /// `end` at the latest. Called again, it can
     /// only make that sooner.
     pub fn go_away(&mut self, end: Instant, now: Instant) {
-        if self.leaves.is_some_and(|known| known <= end) {
-            return;
-        }
-        let first = self.leaves.replace(end).is_none();
-        if end <= now {
-            return self.close(ErrorCode::GoingAway, LEFT);
-        }
-        if first {
-            self.send(go_away(end, now));
+        match self.leave.begin(end, now) {
+            Step::None => return,
+            Step::Close => return self.close(ErrorCode::GoingAway, LEFT),
+            Step::Tell(frame) => self.send(frame),
         }
         let offered = self.delegations.iter().filter(|(_, (stage, _))| *stage == Stage::Offered);
         for id in offered.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -271,7 +242,9 @@ impl SecondarySession {
                 Ok(())
             }
             ControlFrame::Pong(pong) => {
-                self.handle_pong(pong.nonce);
+                if self.leave.handle_pong(pong.nonce, self.owes_nothing()) {
+                    self.close(ErrorCode::GoingAway, LEFT);
+                }
                 Ok(())
             }
             ControlFrame::MappingSnapshot(_) => Ok(()),
@@ -364,7 +337,7 @@ impl SecondarySession {
         if !takes_contributions(stream) {
             return Err(OpenError::WrongDirection { stream });
         }
-        if self.leaves.is_some() {
+        if self.leave.has_begun() {
             return Err(OpenError::Leaving);
         }
         let allowed = self.grants.allowed(self.path, stream).hull();
@@ -457,7 +430,7 @@ impl SecondarySession {
             self.fail(ErrorCode::OrderInvalid, "a delegation that repeats an id, or has no bytes");
             return;
         }
-        if self.delegations.len() == MAX_DELEGATIONS || self.leaves.is_some() {
+        if self.delegations.len() == MAX_DELEGATIONS || self.leave.has_begun() {
             // The refusal has to be heard too.
             self.last_ping = None;
             self.status(delegation.id, DelegationState::Refused(GapReason::Busy));

@@ -20,7 +20,7 @@ use kwik_proto::{
 
 use super::config::SessionConfig;
 use super::handshake::negotiate;
-use super::leave::{LEFT, go_away};
+use super::leave::{LEFT, Leave, Step};
 use super::streams::{Effect, PublicStreams, StreamAction};
 use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats};
 use crate::grant::Grants;
@@ -126,8 +126,7 @@ pub struct PrimarySession {
     received: Mapping,
     pub(super) granted: Grants,
     outputs: VecDeque<Output>,
-    /// When the session ends at the latest, because its server goes away.
-    leaves: Option<Instant>,
+    leave: Leave,
     closed: bool,
 }
 
@@ -168,7 +167,7 @@ impl PrimarySession {
             received: Mapping::new(),
             granted: Grants::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
-            leaves: None,
+            leave: Leave::default(),
             closed: false,
         })
     }
@@ -181,6 +180,11 @@ impl PrimarySession {
     /// What the driver does next; `None` when everything was drained.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         self.collect(now);
+        if self.outputs.is_empty()
+            && let Some(ping) = self.leave.poll(!self.closed && self.streams.is_idle())
+        {
+            self.send(ping);
+        }
         let output = self.outputs.pop_front();
         if output.is_none() {
             // An idle session keeps no room for outputs.
@@ -193,7 +197,7 @@ impl PrimarySession {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let linger = self.streams.poll_timeout();
         let due = [self.scheduler.poll_timeout(), self.provers.poll_timeout(), linger];
-        let leaves = self.leaves.filter(|_| !self.closed);
+        let leaves = self.leave.poll_timeout().filter(|_| !self.closed);
         due.into_iter().chain([self.next_forgotten(), leaves]).flatten().min()
     }
 
@@ -201,7 +205,7 @@ impl PrimarySession {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.streams.handle_timeout(now);
         self.forget_drained(now);
-        if self.leaves.is_some_and(|end| end <= now) {
+        if self.leave.is_over(now) {
             self.close(ErrorCode::GoingAway, None, LEFT);
         }
     }
@@ -223,7 +227,13 @@ impl PrimarySession {
             ControlFrame::StreamReset(reset) => self.streams.handle_reset(reset),
             ControlFrame::StreamStop(stop) => self.streams.handle_stop(stop),
             ControlFrame::StreamClosed(closed) => self.streams.handle_closed(closed),
-            ControlFrame::StreamBlocked(_) | ControlFrame::Pong(_) => Ok(()),
+            ControlFrame::StreamBlocked(_) => Ok(()),
+            ControlFrame::Pong(pong) => {
+                if self.leave.handle_pong(pong.nonce, self.streams.is_idle()) {
+                    self.close(ErrorCode::GoingAway, None, LEFT);
+                }
+                Ok(())
+            }
             ControlFrame::Ping(ping) => {
                 self.send(ControlFrame::Pong(Pong { nonce: ping.nonce }));
                 Ok(())
@@ -301,17 +311,13 @@ impl PrimarySession {
         self.scheduler.set_primary_rtt(rtt);
     }
 
-    /// The server goes away. The client is told, what is open goes on, and the session ends at `end` at the latest. Called
-    /// again, it can only make that sooner.
+    /// The server goes away. The client is told, and what is open goes on. The session ends when no stream is open and the
+    /// client has answered once more, and at `end` at the latest. Called again, it can only make that sooner.
     pub fn go_away(&mut self, end: Instant, now: Instant) {
-        if self.leaves.is_some_and(|known| known <= end) {
-            return;
-        }
-        let first = self.leaves.replace(end).is_none();
-        if end <= now {
-            self.close(ErrorCode::GoingAway, None, LEFT);
-        } else if first {
-            self.send(go_away(end, now));
+        match self.leave.begin(end, now) {
+            Step::None => {}
+            Step::Close => self.close(ErrorCode::GoingAway, None, LEFT),
+            Step::Tell(frame) => self.send(frame),
         }
     }
 

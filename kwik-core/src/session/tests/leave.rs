@@ -27,6 +27,8 @@ fn away(grace_ms: u32) -> ControlFrame {
 #[test]
 fn a_primary_says_so_once_and_ends_when_its_grace_does() {
     let mut primary = primary();
+    primary.handle_header(4, stream(0)).unwrap();
+    told(&mut primary, at(0));
     primary.go_away(at(500), at(100));
     assert_eq!(told(&mut primary, at(100)), [PrimaryOutput::Send(away(400))]);
     assert_eq!(primary.poll_timeout(), Some(at(500)));
@@ -63,6 +65,28 @@ fn what_is_open_at_a_primary_goes_on() {
     told(&mut primary, at(0));
     assert!(primary.handle_header(8, stream(4)).is_ok());
     assert!(primary.open_stream(StreamKind::Unidirectional).is_some());
+}
+
+#[test]
+fn a_primary_without_open_streams_ends_when_the_client_has_heard_it() {
+    let mut primary = primary();
+    let ping = |nonce| PrimaryOutput::Send(ControlFrame::Ping(Ping { nonce }));
+    let pong = |nonce| ControlFrame::Pong(Pong { nonce });
+    primary.go_away(at(500), at(100));
+    assert_eq!(told(&mut primary, at(100)), [PrimaryOutput::Send(away(400)), ping(1)]);
+    primary.handle_control(pong(7), at(110));
+    assert_eq!(told(&mut primary, at(110)), []);
+    // A stream that was on its way is served.
+    let id = primary.open_stream(StreamKind::Unidirectional).unwrap();
+    primary.handle_control(pong(1), at(120));
+    assert_eq!(told(&mut primary, at(120)), []);
+    primary.reset_stream(id, 0, Offset::ZERO);
+    primary.handle_control(ControlFrame::StreamClosed(StreamClosed { stream: id }), at(130));
+    let outputs = told(&mut primary, at(130));
+    assert_eq!(outputs.last(), Some(&ping(2)), "{outputs:?}");
+    primary.handle_control(pong(2), at(140));
+    let outputs = told(&mut primary, at(140));
+    assert!(matches!(outputs.last(), Some(PrimaryOutput::Close(ErrorCode::GoingAway, None, _))));
 }
 
 struct Edge(SecondarySession);
