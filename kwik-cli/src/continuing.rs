@@ -4,7 +4,8 @@
 //! [`poll_action`](Continuing::poll_action) says until it says nothing more, and call
 //! [`handle_time`](Continuing::handle_time) at [`deadline`](Continuing::deadline) at the latest.
 //!
-//! At first every server is tried once, 250 ms apart (RFC 8305) or as soon as the one before has failed. Later, whenever the
+//! At first every server is tried once, 250 ms apart (RFC 8305) or as soon as the one before has failed; one that says that it
+//! serves later, as while it is restarted, is tried again within the time for the first connection. Later, whenever the
 //! server that is read from is not well, the others and then the same one are tried again and again, until one has answered
 //! or the old one delivers again. An attempt that waits for its handshake is joined by another after a while: packets
 //! that were swallowed are repeated by QUIC ever more rarely, and a server that returns is to be reached within a second.
@@ -47,7 +48,10 @@ pub(crate) enum Standing {
 /// Whether a server that has failed may be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
+    /// Yes, once a server has answered. At first it is as good as no server.
     Again,
+    /// Yes, also at first: it is there, and has said that it serves later.
+    Later,
     Never,
 }
 
@@ -105,6 +109,8 @@ struct Server {
     due: Option<Duration>,
     failures: u32,
     excluded: bool,
+    /// It has said that it serves later.
+    returns: bool,
 }
 
 #[derive(Debug)]
@@ -129,7 +135,12 @@ impl Continuing {
     /// `servers` of the same content, tried in that order. Times count from the same point as `now`. `seed`: for the
     /// spread of repeated attempts.
     pub(crate) fn new(servers: usize, patience: Patience, now: Duration, seed: u64) -> Self {
-        let server = |i: u32| Server { due: Some(now + STAGGER * i), failures: 0, excluded: false };
+        let server = |i: u32| Server {
+            due: Some(now + STAGGER * i),
+            failures: 0,
+            excluded: false,
+            returns: false,
+        };
         Self {
             patience,
             servers: (0..servers as u32).map(server).collect(),
@@ -153,8 +164,10 @@ impl Continuing {
         // Its answer may take long, as when the server hashes the file first. Others would have to wait for the same.
         self.abandon(|other| other.server == server && other.id != id);
         self.servers[server].due = None;
-        if self.phase == Phase::First && self.attempts.iter().filter(|it| it.connected).count() == 1
-        {
+        let first = self.attempts.iter().filter(|it| it.connected).count() == 1;
+        // One that only says that it serves later gets no more time by that.
+        let promised = self.servers.iter().any(|server| server.returns);
+        if self.phase == Phase::First && first && !promised {
             self.silent = Duration::ZERO;
         }
     }
@@ -167,7 +180,8 @@ impl Continuing {
         let first = self.phase == Phase::First;
         let entry = &mut self.servers[server];
         entry.failures += 1;
-        entry.excluded |= verdict == Verdict::Never || first;
+        entry.returns |= verdict == Verdict::Later;
+        entry.excluded |= verdict == Verdict::Never || (first && !entry.returns);
         if entry.excluded {
             entry.due = None;
         } else if !self.attempts.iter().any(|attempt| attempt.server == server) {
@@ -175,8 +189,8 @@ impl Continuing {
         }
         if first {
             // The next one need not wait for its turn.
-            let waiting = self.servers.iter_mut().filter_map(|server| server.due.as_mut());
-            if let Some(due) = waiting.min() {
+            let untried = self.servers.iter_mut().filter(|server| server.failures == 0);
+            if let Some(due) = untried.filter_map(|server| server.due.as_mut()).min() {
                 *due = now;
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 use bytes::Bytes;
-use kwik_client::stream;
+use kwik_client::{ErrorCode, connection, stream};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -251,8 +251,9 @@ impl Download {
                 }
             }
             Told::Failed(error) => {
+                let verdict = if serves_later(&error) { Verdict::Later } else { Verdict::Again };
                 self.failures[server] = Some(format!("{error:#}"));
-                self.machine.handle_failed(id, Verdict::Again, now);
+                self.machine.handle_failed(id, verdict, now);
             }
             Told::OtherContent(tag) => {
                 let here = self.wanted.tag.unwrap_or(tag);
@@ -422,6 +423,18 @@ fn what_was_lost(error: &anyhow::Error, address: &str) -> String {
         }
         _ => format!("{address} failed: {error:#}"),
     }
+}
+
+/// Whether a server has refused for reasons that pass: it goes away and may be back, or is full.
+fn serves_later(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let error = match cause.downcast_ref::<stream::Error>() {
+            Some(stream::Error::ConnectionError { error, .. }) => Some(error),
+            _ => cause.downcast_ref::<connection::Error>(),
+        };
+        let Some(connection::Error::Application { error, .. }) = error else { return false };
+        [ErrorCode::GoingAway, ErrorCode::Busy].map(ErrorCode::quic_code).contains(error)
+    })
 }
 
 async fn next(

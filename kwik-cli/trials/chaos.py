@@ -76,6 +76,7 @@ class Round:
     def over(self):
         if self.now() > LONGEST:
             raise Failed(f"the download is not done after {LONGEST} s")
+        self.forgive()
         for name in list(self.away):
             self.restore(name)
         for name, server in self.named.items():
@@ -86,6 +87,18 @@ class Round:
         while self.faults and self.faults[0].at <= self.now():
             self.inflict(self.faults.popleft())
         return False
+
+    def primary_lives(self):
+        """Whether one of the primaries is there, though it may be stopped."""
+        names = list(self.named)[:2]
+        return any(self.away[name].fault.kind == "stop" if name in self.away else True for name in names)
+
+    def forgive(self):
+        """A run that began, or was about to, while no primary was there may say so and end: it is run again later."""
+        if GET not in self.away and self.get.failed() and not self.primary_lives():
+            self.get.excuse()
+            fault = plan.Fault(self.now(), GET, "kill", 0)
+            self.away[GET] = Victim(fault, self.get.process, self.now())
 
     def inflict(self, fault):
         """Does it, unless the victim is away already."""
@@ -111,7 +124,7 @@ class Round:
             return
         if victim.back is None:
             victim.back = self.now() + victim.fault.away
-        if self.now() < victim.back:
+        if self.now() < victim.back or (name == GET and not self.primary_lives()):
             return
         del self.away[name]
         if victim.fault.kind == "stop":

@@ -62,8 +62,9 @@ class Download:
             raise Failed(f"get ended with {code}; see {self.process.log}")
         return False
 
-    def ended(self):
-        return self.process.child.poll() is not None
+    def failed(self):
+        """Whether it has ended without success, though nobody told it to."""
+        return self.process.child.poll() not in (None, 0) and not self.excused
 
     def keep(self):
         """Notes how much is durable now that a run is over: never much less than before."""

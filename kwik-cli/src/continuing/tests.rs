@@ -64,6 +64,48 @@ fn a_server_that_refuses_is_followed_by_the_next_at_once() {
 }
 
 #[test]
+fn one_that_serves_later_is_tried_again_until_the_first_connection_is_overdue() {
+    let mut machine = machine(2);
+    let mut served = 0;
+    let mut last = None;
+    let mut now = 0;
+    while last.is_none() && now < 60_000 {
+        for action in actions(&mut machine, now) {
+            match action {
+                Action::Start(id, 0) => {
+                    served += 1;
+                    machine.handle_connected(id);
+                    machine.handle_failed(id, Verdict::Later, ms(now));
+                }
+                // A closed port is no server at first.
+                Action::Start(id, 1) => machine.handle_failed(id, Verdict::Again, ms(now)),
+                Action::GiveUp(reason) => last = Some((now, reason)),
+                _ => {}
+            }
+        }
+        now = (machine.deadline().as_millis() as u64).max(now + 1);
+    }
+    let (end, reason) = last.expect("it ends");
+    assert_eq!(reason, Reason::Unconnected);
+    assert!((9_900..10_600).contains(&end), "{end}");
+    assert!((20..45).contains(&served), "{served}");
+}
+
+#[test]
+fn a_server_that_closes_its_port_after_it_said_that_it_returns_is_waited_for() {
+    let mut machine = machine(1);
+    actions(&mut machine, 0);
+    machine.handle_failed(AttemptId(0), Verdict::Later, ms(1));
+    let done = run(&mut machine, 1, 300);
+    assert_eq!(starts(&done).len(), 1);
+    machine.handle_failed(AttemptId(1), Verdict::Again, ms(300));
+    let done = run(&mut machine, 300, 1_000);
+    assert_eq!(starts(&done).len(), 1, "{done:?}");
+    machine.handle_connected(AttemptId(2));
+    assert!(machine.handle_ready(AttemptId(2)));
+}
+
+#[test]
 fn the_first_connection_has_a_time_limit_and_the_answer_another() {
     let mut one = machine(1);
     let done = run(&mut one, 0, 20_000);

@@ -68,6 +68,11 @@ impl Leave {
         }
     }
 
+    /// Something more was said that the client has to hear: its answer to what was asked before does not count.
+    pub(super) fn ask_again(&mut self) {
+        self.asked = None;
+    }
+
     /// Whether this answer ends the session.
     pub(super) fn handle_pong(&self, nonce: u64, owes_nothing: bool) -> bool {
         self.asked == Some(nonce) && owes_nothing

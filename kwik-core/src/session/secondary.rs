@@ -432,7 +432,7 @@ impl SecondarySession {
         }
         if self.delegations.len() == MAX_DELEGATIONS || self.leave.has_begun() {
             // The refusal has to be heard too.
-            self.last_ping = None;
+            self.leave.ask_again();
             self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
             return;
         }

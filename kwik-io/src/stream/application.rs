@@ -87,7 +87,10 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "application error code {}", self.0)
+        match self.kwik_code() {
+            Some(code) => write!(f, "KWIK's error code {code:?}"),
+            None => write!(f, "application error code {}", self.0),
+        }
     }
 }
 
