@@ -5,7 +5,8 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::forwarder::Forwarder;
@@ -128,26 +129,70 @@ fn a_full_disk_keeps_what_it_has() {
     assert!(fs::read(fleet.dir.path().join("out")).unwrap() == content);
 }
 
-/// Two primaries with the same file, in one directory.
-fn two(dir: &Path, content: &[u8]) -> [Server; 2] {
-    ["a", "b"].map(|name| {
-        Server::start(dir, name, &root(dir, &format!("root-{name}"), &[("f", content)]), &[])
-    })
+/// A primary that comes when it is called: its address and its key are known before.
+struct Later {
+    root: PathBuf,
+    address: String,
+    pin: String,
+}
+
+impl Later {
+    fn new(dir: &Path, content: &[u8]) -> Self {
+        let root = root(dir, "root-later", &[("f", content)]);
+        let once = Server::start(dir, "later", &root, &[]);
+        let (address, pin) = (once.address.to_string(), once.pin.clone());
+        Self { root, address, pin }
+    }
+
+    fn start(&self, dir: &Path) -> Server {
+        Server::start_at(dir, "later", &self.root, &[], &self.address)
+    }
+}
+
+/// A download from the server at `address`, of which so much has come that the rest has to come from somewhere; and another
+/// server that has the file. It was not there before, so that the first one is the one that is read from.
+fn begun(dir: &Path, address: SocketAddr, pin: &str, content: &[u8]) -> (Download, Server) {
+    let later = Later::new(dir, content);
+    let mut get = kwik(dir);
+    get.arg("get");
+    for (address, pin) in [(&address.to_string(), pin), (&later.address, &later.pin)] {
+        get.args([&format!("kwik://{address}/f"), "--pin", pin]);
+    }
+    let mut download = Download::start_with(get, &[]);
+    download.read(BEGUN);
+    let second = later.start(dir);
+    (download, second)
+}
+
+fn addresses(report: &Value) -> Vec<&str> {
+    let paths = report["paths"].as_array().unwrap();
+    paths.iter().map(|path| path["address"].as_str().unwrap()).collect()
 }
 
 #[test]
 fn a_second_primary_takes_over_from_one_that_was_killed() {
     let content = content(SIZE);
     let dir = tempfile::tempdir().unwrap();
-    let [mut first, second] = two(dir.path(), &content);
-    let mut download = Download::start_with(get(dir.path(), &[&first, &second]), &[]);
-    download.read(BEGUN);
+    let mut first =
+        Server::start(dir.path(), "a", &root(dir.path(), "root", &[("f", &content)]), &[]);
+    let (download, second) = begun(dir.path(), first.address, &first.pin, &content);
     first.kill();
     let report = download.succeed(&content);
     assert_eq!(report["reconnects"], 1, "{report}");
-    let addresses: Vec<_> =
-        report["paths"].as_array().unwrap().iter().map(|path| &path["address"]).collect();
-    assert_eq!(addresses, [&first.address.to_string(), &second.address.to_string()]);
+    assert_eq!(addresses(&report), [first.address.to_string(), second.address.to_string()]);
+}
+
+#[test]
+fn a_silent_link_to_the_primary_is_left_for_the_next_primary() {
+    let content = content(SIZE);
+    let dir = tempfile::tempdir().unwrap();
+    let first = Server::start(dir.path(), "a", &root(dir.path(), "root", &[("f", &content)]), &[]);
+    let link = Forwarder::start(first.address);
+    let (download, second) = begun(dir.path(), link.address, &first.pin, &content);
+    link.fall_silent();
+    let report = download.succeed(&content);
+    assert_eq!(report["reconnects"], 1, "{report}");
+    assert_eq!(addresses(&report), [link.address.to_string(), second.address.to_string()]);
 }
 
 #[test]
@@ -161,22 +206,6 @@ fn the_only_primary_may_be_restarted() {
     let listen = first.address.to_string();
     first.kill();
     let _again = Server::start_at(dir.path(), "state", &root, &[], &listen);
-    let report = download.succeed(&content);
-    assert_eq!(report["reconnects"], 1, "{report}");
-}
-
-#[test]
-fn a_silent_link_to_the_primary_is_left_for_the_next_primary() {
-    let content = content(SIZE);
-    let dir = tempfile::tempdir().unwrap();
-    let [first, second] = two(dir.path(), &content);
-    let link = Forwarder::start(first.address);
-    let mut command = kwik(dir.path());
-    let url = format!("kwik://{}/f", link.address);
-    command.args(["get", &url, "--pin", &first.pin, &second.url("f"), "--pin", &second.pin]);
-    let mut download = Download::start_with(command, &[]);
-    download.read(BEGUN);
-    link.fall_silent();
     let report = download.succeed(&content);
     assert_eq!(report["reconnects"], 1, "{report}");
 }
