@@ -122,9 +122,15 @@ pub(crate) struct GetArgs {
     /// How long the first connection may take, all URLs and addresses included, such as 10s or 500ms.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub(crate) connect_timeout: TimeLimit,
-    /// How long no byte may come, reconnecting included.
+    /// How long no byte may come, or fewer than --min-rate allows, reconnecting included.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: TimeLimit,
+    /// Bytes a second that must come on the average of --timeout; 0 takes any rate.
+    #[arg(long, value_name = "SIZE", default_value = "100")]
+    pub(crate) min_rate: ByteSize,
+    /// Fetch nothing that is larger, such as 4GiB.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<ByteSize>,
     /// End with one JSON object (on standard error with -o -).
     #[arg(long)]
     pub(crate) json: bool,

@@ -77,6 +77,8 @@ pub(crate) enum Reason {
     Unanswered,
     /// No new byte for so long.
     Silent,
+    /// Fewer bytes than [`Patience::rate`] for so long.
+    Slow,
 }
 
 /// How long what may take.
@@ -84,8 +86,10 @@ pub(crate) enum Reason {
 pub(crate) struct Patience {
     /// The first connection.
     pub(crate) connect: Duration,
-    /// The wait for an answer or a byte.
+    /// The wait for an answer, or for bytes.
     pub(crate) silence: Duration,
+    /// Bytes a second below which what comes is as good as silence.
+    pub(crate) rate: u64,
 }
 
 /// See the module.
@@ -97,8 +101,10 @@ pub(crate) struct Continuing {
     phase: Phase,
     actions: VecDeque<Action>,
     ids: u64,
-    /// Waking time since the last byte, or since the beginning.
+    /// Waking time since enough bytes came, or since the beginning.
     silent: Duration,
+    /// Bytes that came in it.
+    trickle: u64,
     looked: Duration,
     jitter: u64,
 }
@@ -149,6 +155,7 @@ impl Continuing {
             actions: VecDeque::new(),
             ids: 0,
             silent: Duration::ZERO,
+            trickle: 0,
             looked: now,
             jitter: seed | 1,
         }
@@ -209,7 +216,7 @@ impl Continuing {
         }
         self.phase = Phase::Reading(server, Standing::Live);
         self.settle();
-        self.silent = Duration::ZERO;
+        self.end_silence();
         true
     }
 
@@ -239,10 +246,14 @@ impl Continuing {
         }
     }
 
-    /// New bytes came.
-    pub(crate) fn handle_progress(&mut self, now: Duration) {
-        self.silent = Duration::ZERO;
+    /// So many new bytes came.
+    pub(crate) fn handle_progress(&mut self, bytes: u64, now: Duration) {
+        self.silent += self.elapsed(now);
         self.looked = now;
+        self.trickle = self.trickle.saturating_add(bytes);
+        if self.trickle as f64 >= self.patience.rate as f64 * self.silent.as_secs_f64() {
+            self.end_silence();
+        }
         if let Phase::Reading(_, Standing::Live) = self.phase
             && !self.attempts.is_empty()
         {
@@ -253,13 +264,16 @@ impl Continuing {
 
     /// Time has passed.
     pub(crate) fn handle_time(&mut self, now: Duration) {
-        self.silent += now.saturating_sub(self.looked).min(2 * LOOK);
+        self.silent += self.elapsed(now);
         self.looked = now;
         let connected = self.attempts.iter().any(|attempt| attempt.connected);
         let (reason, limit) = match self.phase {
             Phase::Over => return,
             Phase::First if connected => (Reason::Unanswered, self.patience.silence),
             Phase::First => (Reason::Unconnected, self.patience.connect),
+            Phase::Reading(..) | Phase::Lost if self.trickle > 0 => {
+                (Reason::Slow, self.patience.silence)
+            }
             Phase::Reading(..) | Phase::Lost => (Reason::Silent, self.patience.silence),
         };
         if self.silent >= limit {
@@ -318,6 +332,15 @@ impl Continuing {
         self.actions.push_back(Action::Start(id, server));
         let again = self.phase != Phase::First;
         self.servers[server].due = again.then_some(now + JOIN);
+    }
+
+    /// Waking time since the last look.
+    fn elapsed(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.looked).min(2 * LOOK)
+    }
+
+    fn end_silence(&mut self) {
+        (self.silent, self.trickle) = (Duration::ZERO, 0);
     }
 
     /// Nothing is tried while all is well.

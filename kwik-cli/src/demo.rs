@@ -57,11 +57,12 @@ async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     let primary = start_primary(&catalog, identity, &secondaries)?;
     let url = format!("kwik://{}/{FILE}", primary.address).parse().map_err(anyhow::Error::msg)?;
-    let patience = Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(60) };
+    let patience =
+        Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(60), rate: 0 };
     let trust = vec![Trust::Pin(primary.pin)];
     let servers = Arc::new(Servers::new(&[url], trust, patience.connect)?);
     let show = if args.json { Show::Never } else { Show::OnTerminal };
-    let order = Order { servers, patience, show, notes: Notes::Silent };
+    let order = Order { servers, patience, max_size: None, show, notes: Notes::Silent };
     let report = fetch(order, Output::discard()).await?;
     ensure!(report.blake3 == tag.to_string(), "the file that arrived is not the one that was made");
     Ok(report)

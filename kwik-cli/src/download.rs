@@ -331,7 +331,7 @@ impl Download {
         self.account.progress(self.position, length, self.began.elapsed());
         self.position += length;
         self.wanted.position.store(self.position, Ordering::Relaxed);
-        self.machine.handle_progress(self.began.elapsed());
+        self.machine.handle_progress(length, self.began.elapsed());
         Ok(Some(bytes))
     }
 
@@ -401,6 +401,11 @@ impl Download {
             (Reason::Silent, Some(current)) => anyhow!(
                 "no byte came from {} for {silence}, at offset {}{told}",
                 current.reading.address(),
+                self.position
+            ),
+            (Reason::Slow, _) => anyhow!(
+                "fewer than {} bytes a second came from {urls} for {silence}, at offset {}{told}; give a smaller --min-rate",
+                self.patience.rate,
                 self.position
             ),
             (Reason::Silent, None) => {

@@ -24,6 +24,8 @@ use crate::writer::{Writer, Written};
 pub(crate) struct Order {
     pub(crate) servers: Arc<Servers>,
     pub(crate) patience: Patience,
+    /// The largest content that is wanted, in bytes.
+    pub(crate) max_size: Option<u64>,
     pub(crate) show: Show,
     pub(crate) notes: Notes,
 }
@@ -86,20 +88,25 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
 }
 
 async fn download(args: &GetArgs, keeper: Keeper) -> anyhow::Result<Report> {
-    let patience = Patience { connect: args.connect_timeout.0, silence: args.timeout.0 };
+    let patience = Patience {
+        connect: args.connect_timeout.0,
+        silence: args.timeout.0,
+        rate: args.min_rate.0,
+    };
     let servers = Arc::new(Servers::new(&args.urls, connect::trusts(args)?, patience.connect)?);
     let show = if args.json || args.quiet { Show::Never } else { Show::OnTerminal };
     let notes = if args.quiet { Notes::Silent } else { Notes::Told };
     let (output, note) = open_output(args, keeper).await?;
     note.into_iter().for_each(|note| notes.tell(&note));
-    fetch(Order { servers, patience, show, notes }, output).await
+    let max_size = args.max_size.map(|size| size.0);
+    fetch(Order { servers, patience, max_size, show, notes }, output).await
 }
 
 /// Fetches one content into `output`.
 pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report> {
     let start = Instant::now();
     let resumed = output.resumed().map(|resumed| (resumed.content.tag, resumed.bytes));
-    let Order { servers, patience, show, notes } = order;
+    let Order { servers, patience, max_size, show, notes } = order;
     let mut output = output;
     let mut download = Download::new(Arc::clone(&servers), patience, resumed, start);
     let content = match download.begin().await? {
@@ -119,6 +126,10 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
             }
         }
     };
+    if let Some(most) = max_size.filter(|most| content.size > *most) {
+        let size = content.size;
+        return Err(anyhow!("the content has {size} bytes; --max-size allows {most}"));
+    }
     output = blocking(move || output.begin(content).map(|()| output)).await?;
     let writer = Writer::start(output);
     let progress = Progress::new(content.size, show);

@@ -199,3 +199,13 @@ fn a_secondary_sends_nothing_to_clients_that_come_by_themselves() {
     get.args(["get", &secondary.url("f"), "--pin", &secondary.pin, "-o", "out"]);
     named(&fail(&mut get, 1), &[&secondary.url("f"), "primary"]);
 }
+
+#[test]
+fn a_content_that_is_larger_than_allowed_is_not_fetched() {
+    let fleet = Fleet::start(0, &[("f", b"content")]);
+    let line = fail(fleet.get("f").args(["-o", "out", "--max-size", "6"]), 1);
+    assert!(line.contains("has 7 bytes") && line.contains("--max-size allows 6"), "{line}");
+    let left = names(fleet.dir.path());
+    assert!(!left.iter().any(|name| name.starts_with("out")), "{left:?}");
+    succeed(fleet.get("f").args(["-o", "out", "--max-size", "7"]));
+}

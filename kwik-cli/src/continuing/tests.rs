@@ -1,7 +1,7 @@
 use super::*;
 
 const PATIENCE: Patience =
-    Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(60) };
+    Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(60), rate: 100 };
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -134,6 +134,25 @@ fn time_in_which_the_process_was_stopped_does_not_count() {
 }
 
 #[test]
+fn a_server_that_drips_is_as_good_as_silent() {
+    for (bytes, every, ends) in
+        [(1, 1_000, true), (99, 1_000, true), (101, 1_000, false), (1_500, 14_000, false)]
+    {
+        let mut machine = reading(1);
+        let mut last = None;
+        for now in (every..300_000).step_by(every as usize) {
+            last = run(&mut machine, now - every, now - 1).last().copied();
+            if last.is_some() {
+                break;
+            }
+            machine.handle_progress(bytes, ms(now));
+        }
+        let gave_up = matches!(last, Some((_, Action::GiveUp(Reason::Slow))));
+        assert_eq!(gave_up, ends, "{bytes} bytes every {every} ms: {last:?}");
+    }
+}
+
+#[test]
 fn a_suspect_server_is_left_for_the_first_that_answers() {
     let mut machine = reading(3);
     machine.handle_standing(Standing::Suspect, ms(1000));
@@ -155,11 +174,11 @@ fn a_server_that_delivers_again_is_kept() {
     machine.handle_standing(Standing::Suspect, ms(1000));
     assert_eq!(actions(&mut machine, 1000), [Action::Start(AttemptId(1), 1)]);
     // Bytes of secondaries, while the primary is silent.
-    machine.handle_progress(ms(1050));
+    machine.handle_progress(1 << 20, ms(1050));
     assert_eq!(actions(&mut machine, 1050), []);
     machine.handle_standing(Standing::Live, ms(1100));
     assert_eq!(actions(&mut machine, 1100), []);
-    machine.handle_progress(ms(1101));
+    machine.handle_progress(1 << 20, ms(1101));
     assert_eq!(actions(&mut machine, 1101), [Action::Abandon(AttemptId(1))]);
     assert!(!machine.handle_ready(AttemptId(1)));
 }
@@ -224,7 +243,7 @@ fn a_leaving_server_is_read_while_others_are_tried() {
     assert_eq!(actions(&mut machine, 10), [Action::Start(AttemptId(1), 1)]);
     machine.handle_failed(AttemptId(1), Verdict::Again, ms(11));
     for now in [20, 30, 40] {
-        machine.handle_progress(ms(now));
+        machine.handle_progress(1 << 20, ms(now));
     }
     assert!(!starts(&run(&mut machine, 41, 1000)).is_empty(), "it is tried again");
 }
