@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import signal
 import socket
 import subprocess
@@ -17,14 +18,32 @@ class Failed(Exception):
     """A promise was broken, or the trial could not go on."""
 
 
+def first_ephemeral_port():
+    """The system gives ports from there on to sockets that ask for any."""
+    try:
+        return int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        return 32768
+
+
 def free_ports(count):
-    """Ports that nobody uses now."""
-    socks = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    for sock in socks:
-        sock.bind(("127.0.0.1", 0))
-    ports = [sock.getsockname()[1] for sock in socks]
+    """Ports that nobody uses now. A server that is down for a while finds its port free again: the system gives it to none."""
+    candidates = random.sample(range(10_000, max(first_ephemeral_port(), 12_000)), 50 * count)
+    ports, socks = [], []
+    for port in candidates:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        socks.append(sock)
+        try:
+            sock.bind(("0.0.0.0", port))
+        except OSError:
+            continue
+        ports.append(port)
+        if len(ports) == count:
+            break
     for sock in socks:
         sock.close()
+    if len(ports) < count:
+        raise Failed(f"of {len(candidates)} ports {len(ports)} are free; {count} are needed")
     return ports
 
 

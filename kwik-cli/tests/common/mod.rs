@@ -7,11 +7,12 @@ pub mod stream;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -19,6 +20,8 @@ use serde_json::Value;
 
 /// Longest that a test waits for something that another process does. Only what is broken takes so long.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Below it are services' ports.
+const FIRST_PORT: u32 = 10_000;
 
 /// A `kwik` command whose state is below `dir`, so that nothing of the user's is touched.
 pub fn kwik(dir: &Path) -> Command {
@@ -49,6 +52,23 @@ pub fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     }
 }
 
+/// A UDP port that is free, and that the system gives to nobody who asks for any: a server finds it free again when it returns.
+pub fn lasting_port() -> u16 {
+    static TRIES: AtomicU32 = AtomicU32::new(0);
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let ephemeral = range.split_whitespace().next().and_then(|first| first.parse().ok());
+    let ports = ephemeral.unwrap_or(32_768).max(12_000) - FIRST_PORT;
+    for _ in 0..ports {
+        // Processes that run side by side begin at different places.
+        let step = std::process::id() * 97 + TRIES.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(FIRST_PORT + step % ports).unwrap();
+        if UdpSocket::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no UDP port is free");
+}
+
 /// A `kwik serve` that has printed where it listens. Killed when dropped.
 pub struct Server {
     child: Child,
@@ -58,9 +78,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `root` on a free port; `name` names its state.
+    /// Serves `root` on a free port, which it finds free again after it was down; `name` names its state.
     pub fn start(dir: &Path, name: &str, root: &Path, args: &[&str]) -> Self {
-        Self::start_at(dir, name, root, args, "127.0.0.1:0")
+        Self::start_at(dir, name, root, args, &format!("127.0.0.1:{}", lasting_port()))
     }
 
     /// The same on a certain port.
