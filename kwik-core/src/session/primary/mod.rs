@@ -351,6 +351,7 @@ impl PrimarySession {
         if self.streams.sends(progress.stream) {
             self.scheduler.handle_progress(&progress, now);
             self.granted.handle_read(progress.stream, progress.read_offset);
+            self.provers.handle_progress(progress.stream, progress.contiguous_end);
         }
         self.streams.handle_progress(progress, now)
     }
