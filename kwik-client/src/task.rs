@@ -267,6 +267,7 @@ impl Task {
         let now = self.shared.env.now();
         match event {
             LinkEvent::Frame(frame) => self.core.handle_control(path, epoch, frame, now),
+            LinkEvent::Throttled(_) => {}
             LinkEvent::BadFrame(error) if path.is_primary() => {
                 self.core.close(error.code(), None, &error.to_string());
             }

@@ -30,10 +30,12 @@ use super::prove::{Proving, Step};
 use super::supply::{Providers, Supplied};
 use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
+use crate::census::Resident;
 use crate::connection::Inboxes;
 use crate::delegate::{Delegate, DelegateError};
 use crate::delegation::{DelegationHandle, SourceError, Told};
 use crate::leaving::Presence;
+use crate::reads::Reader;
 
 /// Control frames, and carriers' events, that wait for the task. The client waits while they do.
 const INBOX: usize = 256;
@@ -51,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) info: SessionInfo,
     /// Where the session runs.
     pub(crate) worker: Worker,
+    /// The session's place among those of the server.
+    pub(crate) resident: Resident,
 }
 
 pub(super) struct Task {
@@ -63,6 +67,7 @@ pub(super) struct Task {
     pub(super) waiting: Waiting,
     pub(super) providers: Providers,
     pub(super) proving: Proving,
+    pub(super) reader: Reader,
     /// What was handed to QUIC.
     pub(super) sent: SentBytes,
     told: Told,
@@ -73,6 +78,8 @@ pub(super) struct Task {
     presence: Presence,
     /// When the core was told last what QUIC measured.
     measured: Instant,
+    /// The session's place among those of the server.
+    _resident: Resident,
     /// Keeps the thread that the session runs on, whatever becomes of the server's handles. Dropped last.
     _worker: Worker,
 }
@@ -95,7 +102,7 @@ enum Next {
 }
 
 pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> PrimarySession {
-    let Parts { connection, control, stats, info, worker } = parts;
+    let Parts { connection, control, stats, info, worker, resident } = parts;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
     let inbox = Inbox { links, carriers };
@@ -111,6 +118,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
     let (messages, messages_out) = channel::bounded(EVENTS);
     let providers = Providers::default();
     let proving = Proving::default();
+    let reader = Reader { reads: shared.reads.clone(), session: info.id };
     let task = Box::new(Task {
         core,
         table,
@@ -120,6 +128,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         waiting: Waiting::default(),
         providers,
         proving,
+        reader,
         sent: SentBytes::within(&shared.counters.primary_sent),
         told: Told::default(),
         requests,
@@ -129,6 +138,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         presence: Presence::new(&shared.leaving),
         measured: Instant::ZERO,
         shared,
+        _resident: resident,
         _worker: worker,
     });
     tokio::spawn(task.run(link_events, carrier_events).instrument(span));
@@ -201,6 +211,7 @@ impl Task {
     fn handle_link(&mut self, from: FromLink) {
         match from.event {
             LinkEvent::Frame(frame) => self.core.handle_control(frame, self.shared.env.now()),
+            LinkEvent::Throttled(_) => self.shared.counters.count_throttled(),
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), None, &error.to_string());
             }
@@ -516,6 +527,7 @@ impl Task {
         self.providers.clear();
         let closing = error.application_error().unwrap_or(kwik);
         if let Some(link) = self.link.take() {
+            self.shared.counters.count_primary_end(code);
             link.close(closing);
         }
     }
