@@ -445,7 +445,8 @@ impl Task {
 
     fn handle_left(&mut self, left: Left) {
         match left {
-            Left::Nothing => {}
+            // A client's streams have no bound on what they hold, and are not weighed.
+            Left::Nothing | Left::Weigh(_) => {}
             Left::Service(id) => self.service_receive(id),
             Left::Removed(id, halves) => {
                 if let Some(receive) = &halves.receive {

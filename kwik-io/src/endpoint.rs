@@ -19,6 +19,7 @@ pub use dial::{DialError, Dialled};
 pub(crate) use goodbye::{Goodbye, Goodbyes, Owed};
 pub use handshakes::Handshakes;
 pub(crate) use handshakes::Shaking;
+pub(crate) use limits::SEND_BUFFER;
 pub use limits::{EndpointLimits, Role, SMALLEST_MTU};
 pub use server::{Accepted, BindError, ServerEndpoint};
 pub use sockets::sockets;

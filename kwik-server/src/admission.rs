@@ -10,6 +10,7 @@ use kwik_io::control::{ControlError, ControlReader, ControlSender};
 use kwik_io::endpoint::Accepted;
 use kwik_io::env::Env;
 use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
+use kwik_io::stream::{SendMemory, SendShare};
 use kwik_io::{control, sign, token};
 use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello, Refuse};
 use kwik_proto::{DecodeError, Problem, SessionId};
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) leaving: Arc<Leaving>,
     pub(crate) reads: Arc<Reads>,
     pub(crate) census: Arc<Census>,
+    /// What is on its way to all clients, and how much of it one session may have.
+    pub(crate) send_memory: (SendMemory, u64),
     /// Who is told that there is no room, at a time: the others' connections are closed without a Refuse.
     pub(crate) refusing: Semaphore,
 }
@@ -184,6 +187,12 @@ pub(crate) async fn admit(
 }
 
 impl Shared {
+    /// What a new session may hold of what it sends.
+    pub(crate) fn send_share(&self) -> SendShare {
+        let (memory, most) = &self.send_memory;
+        memory.share(*most)
+    }
+
     fn answer(&self, hello: &Hello, exporter: &[u8; 32]) -> Result<Role, Refuse> {
         let Some(admission) = &hello.admission else {
             let id = SessionId(self.env.random());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kwik_core::session::SessionConfig;
 use kwik_io::endpoint::EndpointLimits;
+use kwik_io::stream::SendMemory;
 
 /// How much of everything one session of a server may take, and all of them together.
 ///
@@ -25,7 +26,16 @@ pub struct Limits {
     sessions_of_address: u32,
     handshakes: u32,
     handshakes_of_address: u32,
+    send_memory: u64,
+    session_send_memory: u64,
+    reader_patience: Duration,
 }
+
+/// Bytes on their way to all clients: of 1 GiB one session may have an eighth of what is free.
+const SEND_MEMORY: u64 = 1 << 30;
+
+/// Bytes on their way to one client: twice what a client's QUIC takes at a time, which carries 1.7 Gbit/s over 150 ms.
+const SESSION_SEND_MEMORY: u64 = 64 << 20;
 
 /// Sessions at a time. An idle one takes some 30 KiB; a machine with less to spare is to say so.
 const SESSIONS: u32 = 10_000;
@@ -50,6 +60,9 @@ impl Default for Limits {
             sessions_of_address: SESSIONS_OF_ADDRESS,
             handshakes: endpoint.handshakes,
             handshakes_of_address: endpoint.handshakes_of_prefix,
+            send_memory: SEND_MEMORY,
+            session_send_memory: SESSION_SEND_MEMORY,
+            reader_patience: session.reader_patience,
         }
     }
 }
@@ -126,6 +139,32 @@ impl Limits {
         self
     }
 
+    /// Bytes that the server holds for its clients: what applications wrote, or [`Delegate`](crate::Delegate)s supply, until a
+    /// client's QUIC has acknowledged it. Of all sessions, and of one. Default 1 GiB and 64 MiB. The more of all is used the
+    /// less one session may have (an eighth of what is free), and the more a session uses the less each of its streams may
+    /// have; 64 KiB always. Writers wait when there is no room, as they do for a client that does not read. Too low: many
+    /// fast clients at once, or far ones, are served slowly. Too high: memory, when clients read slowly or not at all.
+    #[must_use]
+    pub fn with_send_memory(mut self, all: u64, session: u64) -> Self {
+        self.send_memory = all;
+        self.session_send_memory = session;
+        self
+    }
+
+    /// How long a client may take none of the bytes that wait for it on a stream, whether it gives no window, no QUIC credit or
+    /// no acknowledgement. Then the stream is reset on both sides with `PATH_TIMEOUT`, and the others go on. Default
+    /// 5 min. Too low: a player that is paused loses its download. Too high: a client that never reads holds
+    /// its share of [memory](Self::with_send_memory) that long.
+    #[must_use]
+    pub fn with_reader_patience(mut self, patience: Duration) -> Self {
+        self.reader_patience = patience;
+        self
+    }
+
+    pub(crate) fn send_memory(&self) -> (SendMemory, u64) {
+        (SendMemory::new(self.send_memory), self.session_send_memory)
+    }
+
     pub(crate) fn sessions(&self) -> (u32, u32) {
         (self.sessions, self.sessions_of_address)
     }
@@ -156,6 +195,7 @@ impl Limits {
             max_bidirectional_streams: self.bidirectional_streams,
             max_unidirectional_streams: self.unidirectional_streams,
             session_budget: self.session_budget,
+            reader_patience: self.reader_patience,
             ..SessionConfig::default()
         }
     }

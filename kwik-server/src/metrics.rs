@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kwik_io::endpoint::Handshakes;
 use kwik_io::pump::SentBytes;
+use kwik_io::stream::SendMemory;
 use kwik_proto::frame::ErrorCode;
 
 /// Counters of a server since its start.
@@ -25,6 +26,8 @@ pub struct ServerMetrics {
     pub secondary_sent_bytes: u64,
     /// First packets that opened no connection: another protocol than `kwik/1`, or none at all. Nobody is told.
     pub rejected_handshakes: u64,
+    /// Bytes on their way to clients: written, and not acknowledged.
+    pub send_memory_bytes: u64,
     /// First packets that were answered with a Retry, because many handshakes were under way.
     pub retried_handshakes: u64,
     /// First packets that were dropped, because as many handshakes were under way as may be. Clients try again.
@@ -81,6 +84,7 @@ impl Counters {
         &self,
         rejected: &[Arc<AtomicU64>],
         handshakes: &[Handshakes],
+        memory: &SendMemory,
     ) -> ServerMetrics {
         ServerMetrics {
             primary_sessions: self.primary_sessions.load(Ordering::Relaxed),
@@ -88,6 +92,7 @@ impl Counters {
             refused: copy(&self.refused),
             primary_sent_bytes: self.primary_sent.total(),
             secondary_sent_bytes: self.secondary_sent.total(),
+            send_memory_bytes: memory.used(),
             throttled: self.throttled.load(Ordering::Relaxed),
             primary_errors: copy(&self.primary_errors),
             secondary_errors: copy(&self.secondary_errors),

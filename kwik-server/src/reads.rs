@@ -171,11 +171,12 @@ mod tests {
     async fn who_does_not_wait_any_more_takes_no_place() {
         let reads = Reads::new(1);
         let first = reader(&reads, 1).place().await;
-        let mut gone: Vec<_> = (0..100_000).map(|_| Box::pin(reader(&reads, 2).place())).collect();
+        let (second, third) = (reader(&reads, 2), reader(&reads, 3));
+        let mut gone: Vec<_> = (0..100_000).map(|_| Box::pin(second.place())).collect();
         for waits in &mut gone {
             assert!(now(waits).await.is_none());
         }
-        let mut last = Box::pin(reader(&reads, 3).place());
+        let mut last = Box::pin(third.place());
         assert!(now(&mut last).await.is_none());
         drop(gone);
         drop(first);

@@ -117,6 +117,7 @@ impl Server {
             leaving: Arc::default(),
             reads: Reads::new(builder.limits.reads()),
             census: Census::new(most, most_of_address),
+            send_memory: builder.limits.send_memory(),
             refusing: Semaphore::new(REFUSING),
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);

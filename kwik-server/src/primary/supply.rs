@@ -138,7 +138,7 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, target.header());
         self.providers.running.insert(id, Running { stream, range, carrier, control });
-        let pump = pump.counted(self.sent.clone()).announced();
+        let pump = pump.counted(self.sent.clone()).sharing(&self.share).announced();
         self.pumps.spawn(async move {
             // Its writer learns of the end.
             let _ = pump.run().await;

@@ -16,7 +16,7 @@ use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pulse::Pulse;
 use kwik_io::pump::{CarrierEvent, SentBytes, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
-use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, application, connection};
+use kwik_io::stream::{SendShare, ServiceList, SharedSend, StreamHalf, application, connection};
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::worker::Worker;
 use kwik_io::{sign, token};
@@ -68,6 +68,8 @@ pub(super) struct Task {
     pub(super) providers: Providers,
     pub(super) proving: Proving,
     pub(super) reader: Reader,
+    /// What is on its way to the client.
+    pub(super) share: SendShare,
     /// What was handed to QUIC.
     pub(super) sent: SentBytes,
     told: Told,
@@ -114,6 +116,8 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
     let services = ServiceList::default();
     let (table, incomings) =
         StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
+    let share = shared.send_share();
+    let table = table.sharing(share.clone());
     let (events, events_out) = channel::bounded(EVENTS);
     let (messages, messages_out) = channel::bounded(EVENTS);
     let providers = Providers::default();
@@ -129,6 +133,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         providers,
         proving,
         reader,
+        share,
         sent: SentBytes::within(&shared.counters.primary_sent),
         told: Told::default(),
         requests,
@@ -365,6 +370,7 @@ impl Task {
         if let (Some(code), Some(size)) = (status.reset, status.final_size) {
             self.core.reset_stream(id, code.into(), size);
         }
+        self.core.watch_send(id, status.held, status.released, self.shared.env.now());
     }
 
     /// Streams whose application is gone are kept as long as they progress.
@@ -443,6 +449,7 @@ impl Task {
             Left::Removed(id, _) => self.providers.forget(id),
             Left::Available(kind) => self.retry_opens(kind),
             Left::Admit(id) => self.waiting.admit(id),
+            Left::Weigh(id) => self.service_send(id),
         }
     }
 

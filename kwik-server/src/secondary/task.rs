@@ -15,7 +15,7 @@ use kwik_io::pump::{
     contribution,
 };
 use kwik_io::session::{Request, Requests, SessionInfo, requests};
-use kwik_io::stream::{application, connection};
+use kwik_io::stream::{SendShare, application, connection};
 use kwik_io::worker::Worker;
 use kwik_io::{key::PublicKey, sign};
 use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
@@ -69,6 +69,8 @@ struct Task {
     presence: Presence,
     /// What was handed to QUIC.
     sent: SentBytes,
+    /// What is on its way to the client.
+    share: SendShare,
     /// The session's place among those of the server.
     _resident: Resident,
     /// Keeps the thread that the session runs on, whatever becomes of the server's handles. Dropped last.
@@ -98,6 +100,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondaryS
         pumps: JoinSet::new(),
         presence: Presence::new(&shared.leaving),
         sent: SentBytes::within(&shared.counters.secondary_sent),
+        share: shared.send_share(),
         shared,
         _resident: resident,
         _worker: worker,
@@ -209,6 +212,7 @@ impl Task {
                 _ => ContributionOpenError::Busy,
             })?;
         let pump = pump.in_world(self.shared.env.clone()).counted(self.sent.clone());
+        let pump = pump.sharing(&self.share);
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);
