@@ -13,6 +13,11 @@ const REQUESTS: &str = "kwik_requests_total";
 const DELEGATIONS: &str = "kwik_delegations_total";
 const RANGES: &str = "kwik_ranges_total";
 const SENT: &str = "kwik_sent_bytes_total";
+const REFUSED: &str = "kwik_refused_total";
+const HANDSHAKES: &str = "kwik_refused_handshakes_total";
+const THROTTLED: &str = "kwik_throttled_total";
+const ERRORS: &str = "kwik_session_errors_total";
+const HELD: &str = "kwik_send_memory_bytes";
 
 /// How often the server's own counters are taken over. Nothing tells when they are asked for.
 const EXPORT: Duration = Duration::from_millis(250);
@@ -45,6 +50,14 @@ pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
     describe_counter!(REQUESTS, "Requests for files, by outcome.");
     describe_counter!(DELEGATIONS, "Ranges delegated to this server, by outcome.");
     describe_counter!(RANGES, "Ranges that secondaries failed to send in time, by what happened.");
+    describe_counter!(REFUSED, "Clients refused after their handshake, by code.");
+    describe_counter!(
+        HANDSHAKES,
+        "First packets that opened no connection, by what became of them."
+    );
+    describe_counter!(THROTTLED, "Clients that began to send too many control frames.");
+    describe_counter!(ERRORS, "Sessions that ended for an error, by role and code.");
+    describe_gauge!(HELD, "Bytes on their way to clients.");
     describe_counter!(SENT, "Bytes of replies and files handed to QUIC, by role.");
     Ok(())
 }
@@ -87,6 +100,7 @@ pub(crate) async fn export(server: impl Fn() -> ServerMetrics) {
         let counted = server();
         sent(Role::Primary, counted.primary_sent_bytes);
         sent(Role::Secondary, counted.secondary_sent_bytes);
+        bounds(&counted);
         tokio::time::sleep(EXPORT).await;
     }
 }
@@ -95,4 +109,29 @@ fn sent(role: Role, bytes: u64) {
     if bytes > 0 {
         counter!(SENT, "role" => role.label()).absolute(bytes);
     }
+}
+
+/// Who was refused, slowed or cut off. Codes are few and fixed.
+fn bounds(counted: &ServerMetrics) {
+    for (code, count) in &counted.refused {
+        counter!(REFUSED, "code" => format!("{code:?}")).absolute(*count);
+    }
+    let errors =
+        [(Role::Primary, &counted.primary_errors), (Role::Secondary, &counted.secondary_errors)];
+    for (role, errors) in errors {
+        for (code, count) in errors {
+            counter!(ERRORS, "role" => role.label(), "code" => format!("{code:?}"))
+                .absolute(*count);
+        }
+    }
+    let handshakes = [
+        ("rejected", counted.rejected_handshakes),
+        ("retried", counted.retried_handshakes),
+        ("dropped", counted.dropped_handshakes),
+    ];
+    for (outcome, count) in handshakes {
+        counter!(HANDSHAKES, "outcome" => outcome).absolute(count);
+    }
+    counter!(THROTTLED).absolute(counted.throttled);
+    gauge!(HELD).set(counted.send_memory_bytes as f64);
 }

@@ -267,6 +267,7 @@ impl Task {
         let now = self.shared.env.now();
         match event {
             LinkEvent::Frame(frame) => self.core.handle_control(path, epoch, frame, now),
+            LinkEvent::Throttled(_) => {}
             LinkEvent::BadFrame(error) if path.is_primary() => {
                 self.core.close(error.code(), None, &error.to_string());
             }
@@ -444,7 +445,8 @@ impl Task {
 
     fn handle_left(&mut self, left: Left) {
         match left {
-            Left::Nothing => {}
+            // A client's streams have no bound on what they hold, and are not weighed.
+            Left::Nothing | Left::Weigh(_) => {}
             Left::Service(id) => self.service_receive(id),
             Left::Removed(id, halves) => {
                 if let Some(receive) = &halves.receive {

@@ -5,6 +5,8 @@
 
 pub mod time;
 
+pub mod throttle;
+
 pub mod interval;
 
 pub mod window;

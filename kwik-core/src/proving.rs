@@ -29,6 +29,20 @@ const SILENCE: Duration = Duration::from_secs(1);
 /// during which nobody has promised the bytes.
 const LONGEST: Duration = Duration::from_secs(3);
 
+/// How often all of a range may be read and hashed, in its lengths. What was hashed once is remembered; this is for ranges
+/// that are cut anew each time they come back. Beyond it the primary sends its own copy, and who refuses what it is asked for
+/// makes it read no more. Lower: a range that many secondaries fail falls to the primary; higher: a client that refuses
+/// everything has more read.
+const MOST_READ: u64 = 4;
+
+/// Bytes that may be read and hashed beyond [`MOST_READ`] times what has arrived at the client, over all ranges of a
+/// session. Three times what a client's windows let be under way by default. Lower: long fast ways are not filled; higher: a
+/// client that takes nothing has that much read.
+const AHEAD: u64 = 256 << 20;
+
+/// Hashes that are remembered of each range, the last ones in the stream: 1,024 of 64 bytes.
+const REMEMBERED: usize = 1024;
+
 /// First pause of a copy that failed; doubles up to [`LONGEST_PAUSE`] until it proves something.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(4);
@@ -70,6 +84,11 @@ pub(crate) struct Provers {
     served: Option<Key>,
     ready: VecDeque<(PathId, Delegation)>,
     news: VecDeque<News>,
+    /// Bytes that were read, or will be for the orders that wait.
+    read: u64,
+    /// How far each stream with such a range has arrived without a gap, as its client says; and all of that.
+    arrived: BTreeMap<StreamId, Offset>,
+    arrived_bytes: u64,
     /// Orders came or went since the last [`Provers::poll_debts`].
     changed: bool,
 }
@@ -87,6 +106,10 @@ struct Prover {
     /// Set while secondaries are not asked: the end of the pause.
     held: Option<Instant>,
     pause: Duration,
+    /// Hashes of what was ordered, by first byte and end.
+    known: BTreeMap<(Offset, Offset), [u8; 32]>,
+    /// Bytes that were read, or will be for the orders that wait.
+    read: u64,
 }
 
 #[derive(Debug)]
@@ -100,6 +123,7 @@ struct Order {
 #[derive(Debug)]
 struct Flight {
     prover: Key,
+    range: ByteRange,
     /// `None`: nobody waits for it any more.
     order: Option<Order>,
 }
@@ -114,12 +138,26 @@ impl Provers {
             heard: Instant::ZERO,
             held: None,
             pause: Duration::ZERO,
+            known: BTreeMap::new(),
+            read: 0,
         };
+        self.arrived.entry(stream).or_insert(range.start());
         self.provers.insert((stream, range.start()), prover);
+    }
+
+    /// The client has every byte of the stream up to there, as it says.
+    pub(crate) fn handle_progress(&mut self, stream: StreamId, contiguous_end: Offset) {
+        if let Some(arrived) = self.arrived.get_mut(&stream)
+            && contiguous_end > *arrived
+        {
+            self.arrived_bytes = self.arrived_bytes.saturating_add(contiguous_end.since(*arrived));
+            *arrived = contiguous_end;
+        }
     }
 
     /// The stream is over. What is being read of its copies is not waited for.
     pub(crate) fn forget(&mut self, stream: StreamId) {
+        self.arrived.remove(&stream);
         self.provers.retain(|(of, _), _| *of != stream);
         self.busy.retain(|(of, _)| *of != stream);
         for flight in self.flights.values_mut().filter(|flight| flight.prover.0 == stream) {
@@ -148,25 +186,37 @@ impl Provers {
         self.provers.len()
     }
 
-    /// Takes an order that needs a hash; gives it back if it needs none.
+    /// Takes an order that needs a hash; gives it back if it needs none, or has it: what was hashed is remembered.
     pub(crate) fn want(
         &mut self,
         path: PathId,
-        delegation: Delegation,
+        mut delegation: Delegation,
         now: Instant,
     ) -> Option<Delegation> {
         let Some(key) = self.key_of(delegation.stream, delegation.range) else {
             return Some(delegation);
         };
         let awaited = self.is_awaited(key);
+        let is_spent = self.is_spent(delegation.range);
         let prover = self.provers.get_mut(&key)?;
+        if let Some(hash) = prover.known(delegation.range) {
+            delegation.blake3 = Some(hash);
+            return Some(delegation);
+        }
         if prover.held.is_some() {
             self.news.push_back(News::Ungiven(delegation.id));
+            return None;
+        }
+        if is_spent || prover.is_spent(delegation.range) {
+            self.news.push_back(News::Ungiven(delegation.id));
+            self.hold(key, now);
             return None;
         }
         if !awaited {
             prover.heard = now;
         }
+        prover.read = prover.read.saturating_add(delegation.range.len());
+        self.read = self.read.saturating_add(delegation.range.len());
         let at = (delegation.range.start(), delegation.id);
         prover.waiting.insert(at, Order { path, delegation, since: now });
         self.busy.insert(key);
@@ -186,9 +236,9 @@ impl Provers {
         let mine = self.busy.iter().copied().filter(|(of, _)| *of == stream);
         for key in mine.collect::<Vec<_>>() {
             let Some(prover) = self.provers.get_mut(&key) else { continue };
-            let before = prover.waiting.len();
-            prover.waiting.retain(|(_, waits), _| *waits != id);
-            if prover.waiting.len() < before {
+            let waits = prover.waiting.keys().copied().find(|(_, waits)| *waits == id);
+            if let Some(order) = waits.and_then(|at| prover.waiting.remove(&at)) {
+                prover.spare(&mut self.read, &order);
                 self.changed = true;
                 self.rest(key);
                 return true;
@@ -215,11 +265,12 @@ impl Provers {
             let Some(((_, delegation), order)) = prover.waiting.pop_first() else { break };
             self.changed = true;
             if !is_live(delegation) {
+                prover.spare(&mut self.read, &order);
                 continue;
             }
             let (stream, range) = (order.delegation.stream, order.delegation.range);
             prover.flights += 1;
-            self.flights.insert(delegation, Flight { prover: key, order: Some(order) });
+            self.flights.insert(delegation, Flight { prover: key, range, order: Some(order) });
             self.served = Some(key);
             return Some(Wanted { delegation, stream, range });
         }
@@ -244,8 +295,11 @@ impl Provers {
 
     /// A read is over; `None`: the copy could not be read.
     pub(crate) fn handle_proof(&mut self, id: DelegationId, hash: Option<[u8; 32]>, now: Instant) {
-        let Some(Flight { prover: key, order }) = self.land(id) else { return };
+        let Some(Flight { prover: key, range, order }) = self.land(id) else { return };
         let Some(prover) = self.provers.get_mut(&key) else { return };
+        if let Some(hash) = hash {
+            prover.remember(range, hash);
+        }
         match (order, hash) {
             (Some(Order { path, mut delegation, .. }), Some(hash)) => {
                 prover.heard = now;
@@ -317,6 +371,12 @@ impl Provers {
         self.ready.pop_front()
     }
 
+    /// Whether so much was read for so little that arrived that nothing more is.
+    fn is_spent(&self, range: ByteRange) -> bool {
+        let most = self.arrived_bytes.saturating_mul(MOST_READ).saturating_add(AHEAD);
+        self.read.saturating_add(range.len()) > most
+    }
+
     fn key_of(&self, stream: StreamId, range: ByteRange) -> Option<Key> {
         let (&key, prover) =
             self.provers.range((stream, Offset::ZERO)..=(stream, range.start())).next_back()?;
@@ -359,6 +419,7 @@ impl Provers {
     fn hold(&mut self, key: Key, now: Instant) {
         let Some(prover) = self.provers.get_mut(&key) else { return };
         let waiting = std::mem::take(&mut prover.waiting);
+        waiting.values().for_each(|order| prover.spare(&mut self.read, order));
         self.news.extend(waiting.into_keys().map(|(_, id)| News::Ungiven(id)));
         self.changed = true;
         if prover.held.is_none() {
@@ -384,6 +445,32 @@ impl Provers {
         if !held && !self.is_awaited(key) {
             self.busy.remove(&key);
         }
+    }
+}
+
+impl Prover {
+    fn known(&self, range: ByteRange) -> Option<[u8; 32]> {
+        self.known.get(&(range.start(), range.end())).copied()
+    }
+
+    /// What the reader has passed goes first: it is not ordered again.
+    fn remember(&mut self, range: ByteRange, hash: [u8; 32]) {
+        self.known.insert((range.start(), range.end()), hash);
+        if self.known.len() > REMEMBERED {
+            self.known.pop_first();
+        }
+    }
+
+    /// The order is not read for.
+    fn spare(&mut self, read: &mut u64, order: &Order) {
+        let length = order.delegation.range.len();
+        self.read = self.read.saturating_sub(length);
+        *read = read.saturating_sub(length);
+    }
+
+    /// Whether the copy was read too often to be read for this range too.
+    fn is_spent(&self, range: ByteRange) -> bool {
+        self.read.saturating_add(range.len()) > self.range.len().saturating_mul(MOST_READ)
     }
 }
 

@@ -5,6 +5,7 @@
 //! is counted once, whoever sends it.
 
 mod budget;
+mod part;
 mod receive;
 mod send;
 
@@ -13,5 +14,6 @@ mod tests;
 
 pub use budget::Budget;
 pub(crate) use budget::memory;
+pub use part::{LEAST_PART, fair_part, stream_part};
 pub use receive::ReceiveWindow;
 pub use send::SendWindow;

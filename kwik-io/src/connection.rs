@@ -10,7 +10,7 @@ use s2n_quic::application;
 use s2n_quic::provider::event::events::{self, EndpointMeta};
 use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta, supervisor};
 
-use crate::endpoint::{Connections, Goodbye, Goodbyes, Owed};
+use crate::endpoint::{Connections, Goodbye, Goodbyes, Handshakes, Owed, Shaking};
 use crate::env::Env;
 use crate::tls::{Refusal, RefusalCell};
 use crate::worker::{WeakWorker, Worker};
@@ -158,6 +158,8 @@ pub(crate) struct Observed {
     /// `None` for an accepted connection.
     wanted: Option<Weak<()>>,
     goodbye: Goodbye,
+    /// An accepted connection's, until its handshake is complete.
+    shaking: Option<Shaking>,
     /// The start of the endpoint's clock in the time of the [`Env`], so that no event reads a clock again.
     clock_start: Instant,
 }
@@ -177,24 +179,27 @@ pub(crate) struct Observer {
     /// endpoint itself does not, or it would live for ever. A client's connections bring along what they need.
     home: Option<WeakWorker>,
     connections: Connections,
+    /// A server's.
+    handshakes: Option<Handshakes>,
 }
 
 impl Observer {
     pub(crate) fn client(env: Env, refusal: RefusalCell, goodbyes: Goodbyes) -> Self {
         let (rejected, connections) = (Arc::default(), Connections::default());
         let (goodbyes, written) = (Some(goodbyes), Vec::new());
-        Self { env, refusal, rejected, goodbyes, written, home: None, connections }
+        let (home, handshakes) = (None, None);
+        Self { env, refusal, rejected, goodbyes, written, home, connections, handshakes }
     }
 
     pub(crate) fn server(
         env: Env,
         rejected: Arc<AtomicU64>,
-        connections: Connections,
+        (connections, handshakes): (Connections, Handshakes),
         home: &Worker,
     ) -> Self {
-        let (refusal, written) = (RefusalCell::default(), Vec::new());
-        let home = Some(home.downgrade());
-        Self { env, refusal, rejected, goodbyes: None, written, home, connections }
+        let (refusal, written, goodbyes) = (RefusalCell::default(), Vec::new(), None);
+        let (home, handshakes) = (Some(home.downgrade()), Some(handshakes));
+        Self { env, refusal, rejected, goodbyes, written, home, connections, handshakes }
     }
 
     /// What a connection of a server keeps until it is over.
@@ -232,8 +237,19 @@ impl event::Subscriber for Observer {
             _hold: brought.map(|brought| brought.hold.clone()).or_else(|| self.kept()),
             wanted: brought.map(|brought| brought.wanted.clone()),
             goodbye: Goodbye::None,
+            shaking: None,
             clock_start: Instant::from_start(clock_start),
         }
+    }
+
+    fn on_connection_started(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        event: &events::ConnectionStarted<'_>,
+    ) {
+        let handshakes = self.handshakes.as_ref();
+        context.shaking = handshakes.map(|handshakes| handshakes.begin(&event.path.remote_addr));
     }
 
     /// s2n-quic goes on with a handshake whose future was dropped. It looks after connections at this interval, so that this
@@ -350,6 +366,7 @@ impl event::Subscriber for Observer {
         _meta: &ConnectionMeta,
         event: &events::TlsExporterReady,
     ) {
+        context.shaking = None;
         let mut secret = [0; 32];
         if event.session.tls_exporter(EXPORTER_LABEL, b"", &mut secret).is_ok() {
             let _ = context.stats.exporter.set(secret);

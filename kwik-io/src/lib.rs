@@ -25,6 +25,8 @@ pub mod sign;
 
 pub mod token;
 
+pub mod prefix;
+
 pub mod connection;
 
 pub mod endpoint;

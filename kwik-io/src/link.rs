@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kwik_core::throttle::{Class, Pace, Peer, RateExceeded, Throttle, Wait};
+use kwik_core::time::Instant;
 use kwik_proto::frame::ControlFrame;
 use kwik_proto::{Epoch, PathId};
 use s2n_quic::Connection;
@@ -28,7 +30,9 @@ const ENDING: Duration = Duration::from_secs(1);
 pub enum LinkEvent {
     /// A frame on the control stream.
     Frame(ControlFrame),
-    /// The control stream carries what no frame is: the path is to be closed.
+    /// The peer sends more frames of a class than it may, and is read more slowly. Told once for as long as that lasts.
+    Throttled(Class),
+    /// The control stream carries what no frame is, or far too many: the path is to be closed.
     BadFrame(ControlError),
     /// QUIC's connection is over. What its pumps still hold follows, then [`Lost`](Self::Lost).
     Closing,
@@ -86,11 +90,12 @@ impl Link {
             let _ = writer.run().await;
         });
         let handle = connection.clone();
-        Self::spawn(&mut tasks, (path, epoch), reader, (handle, acceptor), inbox);
+        let peer = if path.is_primary() { Peer::Primary } else { Peer::Secondary };
+        Self::spawn(&mut tasks, (path, epoch), (reader, peer), (handle, acceptor), inbox);
         Self { path, epoch, connection, control: sender, stats, tasks }
     }
 
-    /// As [`start`](Self::start), where the Hello was already read off the control stream.
+    /// As [`start`](Self::start), at a server, where the Hello was already read off the control stream.
     pub fn resume(
         path: PathId,
         epoch: Epoch,
@@ -103,21 +108,21 @@ impl Link {
         let (reader, sender) = control;
         let mut tasks = JoinSet::new();
         let handle = connection.clone();
-        Self::spawn(&mut tasks, (path, epoch), reader, (handle, acceptor), inbox);
+        Self::spawn(&mut tasks, (path, epoch), (reader, Peer::Client), (handle, acceptor), inbox);
         Self { path, epoch, connection, control: sender, stats, tasks }
     }
 
     fn spawn(
         tasks: &mut JoinSet<()>,
         (path, epoch): (PathId, Epoch),
-        reader: ControlReader,
+        (reader, peer): (ControlReader, Peer),
         connection: (Handle, StreamAcceptor),
         inbox: Inbox,
     ) {
         let links = inbox.links.clone();
         // Within the session's span, if it is set up in that.
         let span = tracing::info_span!("path", %path, epoch = epoch.0);
-        tasks.spawn(read(path, epoch, reader, links).instrument(span.clone()));
+        tasks.spawn(read(path, epoch, (reader, peer), links).instrument(span.clone()));
         let (connection, acceptor) = connection;
         tasks.spawn(accept(path, epoch, connection, acceptor, inbox).instrument(span));
     }
@@ -181,13 +186,27 @@ impl Link {
 fn read(
     path: PathId,
     epoch: Epoch,
-    mut reader: ControlReader,
+    (mut reader, peer): (ControlReader, Peer),
     links: Sender<Box<FromLink>>,
 ) -> impl Future<Output = ()> + Send {
     async move {
+        let mut gauge = Gauge::new(peer);
         loop {
             let event = match reader.recv().await {
-                Ok(Some(frame)) => LinkEvent::Frame(frame),
+                Ok(Some(frame)) => match gauge.charge(&frame) {
+                    Ok(Pace::Now) => LinkEvent::Frame(frame),
+                    Ok(Pace::Wait(wait)) => {
+                        if wait.is_first {
+                            tracing::info!(class = ?wait.class, "too many control frames");
+                            let event = LinkEvent::Throttled(wait.class);
+                            let _ = links.send(Box::new(FromLink { path, epoch, event })).await;
+                        }
+                        // What else the peer sent waits in QUIC. Boxed: hardly any path comes here.
+                        Box::pin(gauge.wait(wait)).await;
+                        LinkEvent::Frame(frame)
+                    }
+                    Err(error) => LinkEvent::BadFrame(error.into()),
+                },
                 // The acceptor learns of the connection's end.
                 Err(ControlError::Stream(stream::Error::ConnectionError { .. })) => return,
                 // The end of the connection may be under way; then this task ends with it.
@@ -203,6 +222,26 @@ fn read(
                 return;
             }
         }
+    }
+}
+
+/// The core's [`Throttle`], with a clock.
+struct Gauge {
+    throttle: Throttle,
+    start: tokio::time::Instant,
+}
+
+impl Gauge {
+    fn new(peer: Peer) -> Self {
+        Self { throttle: Throttle::new(peer), start: tokio::time::Instant::now() }
+    }
+
+    fn charge(&mut self, frame: &ControlFrame) -> Result<Pace, RateExceeded> {
+        self.throttle.charge(frame, Instant::from_start(self.start.elapsed()))
+    }
+
+    fn wait(&self, wait: Wait) -> impl Future<Output = ()> + use<> {
+        tokio::time::sleep_until(self.start + wait.until.elapsed())
     }
 }
 

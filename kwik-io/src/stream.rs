@@ -11,6 +11,7 @@ mod receive;
 mod send;
 mod send_state;
 mod service;
+mod share;
 mod shared_receive;
 mod shared_send;
 
@@ -23,10 +24,12 @@ pub use kwik_proto::StreamKind as Type;
 pub use receive::ReceiveStream;
 pub use send::SendStream;
 pub use service::{ServiceBell, ServiceList, StreamHalf};
+pub use share::{SendMemory, SendShare};
 pub use shared_receive::{SharedReceive, Watch};
 pub use shared_send::{SendStatus, SharedSend};
 
 pub(crate) use send_state::SendStep;
+pub(crate) use share::{Freed, Stake};
 pub(crate) use shared_receive::{Arrivals, Piece};
 
 /// What calls on streams return.

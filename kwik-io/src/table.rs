@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::pump::Carrier;
 use crate::session::{Ending, SessionHandle};
 use crate::stream::{
-    ReceiveStream, SendStream, ServiceList, SharedReceive, SharedSend, connection,
+    ReceiveStream, SendShare, SendStream, ServiceList, SharedReceive, SharedSend, connection,
 };
 
 /// The halves of one public stream.
@@ -73,7 +73,12 @@ impl AcceptQueue {
             return Poll::Ready(Err(error));
         }
         Poll::Ready(match ready!(self.0.poll_recv(cx)) {
-            Some(halves) => Ok(Some(halves)),
+            Some(halves) => {
+                if let Some(receive) = &halves.receive {
+                    receive.accept();
+                }
+                Ok(Some(halves))
+            }
             None => session.ending().accepted(),
         })
     }
@@ -92,6 +97,8 @@ pub struct StreamTable {
     abandoned: bool,
     /// Why the streams' own connection is over, once it is.
     orphaned: Option<connection::Error>,
+    /// What streams may hold of what they send.
+    share: Option<SendShare>,
 }
 
 /// What is left to the session's task after an action.
@@ -107,6 +114,8 @@ pub enum Left {
     Available(StreamKind),
     /// Headers of that stream that wait are to be routed again.
     Admit(StreamId),
+    /// The core is to be told what the sending half holds.
+    Weigh(StreamId),
 }
 
 impl StreamTable {
@@ -125,12 +134,20 @@ impl StreamTable {
             unidirectional,
             abandoned,
             orphaned,
+            share: None,
         };
         let incomings = Incomings {
             bidirectional: AcceptQueue(bidirectional_out),
             unidirectional: AcceptQueue(unidirectional_out),
         };
         (table, incomings)
+    }
+
+    /// Has what streams send counted in `share`.
+    #[must_use]
+    pub fn sharing(mut self, share: SendShare) -> Self {
+        self.share = Some(share);
+        self
     }
 
     /// The halves of an open stream.
@@ -168,12 +185,18 @@ impl StreamTable {
         match action {
             StreamAction::Open { id, receive, send } => {
                 let receive = receive.map(|config| {
-                    let half = ReceiveHalf::new(config);
+                    let mut half = ReceiveHalf::new(config);
+                    half.await_accept();
                     SharedReceive::new(id, half, &self.services, self.env.clone())
                         .with_ending(self.ending.clone())
                 });
                 let send = send.map(|config| {
-                    SharedSend::new(id, config, &self.services).with_ending(self.ending.clone())
+                    let send = SharedSend::new(id, config, &self.services);
+                    let send = send.with_ending(self.ending.clone());
+                    match &self.share {
+                        Some(share) => send.sharing(share),
+                        None => send,
+                    }
                 });
                 self.halves.insert(id, Halves { receive, send });
                 Left::Nothing
@@ -206,6 +229,7 @@ impl StreamTable {
             }
             StreamAction::Available(kind) => Left::Available(kind),
             StreamAction::Admit(id) => Left::Admit(id),
+            StreamAction::Weigh(id) => Left::Weigh(id),
             action => {
                 self.apply_to_sender(action);
                 Left::Nothing

@@ -44,6 +44,7 @@ impl ErrorCode {
             Self::StreamClosed => 31,
             Self::HeaderMissing => 32,
             Self::GoingAway => 33,
+            Self::RateExceeded => 34,
         }
     }
 
@@ -59,7 +60,7 @@ impl ErrorCode {
     }
 
     /// Every code, in the order of the numbers.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::None,
         Self::Internal,
         Self::ProtocolViolation,
@@ -93,6 +94,7 @@ impl ErrorCode {
         Self::StreamClosed,
         Self::HeaderMissing,
         Self::GoingAway,
+        Self::RateExceeded,
     ];
 }
 

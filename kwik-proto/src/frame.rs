@@ -47,6 +47,7 @@ pub enum ErrorCode {
     StreamClosed = 31,
     HeaderMissing = 32,
     GoingAway = 33,
+    RateExceeded = 34,
 }
 
 /// Life of a secondary path.

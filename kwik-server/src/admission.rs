@@ -10,6 +10,7 @@ use kwik_io::control::{ControlError, ControlReader, ControlSender};
 use kwik_io::endpoint::Accepted;
 use kwik_io::env::Env;
 use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
+use kwik_io::stream::{SendMemory, SendShare};
 use kwik_io::{control, sign, token};
 use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello, Refuse};
 use kwik_proto::{DecodeError, Problem, SessionId};
@@ -17,8 +18,10 @@ use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{OwnedPermit, Sender};
 
+use crate::census::{Census, Resident};
 use crate::leaving::Leaving;
 use crate::metrics::Counters;
+use crate::reads::Reads;
 
 /// How long the client may take to acknowledge a refusal.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -39,7 +42,19 @@ pub(crate) struct Shared {
     pub(crate) replays: Mutex<ReplayCache>,
     pub(crate) counters: Counters,
     pub(crate) leaving: Arc<Leaving>,
+    pub(crate) reads: Arc<Reads>,
+    pub(crate) census: Arc<Census>,
+    /// What is on its way to all clients, and how much of it one session may have.
+    pub(crate) send_memory: (SendMemory, u64),
+    /// Who is told that there is no room, at a time: the others' connections are closed without a Refuse.
+    pub(crate) refusing: Semaphore,
 }
+
+/// See [`Shared::refusing`].
+pub(crate) const REFUSING: usize = 64;
+
+/// When a client that found no room may come back.
+const FULL_MS: u32 = 1000;
 
 /// A connection whose Hello was taken.
 pub(crate) struct Admitted {
@@ -47,6 +62,7 @@ pub(crate) struct Admitted {
     pub(crate) control: (ControlReader, ControlSender),
     pub(crate) stats: Arc<ConnectionStats>,
     pub(crate) session: Place,
+    pub(crate) resident: Resident,
 }
 
 /// Where sessions wait for the application, and clients for a place among them.
@@ -97,12 +113,24 @@ pub(crate) enum Role {
     Secondary(Box<SecondarySession>, PublicKey),
 }
 
-/// Reads the Hello and answers it; `None` if the client went away or was refused.
+/// Reads the Hello and answers it; `None` if the client went away or was refused, as is one without a place.
 pub(crate) async fn admit(
     shared: &Shared,
     queues: impl Fn() -> Option<Queues>,
+    resident: Option<Resident>,
     accepted: Accepted,
 ) -> Option<Admitted> {
+    let _refusing = match resident.is_some() {
+        true => None,
+        false => match shared.refusing.try_acquire() {
+            Ok(refusing) => Some(refusing),
+            Err(_) => {
+                shared.counters.count_refused(ErrorCode::Busy);
+                close(&accepted.connection, ErrorCode::Busy);
+                return None;
+            }
+        },
+    };
     let Accepted { mut connection, stats, exporter } = accepted;
     let hello = async {
         let stream = connection.accept_bidirectional_stream().await.ok()??;
@@ -121,13 +149,17 @@ pub(crate) async fn admit(
         Ok(_) => Err(refusal(ErrorCode::ProtocolViolation, "the first frame is no Hello")),
         Err(error) => Err(refusal(code_of(&error), &error.to_string())),
     };
-    let session = match (session, queues()) {
-        (Ok(role), Some(queues)) => queues.place(role, shared.hello).await,
-        (Ok(_), None) => Err(Refuse {
+    let session = match (session, queues(), &resident) {
+        (Ok(_), Some(_), None) => Err(Refuse {
+            retry_after_ms: Some(FULL_MS),
+            ..refusal(ErrorCode::Busy, "the server has as many sessions as it may have")
+        }),
+        (Ok(role), Some(queues), Some(_)) => queues.place(role, shared.hello).await,
+        (Ok(_), None, _) => Err(Refuse {
             retry_after_ms: Some(AWAY_MS),
             ..refusal(ErrorCode::GoingAway, "the server goes away")
         }),
-        (Err(refuse), _) => Err(refuse),
+        (Err(refuse), ..) => Err(refuse),
     };
     match &session {
         Ok(Place::Primary(..)) => shared.counters.count_primary(),
@@ -140,6 +172,7 @@ pub(crate) async fn admit(
             control: (reader, sender),
             stats,
             session,
+            resident: resident?,
         }),
         Err(refuse) => {
             tracing::info!(code = ?refuse.code, reason = refuse.reason, "client refused");
@@ -154,6 +187,12 @@ pub(crate) async fn admit(
 }
 
 impl Shared {
+    /// What a new session may hold of what it sends.
+    pub(crate) fn send_share(&self) -> SendShare {
+        let (memory, most) = &self.send_memory;
+        memory.share(*most)
+    }
+
     fn answer(&self, hello: &Hello, exporter: &[u8; 32]) -> Result<Role, Refuse> {
         let Some(admission) = &hello.admission else {
             let id = SessionId(self.env.random());

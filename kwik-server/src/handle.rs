@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use kwik_io::endpoint::Connections;
+use kwik_io::endpoint::{Connections, Handshakes};
 
 use crate::admission::Shared;
 use crate::metrics::ServerMetrics;
@@ -39,6 +39,7 @@ pub struct ServerHandle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) rejected: Arc<[Arc<AtomicU64>]>,
     pub(crate) connections: Arc<[Connections]>,
+    pub(crate) handshakes: Arc<[Handshakes]>,
     pub(crate) running: Weak<Running>,
 }
 
@@ -50,7 +51,7 @@ impl ServerHandle {
 
     /// What the server has counted since its start.
     pub fn metrics(&self) -> ServerMetrics {
-        self.shared.counters.snapshot(&self.rejected)
+        self.shared.counters.snapshot(&self.rejected, &self.handshakes, &self.shared.send_memory.0)
     }
 
     /// Takes the server down. Returns when its last session is over and the client was told.

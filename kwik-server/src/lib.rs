@@ -21,6 +21,7 @@
 
 mod admission;
 mod builder;
+mod census;
 mod delegate;
 mod delegation;
 mod handle;
@@ -28,6 +29,7 @@ mod leaving;
 mod limits;
 mod metrics;
 mod primary;
+mod reads;
 mod secondary;
 mod server;
 

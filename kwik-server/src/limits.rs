@@ -1,11 +1,12 @@
-//! How much a session may take.
+//! How much sessions may take.
 
 use std::time::Duration;
 
 use kwik_core::session::SessionConfig;
 use kwik_io::endpoint::EndpointLimits;
+use kwik_io::stream::SendMemory;
 
-/// How much of everything one session of a server may take.
+/// How much of everything one session of a server may take, and all of them together.
 ///
 /// ```
 /// use kwik_server::{Limits, Server};
@@ -20,7 +21,30 @@ pub struct Limits {
     session_budget: u64,
     idle_timeout: Duration,
     handshake_timeout: Duration,
+    reads: usize,
+    sessions: u32,
+    sessions_of_address: u32,
+    handshakes: u32,
+    handshakes_of_address: u32,
+    send_memory: u64,
+    session_send_memory: u64,
+    reader_patience: Duration,
 }
+
+/// Bytes on their way to all clients: of 1 GiB one session may have an eighth of what is free.
+const SEND_MEMORY: u64 = 1 << 30;
+
+/// Bytes on their way to one client: twice what a client's QUIC takes at a time, which carries 1.7 Gbit/s over 150 ms.
+const SESSION_SEND_MEMORY: u64 = 64 << 20;
+
+/// Sessions at a time. An idle one takes some 30 KiB; a machine with less to spare is to say so.
+const SESSIONS: u32 = 10_000;
+
+/// Sessions of one address at a time: a tenth of all, enough for an office or a mobile network behind one NAT.
+const SESSIONS_OF_ADDRESS: u32 = 1_000;
+
+/// Reads of local copies at a time.
+const READS: usize = 64;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -31,6 +55,14 @@ impl Default for Limits {
             session_budget: session.session_budget,
             idle_timeout: endpoint.idle,
             handshake_timeout: endpoint.handshake,
+            reads: READS,
+            sessions: SESSIONS,
+            sessions_of_address: SESSIONS_OF_ADDRESS,
+            handshakes: endpoint.handshakes,
+            handshakes_of_address: endpoint.handshakes_of_prefix,
+            send_memory: SEND_MEMORY,
+            session_send_memory: SESSION_SEND_MEMORY,
+            reader_patience: session.reader_patience,
         }
     }
 }
@@ -74,12 +106,81 @@ impl Limits {
         self
     }
 
+    /// Reads of local copies ([`Delegate::with_local`](crate::Delegate)) that are under way at a time, over all sessions; each
+    /// takes a thread. Default 64, at least 1. The others wait, sessions take turns, and none has more than a quarter. Too low:
+    /// the disk idles. Too high: threads, and a disk that hangs keeps as many.
+    #[must_use]
+    pub fn with_reads(mut self, reads: usize) -> Self {
+        self.reads = reads;
+        self
+    }
+
+    /// Sessions at a time, as primary and as secondary, those counted whose Hello has not come; and those of them that come
+    /// from one IPv4 address or IPv6 network of 56 bits. Default 10,000 and 1,000. Who comes when it is full is refused as
+    /// [`Busy`](crate::ErrorCode::Busy), and may come back after a second. Too low: clients behind one NAT keep each other
+    /// out. Too high: memory, and one attacker has that many.
+    #[must_use]
+    pub fn with_max_sessions(mut self, all: u32, of_address: u32) -> Self {
+        self.sessions = all;
+        self.sessions_of_address = of_address;
+        self
+    }
+
+    /// Handshakes under way at a time for each of the server's [shards](crate::Builder::with_shards); and those of them that
+    /// come from one IPv4 address or IPv6 network of 56 bits. Default 1,024 and 256, at least 1 each. From a quarter on a
+    /// client has to show first that it is where its packets claim to come from (a Retry, RFC 9000, 8.1.2): one round trip
+    /// more. Beyond it first packets are dropped, and clients try again by themselves. Too low: a rush of clients
+    /// waits. Too high: whoever sends first packets from made-up addresses takes 30 KiB for each, for as long as a
+    /// handshake may last.
+    #[must_use]
+    pub fn with_max_handshakes(mut self, all: u32, of_address: u32) -> Self {
+        self.handshakes = all;
+        self.handshakes_of_address = of_address;
+        self
+    }
+
+    /// Bytes that the server holds for its clients: what applications wrote, or [`Delegate`](crate::Delegate)s supply, until a
+    /// client's QUIC has acknowledged it. Of all sessions, and of one. Default 1 GiB and 64 MiB. The more of all is used the
+    /// less one session may have (an eighth of what is free), and the more a session uses the less each of its streams may
+    /// have; 64 KiB always. Writers wait when there is no room, as they do for a client that does not read. Too low: many
+    /// fast clients at once, or far ones, are served slowly. Too high: memory, when clients read slowly or not at all.
+    #[must_use]
+    pub fn with_send_memory(mut self, all: u64, session: u64) -> Self {
+        self.send_memory = all;
+        self.session_send_memory = session;
+        self
+    }
+
+    /// How long a client may take none of the bytes that wait for it on a stream, whether it gives no window, no QUIC credit or
+    /// no acknowledgement. Then the stream is reset on both sides with `PATH_TIMEOUT`, and the others go on. Default
+    /// 5 min. Too low: a player that is paused loses its download. Too high: a client that never reads holds
+    /// its share of [memory](Self::with_send_memory) that long.
+    #[must_use]
+    pub fn with_reader_patience(mut self, patience: Duration) -> Self {
+        self.reader_patience = patience;
+        self
+    }
+
+    pub(crate) fn send_memory(&self) -> (SendMemory, u64) {
+        (SendMemory::new(self.send_memory), self.session_send_memory)
+    }
+
+    pub(crate) fn sessions(&self) -> (u32, u32) {
+        (self.sessions, self.sessions_of_address)
+    }
+
+    pub(crate) fn reads(&self) -> usize {
+        self.reads
+    }
+
     pub(crate) fn endpoint(&self) -> EndpointLimits {
         EndpointLimits {
             bidirectional_streams: self.bidirectional_streams,
             unidirectional_streams: self.unidirectional_streams,
             idle: self.idle_timeout,
             handshake: self.handshake_timeout,
+            handshakes: self.handshakes,
+            handshakes_of_prefix: self.handshakes_of_address,
             ..EndpointLimits::default()
         }
     }
@@ -94,6 +195,7 @@ impl Limits {
             max_bidirectional_streams: self.bidirectional_streams,
             max_unidirectional_streams: self.unidirectional_streams,
             session_budget: self.session_budget,
+            reader_patience: self.reader_patience,
             ..SessionConfig::default()
         }
     }

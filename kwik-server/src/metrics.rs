@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kwik_io::endpoint::Handshakes;
 use kwik_io::pump::SentBytes;
+use kwik_io::stream::SendMemory;
 use kwik_proto::frame::ErrorCode;
 
 /// Counters of a server since its start.
@@ -24,6 +26,18 @@ pub struct ServerMetrics {
     pub secondary_sent_bytes: u64,
     /// First packets that opened no connection: another protocol than `kwik/1`, or none at all. Nobody is told.
     pub rejected_handshakes: u64,
+    /// Bytes on their way to clients: written, and not acknowledged.
+    pub send_memory_bytes: u64,
+    /// First packets that were answered with a Retry, because many handshakes were under way.
+    pub retried_handshakes: u64,
+    /// First packets that were dropped, because as many handshakes were under way as may be. Clients try again.
+    pub dropped_handshakes: u64,
+    /// How often a client that kept to its rate of control frames began to send faster, and was read more slowly.
+    pub throttled: u64,
+    /// Sessions as primary that ended for an error, by the code that this server gave, or its client.
+    pub primary_errors: BTreeMap<ErrorCode, u64>,
+    /// Sessions as secondary that did.
+    pub secondary_errors: BTreeMap<ErrorCode, u64>,
 }
 
 /// Where a server counts. Bounded: a number for each code.
@@ -36,6 +50,9 @@ pub(crate) struct Counters {
     /// What its sessions as secondary send.
     pub(crate) secondary_sent: SentBytes,
     refused: Mutex<BTreeMap<ErrorCode, u64>>,
+    primary_errors: Mutex<BTreeMap<ErrorCode, u64>>,
+    secondary_errors: Mutex<BTreeMap<ErrorCode, u64>>,
+    throttled: AtomicU64,
 }
 
 impl Counters {
@@ -48,18 +65,55 @@ impl Counters {
     }
 
     pub(crate) fn count_refused(&self, code: ErrorCode) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        *refused.entry(code).or_default() += 1;
+        count(&self.refused, code);
     }
 
-    pub(crate) fn snapshot(&self, rejected: &[Arc<AtomicU64>]) -> ServerMetrics {
+    pub(crate) fn count_primary_end(&self, code: ErrorCode) {
+        count_end(&self.primary_errors, code);
+    }
+
+    pub(crate) fn count_secondary_end(&self, code: ErrorCode) {
+        count_end(&self.secondary_errors, code);
+    }
+
+    pub(crate) fn count_throttled(&self) {
+        self.throttled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn snapshot(
+        &self,
+        rejected: &[Arc<AtomicU64>],
+        handshakes: &[Handshakes],
+        memory: &SendMemory,
+    ) -> ServerMetrics {
         ServerMetrics {
             primary_sessions: self.primary_sessions.load(Ordering::Relaxed),
             secondary_sessions: self.secondary_sessions.load(Ordering::Relaxed),
-            refused: self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            refused: copy(&self.refused),
             primary_sent_bytes: self.primary_sent.total(),
             secondary_sent_bytes: self.secondary_sent.total(),
+            send_memory_bytes: memory.used(),
+            throttled: self.throttled.load(Ordering::Relaxed),
+            primary_errors: copy(&self.primary_errors),
+            secondary_errors: copy(&self.secondary_errors),
+            retried_handshakes: handshakes.iter().map(Handshakes::retried).sum(),
+            dropped_handshakes: handshakes.iter().map(Handshakes::dropped).sum(),
             rejected_handshakes: rejected.iter().map(|shard| shard.load(Ordering::Relaxed)).sum(),
         }
     }
+}
+
+fn count(counts: &Mutex<BTreeMap<ErrorCode, u64>>, code: ErrorCode) {
+    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
+}
+
+/// A session is over. One that was closed on purpose, or whose client went away, is no error.
+fn count_end(counts: &Mutex<BTreeMap<ErrorCode, u64>>, code: ErrorCode) {
+    if !matches!(code, ErrorCode::None | ErrorCode::SessionClosed) {
+        count(counts, code);
+    }
+}
+
+fn copy(counts: &Mutex<BTreeMap<ErrorCode, u64>>) -> BTreeMap<ErrorCode, u64> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

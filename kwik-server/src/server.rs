@@ -18,11 +18,13 @@ use s2n_quic::Connection;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
-use crate::admission::{Place, Queues, Shared, admit};
+use crate::admission::{Place, Queues, REFUSING, Shared, admit};
 use crate::builder::{Builder, StartError};
+use crate::census::Census;
 use crate::handle::ServerHandle;
 use crate::leaving::Presence;
 use crate::metrics::{Counters, ServerMetrics};
+use crate::reads::Reads;
 use crate::{PrimarySession, SecondarySession, primary, secondary};
 
 /// Sessions that wait to be accepted, of each kind. When it is full, as many clients again wait for the
@@ -102,6 +104,7 @@ impl Server {
         let local = endpoints[0].local_addr();
         let mut config = builder.limits.session();
         config.delegation.switches = env.switches();
+        let (most, most_of_address) = builder.limits.sessions();
         let shared = Arc::new(Shared {
             env,
             expectation: builder.expectation(&certificate),
@@ -112,6 +115,10 @@ impl Server {
             replays: Mutex::new(ReplayCache::default()),
             counters: Counters::default(),
             leaving: Arc::default(),
+            reads: Reads::new(builder.limits.reads()),
+            census: Census::new(most, most_of_address),
+            send_memory: builder.limits.send_memory(),
+            refusing: Semaphore::new(REFUSING),
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);
         let (secondaries, secondary_sessions) = mpsc::channel(BACKLOG);
@@ -123,6 +130,7 @@ impl Server {
         };
         let rejected = endpoints.iter().map(ServerEndpoint::rejections).collect();
         let connections = endpoints.iter().map(ServerEndpoint::connections).collect();
+        let handshakes = endpoints.iter().map(ServerEndpoint::handshakes).collect();
         let sessions = Arc::<AtomicU64>::default();
         let run = |(worker, endpoint): (Worker, ServerEndpoint)| {
             let front = Front {
@@ -136,7 +144,8 @@ impl Server {
         let tasks = homes.into_iter().zip(endpoints).map(run).collect();
         let running = Arc::new(Running { tasks, _workers: workers });
         let weak = Arc::downgrade(&running);
-        let handle = ServerHandle { local, shared, rejected, connections, running: weak };
+        let handle =
+            ServerHandle { local, shared, rejected, connections, handshakes, running: weak };
         Ok(Self {
             primaries: PrimaryAcceptor {
                 sessions: primary_sessions,
@@ -323,16 +332,20 @@ impl Front {
         // A session that is just being admitted is one that a server that goes away waits for.
         let _arriving = Presence::new(&self.shared.leaving);
         let info = self.info(&accepted.connection);
-        let Some(admitted) = admit(&self.shared, || self.queues(), accepted).await else { return };
+        let resident = info.remote.and_then(|remote| self.shared.census.enter(remote.ip()));
+        let admitted = admit(&self.shared, || self.queues(), resident, accepted).await;
+        let Some(admitted) = admitted else { return };
         let (shared, worker) = (self.shared.clone(), self.worker.clone());
         let (connection, control, stats) = (admitted.connection, admitted.control, admitted.stats);
+        let resident = admitted.resident;
         match admitted.session {
             Place::Primary(core, place) => {
-                let parts = primary::Parts { connection, control, stats, info, worker };
+                let parts = primary::Parts { connection, control, stats, info, worker, resident };
                 place.send(primary::start(shared, core, parts));
             }
             Place::Secondary(core, signer, place) => {
-                let parts = secondary::Parts { connection, control, stats, info, signer, worker };
+                let parts =
+                    secondary::Parts { connection, control, stats, info, signer, worker, resident };
                 place.send(secondary::start(shared, *core, parts));
             }
         }

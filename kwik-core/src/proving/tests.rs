@@ -144,7 +144,7 @@ fn a_copy_that_answers_again_is_asked_again_at_once() {
             assert!(!provers.handle_read(DelegationId(1), at(1100)), "nobody waits for the rest");
         }
         assert_eq!((provers.told(), provers.proven()), (vec![released(0)], vec![]));
-        provers.wants(2, 0, 0, 1200);
+        provers.wants(2, 0, 100, 1200);
         assert_eq!(provers.begun(), [2]);
         provers.handle_proof(DelegationId(1), Some(HASH), at(1300));
         assert_eq!(provers.proven(), [], "it is over");
@@ -183,7 +183,7 @@ fn a_copy_that_fails_is_left_alone_longer_each_time() {
     provers.wants(1, 0, 0, now);
     provers.begun();
     provers.handle_proof(DelegationId(1), Some(HASH), at(now));
-    provers.wants(2, 0, 0, now);
+    provers.wants(2, 0, 500, now);
     provers.begun();
     provers.handle_proof(DelegationId(2), None, at(now));
     assert_eq!(provers.wait(), now + 250, "what it proved is forgiven");
@@ -274,4 +274,105 @@ fn what_a_path_is_not_asked_for_yet_is_told() {
     assert_eq!(provers.poll_debts(), Some(BTreeMap::from([(EDGE, 200)])));
     provers.wait();
     assert_eq!(provers.poll_debts(), Some(BTreeMap::new()));
+}
+
+#[test]
+fn what_was_hashed_once_is_not_read_again() {
+    let mut provers = provers();
+    provers.wants(1, 0, 0, 0);
+    assert_eq!(provers.begun(), [1]);
+    provers.handle_proof(DelegationId(1), Some(HASH), at(1));
+    assert_eq!(provers.proven(), [(1, Some(HASH))]);
+    // Refused, and ordered again and again.
+    for id in 2..1000 {
+        let given = provers.want(EDGE, order(id, 0, 0, 100), at(id)).unwrap();
+        assert_eq!((given.id.0, given.blake3), (id, Some(HASH)));
+    }
+    assert_eq!((provers.begun(), provers.told()), (vec![], vec![]));
+    provers.wants(1000, 0, 1, 1000);
+    assert_eq!(provers.begun(), [1000], "another range has another hash");
+}
+
+#[test]
+fn what_was_hashed_for_nobody_is_remembered_too() {
+    let mut provers = provers();
+    provers.wants(1, 0, 0, 0);
+    assert_eq!(provers.begun(), [1]);
+    assert!(provers.withdraw(stream(0), DelegationId(1)));
+    provers.handle_proof(DelegationId(1), Some(HASH), at(1));
+    assert!(provers.want(EDGE, order(2, 0, 0, 100), at(2)).is_some());
+}
+
+#[test]
+fn a_range_that_is_cut_anew_each_time_is_read_four_times_over_and_no_more() {
+    let mut provers = provers();
+    let mut read = 0;
+    for id in 0..10_000 {
+        let end = 100 + id % 900;
+        assert_eq!(provers.want(EDGE, order(id, 0, id % 100, end), at(id)), None);
+        for begun in provers.begun() {
+            read += end - id % 100;
+            // Each has another hash to find, so that nothing is remembered.
+            provers.handle_proof(DelegationId(begun), Some(HASH), at(id));
+            provers.provers.values_mut().for_each(|prover| prover.known.clear());
+        }
+        let _ = (provers.proven(), provers.told());
+        provers.handle_timeout(at(id));
+    }
+    assert!((3000..=4000).contains(&read), "{read} bytes of a range of 1,000");
+    // The other copy was not asked, and may be.
+    provers.wants(10_000, 4, 0, 10_000);
+    assert_eq!(provers.begun(), [10_000]);
+}
+
+#[test]
+fn an_order_that_was_not_read_for_costs_its_range_nothing() {
+    let mut provers = provers();
+    for id in 0..1000 {
+        provers.wants(id, 0, id % 900, id);
+        assert!(provers.withdraw(stream(0), DelegationId(id)));
+    }
+    provers.wants(1000, 0, 0, 1000);
+    assert_eq!(provers.begun(), [1000]);
+}
+
+#[test]
+fn hashes_are_remembered_for_the_last_thousand_ranges() {
+    let mut provers = Provers::default();
+    provers.add(stream(0), range(0, 1 << 30));
+    for id in 0..2000 {
+        provers.wants(id, 0, id * 100, id);
+        assert_eq!(provers.begun(), [id]);
+        provers.handle_proof(DelegationId(id), Some(HASH), at(id));
+        assert_eq!(provers.proven().len(), 1);
+    }
+    assert_eq!(provers.provers.values().next().unwrap().known.len(), REMEMBERED);
+    assert!(provers.want(EDGE, order(2000, 0, 199_900, 200_000), at(2000)).is_some());
+    assert!(provers.want(EDGE, order(2001, 0, 0, 100), at(2000)).is_none());
+}
+
+#[test]
+fn no_more_is_read_ahead_than_a_client_may_have_under_way() {
+    let (mut provers, piece) = (Provers::default(), 4 << 20);
+    for id in 0..100 {
+        provers.add(stream(id * 4), range(0, 1 << 40));
+    }
+    let mut read = 0;
+    let mut ask = |provers: &mut Provers, turns: std::ops::Range<u64>| {
+        for turn in turns {
+            let (of, start) = (turn % 100 * 4, turn * piece);
+            let order = order(turn, of, start, start + piece);
+            assert_eq!(provers.want(EDGE, order, at(0)), None);
+            for begun in provers.begun() {
+                read += piece;
+                provers.handle_proof(DelegationId(begun), Some(HASH), at(0));
+            }
+        }
+        read
+    };
+    assert_eq!(ask(&mut provers, 0..1000), AHEAD);
+    provers.handle_progress(stream(0), Offset::new(piece).unwrap());
+    provers.handle_progress(stream(0), Offset::ZERO);
+    provers.handle_timeout(at(300));
+    assert_eq!(ask(&mut provers, 1000..2000), AHEAD + 4 * piece, "four times what arrived");
 }

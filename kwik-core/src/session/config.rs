@@ -40,6 +40,9 @@ pub struct SessionConfig {
     pub dial_time: Duration,
     /// How long an owner-less sender keeps a stream without progress. Default 30 s.
     pub linger: Duration,
+    /// How long a client may take none of what a primary has for it on a stream. Default 5 min. Shorter: an application that
+    /// pauses for a while loses its stream; longer: what waits for a client that never reads is held that long.
+    pub reader_patience: Duration,
     /// How a primary decides who sends what.
     pub delegation: DelegationConfig,
 }
@@ -57,6 +60,7 @@ impl Default for SessionConfig {
             answer_time: DIAL_TIME,
             dial_time: DIAL_TIME,
             linger: Duration::from_secs(30),
+            reader_patience: Duration::from_secs(300),
             delegation: DelegationConfig::default(),
         }
     }

@@ -11,6 +11,7 @@ mod linger;
 pub mod primary;
 pub mod secondary;
 mod streams;
+mod unread;
 
 pub use client::ClientSession;
 pub use config::SessionConfig;

@@ -13,6 +13,7 @@ use kwik_proto::{Initiator, Offset, StreamId, StreamKind};
 
 use super::config::{INITIAL_WINDOW, SessionConfig};
 use super::linger::{Linger, Overdue};
+use super::unread::{Read, Unread};
 use crate::mapping::{RemoteId, StreamNumbers, UnknownStream};
 use crate::stream::{Failure, ReceiveConfig, ReceiveHalf, SendConfig};
 use crate::time::Instant;
@@ -51,6 +52,9 @@ pub enum StreamAction {
     Available(StreamKind),
     /// The header of this stream had to wait; now there is room for it.
     Admit(StreamId),
+    /// Tell what the sending half holds ([`PrimarySession::watch_send`](super::PrimarySession::watch_send)): it may be read by
+    /// nobody.
+    Weigh(StreamId),
 }
 
 /// What a call of this part caused.
@@ -126,6 +130,7 @@ pub(super) struct PublicStreams {
     send_queue: usize,
     peer_window: u64,
     linger: Linger,
+    unread: Unread,
     /// When readers that took little are to be heard of.
     unsaid: BTreeMap<StreamId, Instant>,
     effects: VecDeque<Effect>,
@@ -150,6 +155,7 @@ impl PublicStreams {
             send_queue: config.send_queue,
             peer_window: INITIAL_WINDOW,
             linger: Linger::new(config.linger),
+            unread: Unread::new(config.reader_patience),
             unsaid: BTreeMap::new(),
             effects: VecDeque::new(),
         }
@@ -297,8 +303,16 @@ impl PublicStreams {
         }
     }
 
+    /// What a half that this end sends holds for the receiver, and how much of what it held before has arrived.
+    pub(super) fn watch_send(&mut self, id: StreamId, held: u64, released: u64, now: Instant) {
+        if self.sends(id) && self.unread.note(id, held, released, now) == Read::Never {
+            self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.unsaid.values().copied().chain(self.linger.poll_timeout()).min()
+        let patience = [self.linger.poll_timeout(), self.unread.poll_timeout()];
+        self.unsaid.values().copied().chain(patience.into_iter().flatten()).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -312,6 +326,9 @@ impl PublicStreams {
         }
         for (id, _) in self.unsaid.extract_if(.., |_, due| *due <= now) {
             self.effects.push_back(Effect::Service(id));
+        }
+        while let Some(id) = self.unread.take_due(now) {
+            self.act(StreamAction::Weigh(id));
         }
     }
 
@@ -369,6 +386,9 @@ impl PublicStreams {
         let Some(stream) = self.table.get_mut(&id) else { return };
         let max_offset = if stream.admitted {
             half.update_window(now, loop_time, &mut self.budget)
+        } else if id.initiator() != self.local && half.is_unaccepted() {
+            // A peer that opens streams for an application that takes none gets no more than it was promised.
+            None
         } else {
             stream.admitted = true;
             half.open_window(now, &mut self.budget)

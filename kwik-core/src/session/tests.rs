@@ -22,6 +22,7 @@ mod primary;
 mod proofs;
 mod redial;
 mod set_up;
+mod unread;
 mod unserved;
 mod windows;
 

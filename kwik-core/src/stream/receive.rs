@@ -104,6 +104,8 @@ pub struct ReceiveHalf {
     final_size: Option<Offset>,
     /// The application knows how the half ended.
     told: bool,
+    /// Nobody has accepted the stream yet.
+    unaccepted: bool,
     /// End of the last byte that the primary itself sent.
     primary_end: Offset,
     /// Bytes below were read or could have been.
@@ -132,6 +134,7 @@ impl ReceiveHalf {
             proofs: Proofs::default(),
             final_size: None,
             told: false,
+            unaccepted: false,
             primary_end: Offset::ZERO,
             settled_end: Offset::ZERO,
             memory_start: Offset::ZERO,

@@ -1,5 +1,6 @@
 //! Frames that arrive.
 
+use kwik_core::throttle::RateExceeded;
 use kwik_proto::DecodeError;
 use kwik_proto::control::ControlDecoder;
 use kwik_proto::frame::{ControlFrame, ErrorCode};
@@ -20,6 +21,9 @@ pub enum ControlError {
     /// The peer ended the stream, which lasts as long as its path.
     #[error("the control stream ended before its path")]
     Ended,
+    /// The peer sent more than it may, for too long.
+    #[error(transparent)]
+    TooFast(#[from] RateExceeded),
 }
 
 impl ControlError {
@@ -37,6 +41,7 @@ impl ControlError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::Frame(error) => error.code(),
+            Self::TooFast(_) => ErrorCode::RateExceeded,
             Self::Stream(_) | Self::Ended => ErrorCode::ProtocolViolation,
         }
     }

@@ -46,6 +46,11 @@ pub struct EndpointLimits {
     pub idle: Duration,
     /// Time that a handshake may take. Default 10 s.
     pub handshake: Duration,
+    /// Handshakes that a server's endpoint has under way. Default 1,024. From a quarter on clients have to show first where
+    /// they are, with a Retry (RFC 9000, 8.1.2), which costs them a round trip; beyond all of them first packets are dropped.
+    pub handshakes: u32,
+    /// Those of one IPv4 address, or IPv6 network of 56 bits. Default 256. As above.
+    pub handshakes_of_prefix: u32,
     /// How fast it sends.
     pub congestion_control: CongestionControl,
     /// The largest IP packet that it probes a path for and then sends, in bytes. Default 1,500: Ethernet. At least
@@ -60,6 +65,8 @@ impl Default for EndpointLimits {
             unidirectional_streams: 100,
             idle: Duration::from_secs(30),
             handshake: Duration::from_secs(10),
+            handshakes: 1_024,
+            handshakes_of_prefix: 256,
             congestion_control: CongestionControl::default(),
             max_mtu: 1_500,
         }

@@ -12,6 +12,7 @@ use s2n_quic::{Connection, Server};
 use socket2::{Domain, Socket, Type};
 
 use super::connections::Connections;
+use super::handshakes::Handshakes;
 use super::limits::{EndpointLimits, Role};
 use super::sockets::sockets;
 use crate::connection::{ConnectionStats, Observed, Observer};
@@ -46,6 +47,7 @@ pub struct ServerEndpoint {
     local: SocketAddr,
     rejected: Arc<AtomicU64>,
     connections: Connections,
+    handshakes: Handshakes,
 }
 
 /// A connection that a client made, its handshake complete.
@@ -154,13 +156,16 @@ impl ServerEndpoint {
     ) -> Result<Self, BindError> {
         let config = server_config(env, certificate)?;
         let EndpointLimits { congestion_control, max_mtu, .. } = limits;
+        let handshakes = Handshakes::new(limits.handshakes, limits.handshakes_of_prefix);
         let limits = limits.quic(Role::Server).map_err(BindError::Limits)?;
         let rejected = Arc::<AtomicU64>::default();
         let connections = Connections::default();
-        let observer = Observer::server(env.clone(), rejected.clone(), connections.clone(), worker);
+        let counts = (connections.clone(), handshakes.clone());
+        let observer = Observer::server(env.clone(), rejected.clone(), counts, worker);
         let builder = Server::builder()
             .with_tls(rustls::Server::from(config))
             .and_then(|builder| builder.with_limits(limits))
+            .and_then(|builder| builder.with_endpoint_limits(handshakes.limiter()))
             .and_then(|builder| builder.with_event(observer))
             .unwrap_or_else(|never| match never {});
         let start_error =
@@ -179,13 +184,13 @@ impl ServerEndpoint {
                 .and_then(|builder| builder.with_io(io))
                 .unwrap_or_else(|never| match never {});
             let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
-            return Ok(Self { server, env: env.clone(), local, rejected, connections });
+            return Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes });
         }
         let (io, local) =
             socket(worker, address, port, max_mtu).map_err(|error| bind_error(address, error))?;
         let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
         let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
-        Ok(Self { server, env: env.clone(), local, rejected, connections })
+        Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes })
     }
 
     /// The address that it is bound to, with the real port.
@@ -207,6 +212,11 @@ impl ServerEndpoint {
     /// Its connections, for those who do not own the endpoint.
     pub fn connections(&self) -> Connections {
         self.connections.clone()
+    }
+
+    /// Its handshakes, for those who do not own the endpoint.
+    pub fn handshakes(&self) -> Handshakes {
+        self.handshakes.clone()
     }
 
     /// The next connection; `None` when the endpoint is gone, with its worker. Cancel safe.

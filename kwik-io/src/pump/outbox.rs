@@ -96,6 +96,11 @@ impl Outbox {
         Poll::Ready(Ok(()))
     }
 
+    /// Bytes of payload that QUIC has not taken.
+    pub(super) fn waiting(&self) -> u64 {
+        self.payloads[self.taken..].iter().map(|length| *length as u64).sum()
+    }
+
     fn count_taken(&self, taken: usize) {
         if let Some(sent) = &self.sent {
             let payloads = self.payloads[self.taken..].iter().take(taken);

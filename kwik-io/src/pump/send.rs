@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::event::{Carrier, CarrierEvent, CarrierId, SendEnd};
 use super::outbox::Outbox;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, unacknowledged};
 use super::receive::ReceivePump;
 use super::sent::SentBytes;
 use crate::channel::Sender;
@@ -44,6 +44,8 @@ pub struct SendPump {
     frames: Vec<OutFrame>,
     header: Header,
     opening: bool,
+    /// What is on its way is told to the half.
+    booked: bool,
     /// Resolves when the carrier's other direction shows that the peer has read the header, or is over.
     answered: Option<oneshot::Receiver<Infallible>>,
 }
@@ -71,6 +73,7 @@ impl SendPump {
         let named = Carrier::public(CarrierId(carrier.id()), send.id());
         Self {
             quic: carrier,
+            booked: send.is_booked(),
             send,
             carrier: named,
             events,
@@ -103,6 +106,9 @@ impl SendPump {
     pub async fn run(mut self) {
         let end = poll_fn(|cx| self.poll_run(cx)).await;
         let carrier = self.carrier;
+        if self.booked {
+            self.send.book_outside(0);
+        }
         // Fails only if the session is gone, and then nobody wants to know.
         let _ = self.events.send(Box::new(CarrierEvent::SendEnded { carrier, end })).await;
     }
@@ -114,12 +120,19 @@ impl SendPump {
                     if self.header == Header::Encoded {
                         self.header = Header::Sent;
                     }
+                    self.book(cx);
                     let frames = &mut self.frames;
-                    ready!(self.send.poll_frames(BYTES_PER_BATCH, MAX_PUBLIC_PAYLOAD, frames, cx))
+                    match self.send.poll_frames(BYTES_PER_BATCH, MAX_PUBLIC_PAYLOAD, frames, cx) {
+                        Poll::Ready(step) => step,
+                        Poll::Pending => return self.poll_idle(cx),
+                    }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(end_of(error)),
                 // QUIC is full. A reset does not wait for it.
-                Poll::Pending => ready!(self.send.poll_abrupt_end(cx)),
+                Poll::Pending => {
+                    self.book(cx);
+                    ready!(self.send.poll_abrupt_end(cx))
+                }
             };
             let delivered = match step {
                 SendStep::Frames => {
@@ -138,6 +151,26 @@ impl SendPump {
             if step == SendStep::Finish {
                 return Poll::Ready(SendEnd::Delivered);
             }
+        }
+    }
+
+    /// Nothing is to be sent; what QUIC has still to deliver is to be heard of.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<SendEnd> {
+        if self.booked {
+            match self.quic.poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.send.book_outside(0),
+                Poll::Ready(Err(error)) => return Poll::Ready(end_of(error)),
+                Poll::Pending => {}
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Tells the half what the pump and QUIC hold of it.
+    fn book(&mut self, cx: &mut Context<'_>) {
+        if self.booked {
+            let on_its_way = unacknowledged(&mut self.quic, cx) + self.outbox.waiting();
+            self.send.book_outside(on_its_way);
         }
     }
 

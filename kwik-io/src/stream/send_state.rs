@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes};
 use kwik_core::stream::{OutFrame, SendConfig, SendHalf, WriteError};
 
-use super::{Error, Result, application, connection};
+use super::{Error, Freed, Result, Stake, application, connection};
 use crate::session::Ending;
 
 #[derive(Debug)]
@@ -32,6 +32,12 @@ pub(super) struct State {
     pub(super) delegated: bool,
     /// The pump was told to send something, and with it the carrier's header.
     pub(super) begun: bool,
+    /// What the half holds of its session's memory; `None`: that has no bound.
+    pub(super) stake: Option<Stake>,
+    /// Bytes that left the half and are not acknowledged.
+    pub(super) outside: u64,
+    /// The session's task knows that bytes are on their way.
+    pub(super) watched: bool,
     pub(super) writer: Waiting,
     pub(super) pump: Waiting,
     /// Whether the pump, when it waits, waits for frames. Otherwise QUIC is full, and it wakes the pump itself: a write
@@ -93,6 +99,9 @@ impl State {
             fin_delivered: false,
             delegated: false,
             begun: false,
+            stake: None,
+            outside: 0,
+            watched: false,
             writer: Waiting::default(),
             pump: Waiting::default(),
             pump_hungry: false,
@@ -143,7 +152,15 @@ impl State {
 
     /// Bytes that the queue takes before a writer waits.
     pub(super) fn capacity(&self) -> usize {
-        usize::try_from(self.queue.saturating_sub(self.half.queued_bytes())).unwrap_or(usize::MAX)
+        let queue = self.queue.saturating_sub(self.half.queued_bytes());
+        let room = self.stake.as_ref().map_or(queue, |stake| stake.room().min(queue));
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
+    /// Books what the half holds now. Who waited for what it held before is to be woken.
+    pub(super) fn book(&mut self) -> Freed {
+        let held = self.half.queued_bytes().saturating_add(self.outside);
+        self.stake.as_mut().map(|stake| stake.hold(held)).unwrap_or_default()
     }
 
     /// Moves bytes out of `data` up to the next that was written or delegated before. Whether there were any.
@@ -164,6 +181,18 @@ impl State {
     pub(super) fn wait_writer<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
         self.writer.set(cx);
         Poll::Pending
+    }
+
+    /// Waits for [`capacity`](Self::capacity).
+    pub(super) fn wait_capacity<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        if let Some(stake) = &self.stake {
+            // It may be others of the session that have to make room, and they may have since the last look.
+            stake.wait(cx);
+            if self.capacity() > 0 {
+                cx.waker().wake_by_ref();
+            }
+        }
+        self.wait_writer(cx)
     }
 
     /// Why the pump has to give up what it holds.
@@ -188,6 +217,7 @@ impl State {
             && let Some(frame) = self.half.next_frame(max_payload.min(left))
         {
             left -= frame.payload.len();
+            self.outside += frame.payload.len() as u64;
             self.fin_handed_out = frame.fin;
             frames.push(frame);
         }

@@ -181,6 +181,17 @@ impl SharedReceive {
         }
     }
 
+    /// The application accepted the stream: its window may open.
+    pub(crate) fn accept(&self) {
+        let mut state = self.lock();
+        let waited = state.half.is_unaccepted();
+        state.half.accept();
+        drop(state);
+        if waited {
+            self.0.bell.ring();
+        }
+    }
+
     /// Says when the half asks for service.
     pub fn watch(&self, watch: Watch) {
         self.lock().watch = watch;

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use kwik_core::stream::{DelegateError, FinishError, OutFrame, SendConfig, SendHalf, WriteError};
 use kwik_proto::{ByteRange, Offset, StreamId};
 
-use super::send_state::{SendStep, State};
+use super::send_state::{SendStep, State, Waiting};
 use super::service::{ServiceBell, ServiceList, StreamHalf};
-use super::{Error, Result, application, connection};
+use super::{Error, Result, SendShare, Stake, application, connection};
 use crate::session::Ending;
 
 /// One stream half that this end sends: the core's [`SendHalf`] behind a short lock.
@@ -52,6 +52,11 @@ pub struct SendStatus {
     pub delivered: bool,
     /// The receiver has everything, or the half is over in another way: it can be forgotten.
     pub complete: bool,
+    /// Bytes that are written and not acknowledged, and those that were and are, as far as they are counted
+    /// ([`SharedSend::sharing`]).
+    pub held: u64,
+    /// See `held`.
+    pub released: u64,
 }
 
 impl SharedSend {
@@ -69,6 +74,27 @@ impl SharedSend {
         self
     }
 
+    /// Has the half's bytes counted in its session's memory, and its writers wait when there is no room.
+    #[must_use]
+    pub fn sharing(self, share: &SendShare) -> Self {
+        self.lock().stake = Some(share.stake());
+        self
+    }
+
+    /// Whether the half's pump has to tell what is on its way.
+    pub(crate) fn is_booked(&self) -> bool {
+        self.lock().stake.is_some()
+    }
+
+    /// The pump and QUIC hold that many bytes that are not acknowledged.
+    pub(crate) fn book_outside(&self, bytes: u64) {
+        let mut state = self.lock();
+        state.outside = bytes;
+        let freed = state.book();
+        drop(state);
+        freed.wake();
+    }
+
     /// Id of the stream.
     pub fn id(&self) -> StreamId {
         self.0.id
@@ -78,14 +104,23 @@ impl SharedSend {
     /// here on ring again.
     pub fn status(&self) -> SendStatus {
         self.0.bell.answer();
-        let state = self.lock();
-        SendStatus {
+        let mut state = self.lock();
+        let (held, released) = state.stake.as_ref().map_or((0, 0), Stake::account);
+        state.watched = held > 0;
+        // What the pump knows of QUIC is as old as its last turn.
+        let pump = if state.outside > 0 { state.pump.take() } else { Waiting::default() };
+        let status = SendStatus {
             reset: state.reset.or(state.stopped),
             final_size: state.half.final_size(),
             blocked: state.half.is_blocked(),
             delivered: state.fin_delivered,
             complete: state.is_complete(),
-        }
+            held,
+            released,
+        };
+        drop(state);
+        pump.wake();
+        status
     }
 
     /// The receiver has everything: by its word, or by QUIC's where nobody else sends.
@@ -165,7 +200,7 @@ impl SharedSend {
     ) -> Poll<Result<(), WriteError>> {
         let mut state = self.lock();
         if state.capacity() == 0 && state.check_alive().is_ok() {
-            return state.wait_writer(cx);
+            return state.wait_capacity(cx);
         }
         match state.half.write_at(offset, data.clone()) {
             Err(error) => Poll::Ready(Err(error)),
@@ -225,7 +260,7 @@ impl SharedSend {
         }
         let taken = chunks.iter().take_while(|chunk| chunk.is_empty()).count();
         if taken == 0 {
-            state.writer.set(cx);
+            let _: Poll<()> = state.wait_capacity(cx);
         }
         if any {
             self.written(state);
@@ -250,7 +285,7 @@ impl SharedSend {
         let mut state = self.lock();
         state.check_writable(1)?;
         match state.capacity() {
-            0 => state.wait_writer(cx),
+            0 => state.wait_capacity(cx),
             capacity => Poll::Ready(Ok(capacity)),
         }
     }
@@ -377,14 +412,20 @@ impl SharedSend {
 
     /// Bytes were queued: the pump goes on.
     fn written(&self, mut state: MutexGuard<'_, State>) {
-        let pump = state.take_hungry_pump();
+        let (pump, freed) = (state.take_hungry_pump(), state.book());
+        let watch = state.stake.is_some() && !std::mem::replace(&mut state.watched, true);
         drop(state);
+        freed.wake();
         pump.wake();
+        if watch {
+            self.0.bell.ring();
+        }
     }
 
     fn changed(&self, mut state: MutexGuard<'_, State>) {
-        let (writer, pump) = (state.writer.take(), state.pump.take());
+        let (writer, pump, freed) = (state.writer.take(), state.pump.take(), state.book());
         drop(state);
+        freed.wake();
         writer.wake();
         pump.wake();
         self.0.bell.ring();

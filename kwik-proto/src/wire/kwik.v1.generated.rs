@@ -135,6 +135,8 @@ pub enum ErrorCode {
     HeaderMissing = 32,
     /// The server shuts down: another server, or a later try, may serve.
     GoingAway = 33,
+    /// Control frames faster than an end has to take them, for too long.
+    RateExceeded = 34,
 }
 impl ErrorCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -177,6 +179,7 @@ impl ErrorCode {
             Self::StreamClosed => "ERROR_CODE_STREAM_CLOSED",
             Self::HeaderMissing => "ERROR_CODE_HEADER_MISSING",
             Self::GoingAway => "ERROR_CODE_GOING_AWAY",
+            Self::RateExceeded => "ERROR_CODE_RATE_EXCEEDED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -216,6 +219,7 @@ impl ErrorCode {
             "ERROR_CODE_STREAM_CLOSED" => Some(Self::StreamClosed),
             "ERROR_CODE_HEADER_MISSING" => Some(Self::HeaderMissing),
             "ERROR_CODE_GOING_AWAY" => Some(Self::GoingAway),
+            "ERROR_CODE_RATE_EXCEEDED" => Some(Self::RateExceeded),
             _ => None,
         }
     }

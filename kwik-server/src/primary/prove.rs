@@ -56,9 +56,10 @@ impl Task {
     }
 
     fn read_on(&mut self, delegation: DelegationId, stream: StreamId, proof: Proof) {
-        let env = self.shared.env.clone();
+        let (env, reader) = (self.shared.env.clone(), self.reader.clone());
         self.proving.0.spawn(async move {
             let rest = proof.rest;
+            let _place = reader.place().await;
             let read = env.run_blocking(move || proof.read()).await;
             let proof = read.unwrap_or_else(|_| Err(SourceError::panicked(rest.start().value())));
             Step { delegation, stream, proof: proof.map_err(|error| (rest, error)) }

@@ -17,6 +17,7 @@ use super::Supply;
 use super::task::Task;
 use crate::delegate::RangeSource;
 use crate::delegation::SourceError;
+use crate::reads::Reader;
 
 /// Bytes asked of a provider at a time.
 const READ: usize = 256 * 1024;
@@ -137,14 +138,14 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, target.header());
         self.providers.running.insert(id, Running { stream, range, carrier, control });
-        let pump = pump.counted(self.sent.clone()).announced();
+        let pump = pump.counted(self.sent.clone()).sharing(&self.share).announced();
         self.pumps.spawn(async move {
             // Its writer learns of the end.
             let _ = pump.run().await;
         });
-        let env = self.shared.env.clone();
+        let (env, reader) = (self.shared.env.clone(), self.reader.clone());
         self.providers.copies.spawn(async move {
-            let failure = copy(&env, source, writer, range).await.err();
+            let failure = copy(&env, &reader, source, writer, range).await.err();
             Supplied { stream, range, delegation: id, carrier, failure }
         });
     }
@@ -193,6 +194,7 @@ pub(super) fn read(
 
 async fn copy(
     env: &Env,
+    reader: &Reader,
     source: Arc<dyn RangeSource>,
     mut writer: ContributionWriter,
     range: ByteRange,
@@ -200,8 +202,10 @@ async fn copy(
     let mut at = range.start();
     while at < range.end() {
         let length = usize::try_from(range.end().since(at)).unwrap_or(READ).min(READ);
-        let (reader, offset) = (source.clone(), at.value());
-        let read = env.run_blocking(move || read(&*reader, offset, length)).await;
+        let (copy, offset) = (source.clone(), at.value());
+        let place = reader.place().await;
+        let read = env.run_blocking(move || read(&*copy, offset, length)).await;
+        drop(place);
         let data = read.unwrap_or_else(|_| Err(SourceError::panicked(offset)))?;
         let length = data.len() as u64;
         writer.write_at(at, data).await?;

@@ -16,7 +16,7 @@ use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pulse::Pulse;
 use kwik_io::pump::{CarrierEvent, SentBytes, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
-use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, application, connection};
+use kwik_io::stream::{SendShare, ServiceList, SharedSend, StreamHalf, application, connection};
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::worker::Worker;
 use kwik_io::{sign, token};
@@ -30,10 +30,12 @@ use super::prove::{Proving, Step};
 use super::supply::{Providers, Supplied};
 use super::{PrimaryMetrics, PrimaryRequest, PrimarySession};
 use crate::admission::Shared;
+use crate::census::Resident;
 use crate::connection::Inboxes;
 use crate::delegate::{Delegate, DelegateError};
 use crate::delegation::{DelegationHandle, SourceError, Told};
 use crate::leaving::Presence;
+use crate::reads::Reader;
 
 /// Control frames, and carriers' events, that wait for the task. The client waits while they do.
 const INBOX: usize = 256;
@@ -51,6 +53,8 @@ pub(crate) struct Parts {
     pub(crate) info: SessionInfo,
     /// Where the session runs.
     pub(crate) worker: Worker,
+    /// The session's place among those of the server.
+    pub(crate) resident: Resident,
 }
 
 pub(super) struct Task {
@@ -63,6 +67,9 @@ pub(super) struct Task {
     pub(super) waiting: Waiting,
     pub(super) providers: Providers,
     pub(super) proving: Proving,
+    pub(super) reader: Reader,
+    /// What is on its way to the client.
+    pub(super) share: SendShare,
     /// What was handed to QUIC.
     pub(super) sent: SentBytes,
     told: Told,
@@ -73,6 +80,8 @@ pub(super) struct Task {
     presence: Presence,
     /// When the core was told last what QUIC measured.
     measured: Instant,
+    /// The session's place among those of the server.
+    _resident: Resident,
     /// Keeps the thread that the session runs on, whatever becomes of the server's handles. Dropped last.
     _worker: Worker,
 }
@@ -95,7 +104,7 @@ enum Next {
 }
 
 pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> PrimarySession {
-    let Parts { connection, control, stats, info, worker } = parts;
+    let Parts { connection, control, stats, info, worker, resident } = parts;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
     let inbox = Inbox { links, carriers };
@@ -107,10 +116,13 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
     let services = ServiceList::default();
     let (table, incomings) =
         StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
+    let share = shared.send_share();
+    let table = table.sharing(share.clone());
     let (events, events_out) = channel::bounded(EVENTS);
     let (messages, messages_out) = channel::bounded(EVENTS);
     let providers = Providers::default();
     let proving = Proving::default();
+    let reader = Reader { reads: shared.reads.clone(), session: info.id };
     let task = Box::new(Task {
         core,
         table,
@@ -120,6 +132,8 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         waiting: Waiting::default(),
         providers,
         proving,
+        reader,
+        share,
         sent: SentBytes::within(&shared.counters.primary_sent),
         told: Told::default(),
         requests,
@@ -129,6 +143,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         presence: Presence::new(&shared.leaving),
         measured: Instant::ZERO,
         shared,
+        _resident: resident,
         _worker: worker,
     });
     tokio::spawn(task.run(link_events, carrier_events).instrument(span));
@@ -201,6 +216,7 @@ impl Task {
     fn handle_link(&mut self, from: FromLink) {
         match from.event {
             LinkEvent::Frame(frame) => self.core.handle_control(frame, self.shared.env.now()),
+            LinkEvent::Throttled(_) => self.shared.counters.count_throttled(),
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), None, &error.to_string());
             }
@@ -354,6 +370,7 @@ impl Task {
         if let (Some(code), Some(size)) = (status.reset, status.final_size) {
             self.core.reset_stream(id, code.into(), size);
         }
+        self.core.watch_send(id, status.held, status.released, self.shared.env.now());
     }
 
     /// Streams whose application is gone are kept as long as they progress.
@@ -432,6 +449,7 @@ impl Task {
             Left::Removed(id, _) => self.providers.forget(id),
             Left::Available(kind) => self.retry_opens(kind),
             Left::Admit(id) => self.waiting.admit(id),
+            Left::Weigh(id) => self.service_send(id),
         }
     }
 
@@ -516,6 +534,7 @@ impl Task {
         self.providers.clear();
         let closing = error.application_error().unwrap_or(kwik);
         if let Some(link) = self.link.take() {
+            self.shared.counters.count_primary_end(code);
             link.close(closing);
         }
     }

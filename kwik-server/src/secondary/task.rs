@@ -9,14 +9,13 @@ use kwik_core::session::secondary::{ContributionPlan, MAX_DELEGATIONS, Output};
 use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlReader, ControlSender};
-use kwik_io::env::Env;
 use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pump::{
     ContributionControl, ContributionError, ContributionTarget, ContributionWriter, SentBytes,
     contribution,
 };
 use kwik_io::session::{Request, Requests, SessionInfo, requests};
-use kwik_io::stream::{application, connection};
+use kwik_io::stream::{SendShare, application, connection};
 use kwik_io::worker::Worker;
 use kwik_io::{key::PublicKey, sign};
 use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
@@ -29,6 +28,7 @@ use super::{
     ContributionOpenError, OpenReply, SecondaryMetrics, SecondaryRequest, SecondarySession,
 };
 use crate::admission::Shared;
+use crate::census::Resident;
 use crate::leaving::Presence;
 use crate::primary::sleep_until;
 
@@ -46,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) signer: PublicKey,
     /// Where the session runs.
     pub(crate) worker: Worker,
+    /// The session's place among those of the server.
+    pub(crate) resident: Resident,
 }
 
 struct Open {
@@ -55,7 +57,7 @@ struct Open {
 }
 
 struct Task {
-    env: Env,
+    shared: Arc<Shared>,
     core: Core,
     link: Option<Link>,
     signer: PublicKey,
@@ -67,12 +69,16 @@ struct Task {
     presence: Presence,
     /// What was handed to QUIC.
     sent: SentBytes,
+    /// What is on its way to the client.
+    share: SendShare,
+    /// The session's place among those of the server.
+    _resident: Resident,
     /// Keeps the thread that the session runs on, whatever becomes of the server's handles. Dropped last.
     _worker: Worker,
 }
 
 pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondarySession {
-    let Parts { connection, control, stats, info, signer, worker } = parts;
+    let Parts { connection, control, stats, info, signer, worker, resident } = parts;
     let (path, epoch) = (core.path(), Epoch::FIRST);
     let (links, link_events) = channel::bounded(INBOX);
     // A client opens no carrier towards a secondary: QUIC's limits allow none that would be pumped.
@@ -84,7 +90,6 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondaryS
     let (offers, offered) = channel::bounded(MAX_DELEGATIONS);
     let (messages, messages_out) = channel::bounded(MESSAGES);
     let task = Box::new(Task {
-        env: shared.env.clone(),
         core,
         link: Some(link),
         signer,
@@ -95,6 +100,9 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondaryS
         pumps: JoinSet::new(),
         presence: Presence::new(&shared.leaving),
         sent: SentBytes::within(&shared.counters.secondary_sent),
+        share: shared.send_share(),
+        shared,
+        _resident: resident,
         _worker: worker,
     });
     tokio::spawn(task.run(link_events).instrument(span));
@@ -107,7 +115,7 @@ impl Task {
         let mut attended = true;
         self.carry_out();
         while self.link.is_some() {
-            let timeout = self.core.poll_timeout().map(|at| self.env.deadline(at));
+            let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
             tokio::select! {
                 biased;
                 Some(from) = links.recv() => self.handle_link(from.event),
@@ -119,8 +127,8 @@ impl Task {
                     Some(request) => self.handle_request(request),
                     None => attended = false,
                 },
-                end = self.presence.called_away() => self.core.go_away(end, self.env.now()),
-                () = sleep_until(timeout) => self.core.handle_timeout(self.env.now()),
+                end = self.presence.called_away() => self.core.go_away(end, self.shared.env.now()),
+                () = sleep_until(timeout) => self.core.handle_timeout(self.shared.env.now()),
             }
             self.carry_out();
             if !attended && self.open.is_empty() {
@@ -134,6 +142,7 @@ impl Task {
         match event {
             LinkEvent::Frame(ControlFrame::Orders(signed)) => self.handle_orders(&signed),
             LinkEvent::Frame(frame) => self.core.handle_control(frame),
+            LinkEvent::Throttled(_) => self.shared.counters.count_throttled(),
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), error.to_string());
             }
@@ -202,7 +211,8 @@ impl Task {
                 kwik_io::pump::OpenError::Connection(error) => error.into(),
                 _ => ContributionOpenError::Busy,
             })?;
-        let pump = pump.in_world(self.env.clone()).counted(self.sent.clone());
+        let pump = pump.in_world(self.shared.env.clone()).counted(self.sent.clone());
+        let pump = pump.sharing(&self.share);
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);
@@ -283,6 +293,7 @@ impl Task {
         }
         self.offers = None;
         if let Some(link) = self.link.take() {
+            self.shared.counters.count_secondary_end(code);
             link.close(closing);
         }
     }

@@ -28,6 +28,11 @@ fn placement(threads: Threads) -> Placement {
     }
 }
 
+/// Every client here has the same address.
+fn limits() -> kwik_server::Limits {
+    kwik_server::Limits::new().with_max_sessions(100_000, 100_000).with_max_handshakes(4_096, 4_096)
+}
+
 /// A primary, and what it does with its sessions and secondaries.
 pub(crate) fn serve<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     server: &role::Server,
@@ -37,7 +42,7 @@ pub(crate) fn serve<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
     let mut builder = Server::builder()
         .with_tls((chain.as_str(), key.as_str()))?
         .with_io("127.0.0.1:0")?
-        .with_limits(kwik_server::Limits::new().with_max_streams(server.streams, 100))
+        .with_limits(limits().with_max_streams(server.streams, 100))
         .with_congestion_control(server.congestion.0)
         .with_workers(placement(server.threads));
     if let Some(identity) = &server.identity {
@@ -139,6 +144,7 @@ pub(crate) fn contribute(trusts: &str, congestion: Congestion) -> anyhow::Result
         .with_tls(ServerCertificate::self_signed([SERVER_NAME])?)?
         .with_io("127.0.0.1:0")?
         .with_trusted_primaries([trusts.parse()?])?
+        .with_limits(limits())
         .with_congestion_control(congestion.0)
         .start()?;
     let listening = Listening { address: server.local_addr(), pin: server.pin().to_string() };

@@ -301,6 +301,12 @@ impl PrimarySession {
         self.streams.detach(id, delivered, now);
     }
 
+    /// Tells what a sending half holds for the client, in bytes, and how much of what it held before the client has taken. To be
+    /// called when that begins, and whenever [`StreamAction::Weigh`] asks.
+    pub fn watch_send(&mut self, id: StreamId, held: u64, released: u64, now: Instant) {
+        self.streams.watch_send(id, held, released, now);
+    }
+
     /// Whether anything is still owed: a driver keeps the connection until this is false.
     pub fn is_idle(&self) -> bool {
         self.closed || self.streams.is_idle()
@@ -357,6 +363,7 @@ impl PrimarySession {
         if self.streams.sends(progress.stream) {
             self.scheduler.handle_progress(&progress, now);
             self.granted.handle_read(progress.stream, progress.read_offset);
+            self.provers.handle_progress(progress.stream, progress.contiguous_end);
         }
         self.streams.handle_progress(progress, now)
     }

@@ -106,6 +106,7 @@ impl PublicStreams {
         if stream.send == Half::Open {
             stream.send = Half::Ended;
             self.linger.remove(id);
+            self.unread.remove(id);
             self.effects.push_back(Effect::SendClosed(id));
             self.settle(id);
         }

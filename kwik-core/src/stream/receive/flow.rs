@@ -35,6 +35,22 @@ impl ReceiveHalf {
         self.state == State::Open && self.final_size.is_none()
     }
 
+    /// The application has not accepted the stream yet: if it is the peer's the half keeps its initial window until
+    /// [`accept`](Self::accept).
+    pub fn await_accept(&mut self) {
+        self.unaccepted = true;
+    }
+
+    /// The application accepted the stream.
+    pub fn accept(&mut self) {
+        self.unaccepted = false;
+    }
+
+    /// Whether the half waits to be accepted.
+    pub fn is_unaccepted(&self) -> bool {
+        self.unaccepted
+    }
+
     /// Books the half in the session's account and takes the window that a new stream starts with; returns the offset to
     /// announce if that is more than the peers were told. Call it when the stream opens.
     pub fn open_window(&mut self, now: Instant, budget: &mut Budget) -> Option<Offset> {

@@ -13,8 +13,9 @@ use super::{ContributionError, Frame};
 use crate::env::Env;
 use crate::pump::CarrierId;
 use crate::pump::outbox::Outbox;
+use crate::pump::outgoing::unacknowledged;
 use crate::pump::sent::SentBytes;
-use crate::stream::application;
+use crate::stream::{SendShare, application};
 
 /// Most frames that are encoded before QUIC is asked to take them: 512 KiB.
 const FRAMES_PER_BATCH: usize = 32;
@@ -43,6 +44,8 @@ pub struct ContributionPump {
     room: usize,
     /// The world whose memory its bytes are in.
     env: Option<Env>,
+    /// What is on its way is told to the queue.
+    booked: bool,
 }
 
 impl ContributionPump {
@@ -56,6 +59,7 @@ impl ContributionPump {
             frame: Frame::default(),
             room: FIRST_PAYLOAD,
             env: None,
+            booked: false,
         }
     }
 
@@ -63,6 +67,15 @@ impl ContributionPump {
     #[must_use]
     pub fn in_world(mut self, env: Env) -> Self {
         self.env = Some(env);
+        self
+    }
+
+    /// Has its bytes counted in the session's memory from when they are written until they are acknowledged. The writer waits
+    /// while there is no room.
+    #[must_use]
+    pub fn sharing(mut self, share: &SendShare) -> Self {
+        self.queue.share(share);
+        self.booked = true;
         self
     }
 
@@ -105,13 +118,33 @@ impl ContributionPump {
             if let Poll::Ready(error) = self.queue.poll_stopped(cx) {
                 return Poll::Ready(Err(error));
             }
-            ready!(self.outbox.poll_send(&mut self.carrier, cx)).map_err(end_of)?;
-            match ready!(self.poll_fill(cx)) {
+            let sent = self.outbox.poll_send(&mut self.carrier, cx);
+            self.book(cx);
+            ready!(sent).map_err(end_of)?;
+            let Poll::Ready(next) = self.poll_fill(cx) else { return self.poll_idle(cx) };
+            match next {
                 Next::Frame => {}
                 Next::Stop(error) => return Poll::Ready(Err(error)),
                 Next::Finish if !self.outbox.is_empty() => {}
                 Next::Finish => return self.carrier.poll_close(cx).map_err(end_of),
             }
+        }
+    }
+
+    /// Nothing is to be sent; what QUIC has still to deliver is to be heard of.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ContributionError>> {
+        if self.booked {
+            ready!(self.carrier.poll_flush(cx)).map_err(end_of)?;
+            self.queue.book_outside(0);
+        }
+        Poll::Pending
+    }
+
+    /// Tells the queue what the pump and QUIC hold.
+    fn book(&mut self, cx: &mut Context<'_>) {
+        if self.booked {
+            let on_its_way = unacknowledged(&mut self.carrier, cx) + self.outbox.waiting();
+            self.queue.book_outside(on_its_way);
         }
     }
 

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use kwik_proto::{ByteRange, Offset};
 
 use super::{ContributionError, Frame, QUEUE_BYTES};
+use crate::stream::{Freed, SendShare, Stake};
 
 /// Shared between writer, pump and control; the lock is held for a few operations on the queue, never across a poll
 /// of QUIC.
@@ -28,6 +29,10 @@ struct State {
     end: Option<Result<(), ContributionError>>,
     writer: Option<Waker>,
     pump: Option<Waker>,
+    /// What the contribution holds of its session's memory; `None`: that has no bound.
+    stake: Option<Stake>,
+    /// Bytes that left the queue and are not acknowledged.
+    outside: u64,
 }
 
 /// What the pump is to do next.
@@ -53,7 +58,23 @@ impl Queue {
             end: None,
             writer: None,
             pump: None,
+            stake: None,
+            outside: 0,
         }))
+    }
+
+    /// Has the contribution's bytes counted in its session's memory, and its writer wait when there is no room.
+    pub(super) fn share(&self, share: &SendShare) {
+        self.lock().stake = Some(share.stake());
+    }
+
+    /// The pump and QUIC hold that many bytes that are not acknowledged.
+    pub(super) fn book_outside(&self, bytes: u64) {
+        let mut state = self.lock();
+        state.outside = bytes;
+        let freed = state.book();
+        drop(state);
+        freed.wake();
     }
 
     /// Takes from `data`, whose last byte goes to just below `end`, what the window has room for, once the queue is below
@@ -72,17 +93,26 @@ impl Queue {
             return Poll::Ready(Err(ContributionError::Finished));
         }
         let range = state.check(end, data.len())?;
-        if state.bytes >= QUEUE_BYTES {
+        if state.bytes >= QUEUE_BYTES || state.has_no_room() {
             state.writer = Some(cx.waker().clone());
+            if let Some(stake) = &state.stake {
+                // It may be others of the session that have to make room, and they may have since the last look.
+                stake.wait(cx);
+                if state.bytes < QUEUE_BYTES && !state.has_no_room() {
+                    cx.waker().wake_by_ref();
+                }
+            }
             return Poll::Pending;
         }
         let fits = state.window.value().saturating_sub(range.start().value());
         let fits = usize::try_from(fits).unwrap_or(usize::MAX).min(data.len());
         let pump = state.insert(range.start(), data.split_to(fits));
+        let freed = state.book();
         if !data.is_empty() {
             state.writer = Some(cx.waker().clone());
         }
         drop(state);
+        freed.wake();
         wake(pump);
         if data.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
@@ -153,9 +183,11 @@ impl Queue {
         }
         state.end = Some(end);
         state.chunks.clear();
-        state.bytes = 0;
+        (state.bytes, state.outside) = (0, 0);
         let wakers = (state.writer.take(), state.pump.take());
+        let freed = state.book();
         drop(state);
+        freed.wake();
         wake(wakers.0);
         wake(wakers.1);
     }
@@ -182,6 +214,16 @@ impl Queue {
 }
 
 impl State {
+    fn has_no_room(&self) -> bool {
+        self.stake.as_ref().is_some_and(|stake| stake.room() == 0)
+    }
+
+    /// Books what the contribution holds now. Who waited for what it held before is to be woken.
+    fn book(&mut self) -> Freed {
+        let held = self.outside.saturating_add(self.bytes as u64);
+        self.stake.as_mut().map(|stake| stake.hold(held)).unwrap_or_default()
+    }
+
     /// Where bytes go whose last one goes to just below `end`.
     fn check(&self, end: Offset, length: usize) -> Result<ByteRange, ContributionError> {
         let start = end.value().saturating_sub(length as u64);
@@ -225,6 +267,7 @@ impl State {
             let chunk = entry.get_mut().split_to(take);
             let rest = entry.remove();
             self.bytes -= take;
+            self.outside += take as u64;
             frame.length += take;
             frame.chunks.push(chunk);
             if !rest.is_empty() {

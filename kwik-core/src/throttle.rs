@@ -1,0 +1,223 @@
+//! How fast a peer may send control frames.
+//!
+//! A control frame is small and may cost its receiver much: a token to sign, a signature to check, a range to hash. A peer
+//! that sends more of a class than any honest one needs is slowed first: its frames stay unread, at its own cost alone. If
+//! it keeps on it is cut off.
+
+use std::time::Duration;
+
+use kwik_proto::frame::ControlFrame;
+
+use crate::time::Instant;
+
+/// What a peer may send at once, in time that its rate takes to pay for it.
+const BURST: Duration = Duration::from_secs(1);
+
+/// How long a peer that is too fast is left unread at a time. Shorter: a wake-up for every few frames; longer: what
+/// it sent before waits longer than its rate asks for.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How long a peer may be too fast before it is cut off: it never had half a second's frames to its credit in all that time.
+/// Shorter: a peer that catches up after an outage is lost; longer: whoever means harm costs its share that much longer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whose frames are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A client, at a server. It passes on what up to 16 secondaries send.
+    Client,
+    /// The primary, at a client.
+    Primary,
+    /// A secondary, at a client.
+    Secondary,
+}
+
+/// What a control frame asks of its receiver. Every frame counts in its class and among all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Class {
+    /// Every frame.
+    Any,
+    /// TokenRequest: a token is signed and sent.
+    Token,
+    /// AddPath, RemovePath: a server is dialled, or left.
+    Path,
+    /// Orders: a signature is checked, or passed on.
+    Orders,
+    /// DelegationStatus, Gap: the scheduler decides anew, and a range may be hashed.
+    Answer,
+    /// PathStatus, AddPathResult: the scheduler's view of a path changes.
+    Report,
+    /// Ping, MappingQuery, MappingSnapshot: an answer is sent, or what is known compared.
+    Probe,
+    /// Relay, RelayCredit: a message is kept for an application.
+    Message,
+}
+
+/// The peer was too fast for too long: its connection is to be closed with
+/// [`RateExceeded`](kwik_proto::frame::ErrorCode::RateExceeded).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("too many control frames ({0:?}) for too long")]
+pub struct RateExceeded(pub Class);
+
+/// When a frame may be handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// At once.
+    Now,
+    /// Later; nothing more is read until then.
+    Wait(Wait),
+}
+
+/// Why and how long a frame waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// When it may be handed on.
+    pub until: Instant,
+    /// What there are too many of.
+    pub class: Class,
+    /// Whether the peer had kept to its rate before.
+    pub is_first: bool,
+}
+
+/// Counts the control frames that come on one connection.
+///
+/// Default rates, in frames a second, as many of them at once (a frame of a class counts among all as well):
+///
+/// | class | of a primary, a secondary | of a client |
+/// | --- | --- | --- |
+/// | [`Any`](Class::Any) | 200,000 | 200,000 |
+/// | [`Token`](Class::Token) | 200 | 200 |
+/// | [`Path`](Class::Path) | 400 | 400 |
+/// | [`Orders`](Class::Orders) | 20,000 | 20,000 |
+/// | [`Answer`](Class::Answer) | 20,000 | 100,000 |
+/// | [`Report`](Class::Report) | 20,000 | 20,000 |
+/// | [`Probe`](Class::Probe) | 2,000 | 10,000 |
+/// | [`Message`](Class::Message) | 5,000 | 85,000 |
+///
+/// ```
+/// use kwik_core::throttle::{Pace, Peer, Throttle};
+/// use kwik_core::time::Instant;
+/// use kwik_proto::frame::{ControlFrame, Ping};
+///
+/// let mut throttle = Throttle::new(Peer::Client);
+/// let ping = ControlFrame::Ping(Ping { nonce: 1 });
+/// assert_eq!(throttle.charge(&ping, Instant::ZERO), Ok(Pace::Now));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Throttle {
+    peer: Peer,
+    any: Bucket,
+    classes: [Bucket; CLASSES],
+}
+
+/// Classes but for [`Class::Any`].
+const CLASSES: usize = 7;
+
+/// What was charged and is not paid for yet, as the moment at which it will be.
+#[derive(Clone, Copy, Debug, Default)]
+struct Bucket {
+    paid: Instant,
+    /// Since when the peer is too fast, without half a burst to its credit in between.
+    pressed: Option<Instant>,
+}
+
+impl Throttle {
+    /// No frame came so far.
+    pub fn new(peer: Peer) -> Self {
+        Self { peer, any: Bucket::default(), classes: [Bucket::default(); CLASSES] }
+    }
+
+    /// A frame came: when it may be handed on.
+    ///
+    /// # Errors
+    /// [`RateExceeded`]: the peer is to be cut off.
+    pub fn charge(&mut self, frame: &ControlFrame, now: Instant) -> Result<Pace, RateExceeded> {
+        let any = self.any.charge(Class::Any, self.peer, now)?;
+        let Some(class) = class(frame) else { return Ok(any) };
+        let own = match self.classes.get_mut(class as usize - 1) {
+            Some(bucket) => bucket.charge(class, self.peer, now)?,
+            None => Pace::Now,
+        };
+        Ok(any.later(own))
+    }
+}
+
+impl Pace {
+    fn later(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Wait(wait), Self::Wait(longer)) if longer.until > wait.until => other,
+            (Self::Now, _) => other,
+            _ => self,
+        }
+    }
+}
+
+impl Bucket {
+    fn charge(&mut self, class: Class, peer: Peer, now: Instant) -> Result<Pace, RateExceeded> {
+        if self.paid.since(now) <= BURST / 2 {
+            self.pressed = None;
+        }
+        self.paid = self.paid.max(now) + Duration::from_secs(1) / rate(class, peer);
+        let debt = self.paid.since(now);
+        if debt <= BURST {
+            return Ok(Pace::Now);
+        }
+        let is_first = self.pressed.is_none();
+        let since = *self.pressed.get_or_insert(now);
+        if now.since(since) >= PATIENCE {
+            return Err(RateExceeded(class));
+        }
+        Ok(Pace::Wait(Wait { until: now + (debt - BURST) + PAUSE, class, is_first }))
+    }
+}
+
+/// Frames a second.
+///
+/// At least ten times what honest peers were seen to send, or could: a transfer of 20 Gbit/s in ranges of 64 KiB takes
+/// 38,000 orders a second, in batches, and two answers for each; a path is dialled anew after 250 ms at the earliest.
+const fn rate(class: Class, peer: Peer) -> u32 {
+    let client = matches!(peer, Peer::Client);
+    match class {
+        Class::Any => 200_000,
+        Class::Token => 200,
+        Class::Path => 400,
+        Class::Orders | Class::Report => 20_000,
+        Class::Answer if client => 100_000,
+        Class::Answer => 20_000,
+        Class::Probe if client => 10_000,
+        Class::Probe => 2_000,
+        // What sixteen secondaries may send, and one more.
+        Class::Message if client => 85_000,
+        Class::Message => 5_000,
+    }
+}
+
+fn class(frame: &ControlFrame) -> Option<Class> {
+    match frame {
+        ControlFrame::TokenRequest(_) => Some(Class::Token),
+        ControlFrame::AddPath(_) | ControlFrame::RemovePath(_) => Some(Class::Path),
+        ControlFrame::Orders(_) => Some(Class::Orders),
+        ControlFrame::DelegationStatus(_) | ControlFrame::Gap(_) => Some(Class::Answer),
+        ControlFrame::PathStatus(_) | ControlFrame::AddPathResult(_) => Some(Class::Report),
+        ControlFrame::Ping(_)
+        | ControlFrame::MappingQuery(_)
+        | ControlFrame::MappingSnapshot(_) => Some(Class::Probe),
+        ControlFrame::Relay(_) | ControlFrame::RelayCredit(_) => Some(Class::Message),
+        ControlFrame::Hello(_)
+        | ControlFrame::Welcome(_)
+        | ControlFrame::Refuse(_)
+        | ControlFrame::StreamReset(_)
+        | ControlFrame::StreamStop(_)
+        | ControlFrame::StreamClosed(_)
+        | ControlFrame::StreamWindow(_)
+        | ControlFrame::StreamBlocked(_)
+        | ControlFrame::StreamProgress(_)
+        | ControlFrame::Pong(_)
+        | ControlFrame::SessionClose(_)
+        | ControlFrame::GoAway(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

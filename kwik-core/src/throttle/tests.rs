@@ -1,0 +1,104 @@
+#![allow(clippy::unwrap_used)]
+
+use kwik_proto::frame::{Ping, Pong, TokenRequest};
+use kwik_proto::{Epoch, PathId};
+
+use super::*;
+
+fn ping() -> ControlFrame {
+    ControlFrame::Ping(Ping { nonce: 1 })
+}
+
+fn token() -> ControlFrame {
+    ControlFrame::TokenRequest(TokenRequest { path: PathId::new(1), epoch: Epoch::FIRST })
+}
+
+/// Frames that pass at once, and when the next one may.
+fn flood(throttle: &mut Throttle, frame: &ControlFrame, now: Instant) -> (u32, Instant) {
+    for passed in 0.. {
+        if let Pace::Wait(wait) = throttle.charge(frame, now).unwrap() {
+            return (passed, wait.until);
+        }
+    }
+    unreachable!("some frame waits")
+}
+
+#[test]
+fn a_second_s_frames_pass_at_once_and_the_next_one_waits() {
+    let mut throttle = Throttle::new(Peer::Client);
+    let (passed, at) = flood(&mut throttle, &token(), Instant::ZERO);
+    assert_eq!(passed, 200);
+    assert_eq!(at, Instant::ZERO + PAUSE + Duration::from_millis(5));
+    let mut any = Throttle::new(Peer::Secondary);
+    let pong = ControlFrame::Pong(Pong { nonce: 1 });
+    assert_eq!(flood(&mut any, &pong, Instant::ZERO).0, 200_000);
+}
+
+#[test]
+fn a_class_that_is_slowed_leaves_the_others_their_rate() {
+    let mut throttle = Throttle::new(Peer::Client);
+    let (_, now) = flood(&mut throttle, &token(), Instant::ZERO);
+    assert_eq!(throttle.charge(&ping(), now), Ok(Pace::Now));
+    assert_eq!(throttle.charge(&ControlFrame::Pong(Pong { nonce: 1 }), now), Ok(Pace::Now));
+}
+
+/// Sends as fast as it is read. Frames until the peer is cut off, and when that is.
+fn cut_off(frame: &ControlFrame, peer: Peer) -> (u32, Duration, RateExceeded) {
+    let (mut throttle, mut now, mut told) = (Throttle::new(peer), Instant::ZERO, 0);
+    for frames in 0.. {
+        match throttle.charge(frame, now) {
+            Ok(Pace::Now) => {}
+            Ok(Pace::Wait(wait)) => {
+                told += u32::from(wait.is_first);
+                now = wait.until;
+            }
+            Err(error) => {
+                assert_eq!(told, 1);
+                return (frames, now.elapsed(), error);
+            }
+        }
+    }
+    unreachable!("it is cut off")
+}
+
+#[test]
+fn who_keeps_on_gets_no_more_than_the_rate_and_is_cut_off() {
+    let (frames, after, error) = cut_off(&token(), Peer::Client);
+    assert!((2200..=2210).contains(&frames), "{frames}");
+    assert!((10_000..10_100).contains(&after.as_millis()), "{after:?}");
+    assert_eq!(error, RateExceeded(Class::Token));
+    let (frames, _, error) = cut_off(&ping(), Peer::Secondary);
+    assert!((22_000..=22_100).contains(&frames), "{frames}");
+    assert_eq!(error, RateExceeded(Class::Probe));
+}
+
+#[test]
+fn who_pauses_in_between_is_slowed_and_never_cut_off() {
+    let (mut throttle, mut now) = (Throttle::new(Peer::Client), Instant::ZERO);
+    for _ in 0..1000 {
+        let (_, at) = flood(&mut throttle, &token(), now);
+        now = at + Duration::from_millis(600);
+    }
+}
+
+#[test]
+fn a_peer_at_its_rate_is_never_slowed() {
+    for peer in [Peer::Client, Peer::Primary, Peer::Secondary] {
+        let (mut throttle, mut now) = (Throttle::new(peer), Instant::ZERO);
+        for _ in 0..100_000 {
+            assert_eq!(throttle.charge(&ping(), now), Ok(Pace::Now));
+            now = now + Duration::from_secs(1) / rate(Class::Probe, peer);
+        }
+    }
+}
+
+#[test]
+fn what_secondaries_may_send_a_client_may_pass_on() {
+    for class in [Class::Message, Class::Probe] {
+        let secondaries = match class {
+            Class::Message => 16,
+            _ => 1,
+        };
+        assert!(rate(class, Peer::Client) >= secondaries * rate(class, Peer::Secondary));
+    }
+}
