@@ -52,6 +52,7 @@ impl Client {
             trust: builder.trust,
             dial_time: limits.handshake,
             keep_alive: limits.keep_alive(),
+            most_pumps: limits.most_pumps(),
         });
         Ok(Self { shared, primaries, workers })
     }

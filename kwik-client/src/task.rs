@@ -60,6 +60,8 @@ pub(crate) struct Shared {
     /// Sessions so far.
     pub(crate) sessions: AtomicU64,
 }
+    /// Most pumps at a time on one connection.
+    pub(crate) most_pumps: usize,
 
 /// A secondary that was dialled, or why not.
 struct DialOutcome {
@@ -143,7 +145,7 @@ pub(crate) async fn start(
     let control = connection.open_bidirectional_stream().await.map_err(connection::Error::from)?;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
-    let inbox = Inbox { links, carriers };
+    let inbox = Inbox { links, carriers, most_pumps: shared.most_pumps };
     let span = tracing::info_span!("session", primary = %connect.address());
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let primary =
@@ -278,6 +280,10 @@ impl Task {
             LinkEvent::Lost(error) if path.is_primary() => {
                 self.requests.ending.set(error);
                 self.core.handle_primary_lost(&error.to_string(), now);
+            LinkEvent::Flood => {
+                let reason = "it opened too many streams that brought nothing";
+                self.core.handle_violation(path, epoch, ErrorCode::LimitExceeded, reason, now);
+            }
             }
             LinkEvent::Lost(error) => {
                 let code = ErrorCode::Unreachable;

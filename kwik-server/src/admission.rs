@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) config: SessionConfig,
     /// How long a client may take from the QUIC handshake to its Hello.
     pub(crate) hello: Duration,
+    /// Most pumps at a time on one connection.
+    pub(crate) most_pumps: usize,
     pub(crate) identity: Option<Arc<IdentityKey>>,
     pub(crate) trusted: TrustedKeys,
     pub(crate) expectation: Expectation,
