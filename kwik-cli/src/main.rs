@@ -49,6 +49,7 @@ use clap::error::ErrorKind;
 
 use crate::cli::{Cli, Command};
 
+use kwik_client::sanitized;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
@@ -94,14 +95,14 @@ fn misused(error: &clap::Error) -> ExitCode {
             // Nobody is left to be told that the terminal is gone.
             let _ = error.print();
         }
-        _ => eprintln!("kwik: {}", cli::usage_line(error)),
+        _ => eprintln!("kwik: {}", sanitized(&cli::usage_line(error))),
     }
     if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
 }
 
-/// The error and its causes; what came from elsewhere may have line ends.
+/// The error and its causes; what came from elsewhere may have line ends, or worse.
 fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace(char::is_control, " ")
+    sanitized(&format!("{error:#}")).to_string()
 }
 
 /// What `KWIK_LOG` asks for (as `debug` or `kwik_server=trace`); by default a server's warnings, and nothing else.
