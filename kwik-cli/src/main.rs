@@ -16,6 +16,7 @@ mod incidents;
 mod kept;
 mod keygen;
 mod monitor;
+mod log;
 mod output;
 mod part;
 mod primary;
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
-    log_to_stderr(&cli.command);
+    log::to_stderr(default_log(&cli.command));
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -105,14 +106,10 @@ fn one_line(error: &anyhow::Error) -> String {
     sanitized(&format!("{error:#}")).to_string()
 }
 
-/// What `KWIK_LOG` asks for (as `debug` or `kwik_server=trace`); by default a server's warnings, and nothing else.
-fn log_to_stderr(command: &Command) {
-    use tracing_subscriber::EnvFilter;
-
-    let default = match command {
+/// What is logged unless `KWIK_LOG` says otherwise: a server's warnings, and nothing else.
+fn default_log(command: &Command) -> &'static str {
+    match command {
         Command::Serve(_) => "warn",
         _ => "off",
-    };
-    let filter = EnvFilter::try_from_env("KWIK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
 }

@@ -144,7 +144,7 @@ pub(crate) async fn admit(
             session,
         }),
         Err(refuse) => {
-            tracing::info!(code = ?refuse.code, reason = refuse.reason, "client refused");
+            tracing::debug!(code = ?refuse.code, reason = refuse.reason, "client refused");
             let code = refuse.code;
             // Fails only with the connection.
             let _ = sender.push(&ControlFrame::Refuse(refuse));
@@ -187,7 +187,7 @@ impl Shared {
             return Err(AdmissionError::Missing);
         }
         let verified = token::verify(&self.trusted, &admission.token).map_err(|error| {
-            tracing::info!(%error, "token refused");
+            tracing::debug!(%error, "token refused");
             AdmissionError::Invalid
         })?;
         let claims = verified.claims;

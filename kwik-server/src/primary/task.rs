@@ -322,7 +322,7 @@ impl Task {
         error: SourceError,
     ) {
         if self.told.source_failed(stream, range, error) {
-            tracing::info!(%stream, %error, "the local copy fails");
+            tracing::debug!(%stream, %error, "the local copy fails");
         }
     }
 
