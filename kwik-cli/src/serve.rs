@@ -14,6 +14,7 @@ use kwik_server::{
 use serde_json::json;
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::catalog::Catalog;
 use crate::cli::{Secondary, ServeArgs};
@@ -116,7 +117,11 @@ impl Service {
         tasks.spawn(async move {
             let mut sessions = JoinSet::new();
             while let Some(session) = primaries.accept().await {
-                sessions.spawn(primary.clone().serve(session));
+                let client = session.remote_addr().ok();
+                let catalog = primary.catalog.for_client(client.map(|client| client.ip()));
+                let primary = Primary { catalog, ..primary.clone() };
+                let span = tracing::info_span!("session", ?client);
+                sessions.spawn(primary.serve(session).instrument(span));
                 while sessions.try_join_next().is_some() {}
             }
             // Those that are open go on while the server goes away.
@@ -125,7 +130,10 @@ impl Service {
         tasks.spawn(async move {
             let mut sessions = JoinSet::new();
             while let Some(session) = secondaries.accept().await {
-                sessions.spawn(contribute(catalog.clone(), session));
+                let client = session.remote_addr().ok();
+                let catalog = catalog.for_client(client.map(|client| client.ip()));
+                let span = tracing::info_span!("session", ?client);
+                sessions.spawn(contribute(catalog, session).instrument(span));
                 while sessions.try_join_next().is_some() {}
             }
             while sessions.join_next().await.is_some() {}
