@@ -15,12 +15,13 @@ mod inbound;
 mod incidents;
 mod kept;
 mod keygen;
-mod monitor;
 mod log;
 mod output;
+mod monitor;
 mod part;
 mod primary;
 mod progress;
+mod private;
 mod protocol;
 mod record;
 mod report;
@@ -48,9 +49,9 @@ use std::time::Duration;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
+use kwik_client::sanitized;
 use crate::cli::{Cli, Command};
 
-use kwik_client::sanitized;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 

@@ -21,6 +21,7 @@ use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
 use crate::monitor;
 use crate::primary::{Clients, Primary, Proof, Share};
+use crate::private::{self, Links};
 use crate::root::Root;
 use crate::secondary::contribute;
 use crate::signals::Stop;
@@ -79,7 +80,7 @@ async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
     let root = Root::open(&args.root)?;
     let state = StateDir::open(args.state.as_deref())?;
     let certificate = certificate(args, &state)?;
-    let identity = args.identity.as_deref().map(IdentityKey::load).transpose()?;
+    let identity = args.identity.as_deref().map(identity).transpose()?;
     let trusted = args.trust.iter().map(|path| PublicKey::load(path)).collect::<Result<_, _>>()?;
     let mut secondaries = Vec::new();
     for secondary in &args.secondary {
@@ -193,9 +194,15 @@ fn certificate(args: &ServeArgs, state: &StateDir) -> anyhow::Result<ServerCerti
     let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
-    ServerCertificate::from_pem(&read(cert)?, &read(key)?).with_context(|| {
+    let (chain, secret) = (read(cert)?, private::read_key(key, Links::Followed)?);
+    ServerCertificate::from_pem(&chain, &secret).with_context(|| {
         format!("{} and {} are no certificate with its key", cert.display(), key.display())
     })
+}
+
+fn identity(path: &Path) -> anyhow::Result<IdentityKey> {
+    let line = private::read_key(path, Links::Followed)?;
+    line.trim().parse().with_context(|| format!("cannot use {}", path.display()))
 }
 
 async fn resolve(secondary: &Secondary) -> anyhow::Result<PathSpec> {
