@@ -125,6 +125,12 @@ pub(crate) struct GetArgs {
     /// How long no byte may come, reconnecting included.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: TimeLimit,
+    /// Largest content to fetch, such as 10GiB; by default any.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_size: Option<ByteSize>,
+    /// Fewest bytes a second, over 30 s of waiting for them, such as 10KiB; by default any. --timeout is for silence alone.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) min_rate: Option<ByteSize>,
     /// End with one JSON object (on standard error with -o -).
     #[arg(long)]
     pub(crate) json: bool,

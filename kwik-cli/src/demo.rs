@@ -15,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::cli::DemoArgs;
 use crate::connect::Servers;
 use crate::continuing::Patience;
+use crate::demands::Demands;
 use crate::get::{Notes, Order, fetch, print};
 use crate::output::Output;
 use crate::primary::{Clients, Primary, Proof, Share};
@@ -61,7 +62,8 @@ async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
     let trust = vec![Trust::Pin(primary.pin)];
     let servers = Arc::new(Servers::new(&[url], trust, patience.connect)?);
     let show = if args.json { Show::Never } else { Show::OnTerminal };
-    let order = Order { servers, patience, show, notes: Notes::Silent };
+    let order =
+        Order { servers, patience, show, notes: Notes::Silent, demands: Demands::default() };
     let report = fetch(order, Output::discard()).await?;
     ensure!(report.blake3 == tag.to_string(), "the file that arrived is not the one that was made");
     Ok(report)

@@ -11,6 +11,7 @@ use kwik_client::sanitized;
 use crate::cli::GetArgs;
 use crate::connect::{self, Servers};
 use crate::continuing::Patience;
+use crate::demands::{Demands, Meter};
 use crate::download::{Begun, Changed, Disagree, Download, WrongBytes};
 use crate::kept::{Keeper, kept};
 use crate::output::{Making, Output};
@@ -27,6 +28,7 @@ pub(crate) struct Order {
     pub(crate) patience: Patience,
     pub(crate) show: Show,
     pub(crate) notes: Notes,
+    pub(crate) demands: Demands,
 }
 
 /// Whether the user is told what is not an error.
@@ -92,14 +94,15 @@ async fn download(args: &GetArgs, keeper: Keeper) -> anyhow::Result<Report> {
     let notes = if args.quiet { Notes::Silent } else { Notes::Told };
     let (output, note) = open_output(args, keeper).await?;
     note.into_iter().for_each(|note| notes.tell(&note));
-    fetch(Order { servers, patience, show, notes }, output).await
+    let demands = Demands { max_size: args.max_size, min_rate: args.min_rate };
+    fetch(Order { servers, patience, show, notes, demands }, output).await
 }
 
 /// Fetches one content into `output`.
 pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report> {
     let start = Instant::now();
     let resumed = output.resumed().map(|resumed| (resumed.content.tag, resumed.bytes));
-    let Order { servers, patience, show, notes } = order;
+    let Order { servers, patience, show, notes, demands } = order;
     let mut output = output;
     let mut download = Download::new(Arc::clone(&servers), patience, resumed, start);
     let content = match download.begin().await? {
@@ -119,13 +122,16 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
             }
         }
     };
+    demands.check_size(content.size)?;
     output = blocking(move || output.begin(content).map(|()| output)).await?;
     let writer = Writer::start(output);
     let progress = Progress::new(content.size, show);
     progress.advance(download.position());
+    let mut meter = Meter::default();
     let outcome = loop {
-        match download.chunk().await {
+        match demands.in_time(&mut meter, download.chunk()).await.flatten() {
             Ok(Some(bytes)) => {
+                meter.add(bytes.len());
                 progress.advance(bytes.len() as u64);
                 if !writer.write(bytes).await {
                     break Ok(());

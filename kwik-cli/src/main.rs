@@ -6,6 +6,7 @@ mod catalog;
 mod cli;
 mod connect;
 mod continuing;
+mod demands;
 mod demo;
 mod download;
 mod duration;
@@ -16,12 +17,12 @@ mod incidents;
 mod kept;
 mod keygen;
 mod log;
-mod output;
 mod monitor;
+mod output;
 mod part;
 mod primary;
-mod progress;
 mod private;
+mod progress;
 mod protocol;
 mod record;
 mod report;
@@ -48,8 +49,8 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-
 use kwik_client::sanitized;
+
 use crate::cli::{Cli, Command};
 
 const FAILED: u8 = 1;
