@@ -1,5 +1,6 @@
 //! What a server has: files below a root, and their tags.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use crate::protocol::{Failed, FailureCode, Found, Get, Resource};
 use crate::request_path::RequestPath;
 use crate::root::{OpenError, OpenFile, Root};
 use crate::source::FileSource;
-use crate::tag_cache::{Lookup, TagCache};
+use crate::tag_cache::{Client, Lookup, TagCache};
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,8 @@ mod tests;
 pub(crate) struct Catalog {
     root: Root,
     tags: TagCache,
+    /// For whom it is used: hashing is shared out among clients.
+    client: Client,
 }
 
 /// A file that was asked for and can be sent.
@@ -41,17 +44,37 @@ pub(crate) enum Refused {
 
 impl Catalog {
     pub(crate) fn new(root: Root, tags: TagCache) -> Self {
-        Self { root, tags }
+        Self { root, tags, client: None }
+    }
+
+    /// The same files, for a client of its own.
+    pub(crate) fn for_client(&self, client: Client) -> Self {
+        Self { client, ..self.clone() }
     }
 
     /// Finds what a client asks for. Waits until the file is hashed.
     pub(crate) async fn find(&self, get: &Get) -> Result<Content, Failed> {
         let path = RequestPath::new(&*get.path)
             .map_err(|bad| failed(FailureCode::BadPath, bad.to_string()))?;
-        let file = self.open(path.clone()).await.map_err(|error| explain(&path, &error))?;
-        let tag = self.tags.tag(&file).await.map_err(|error| {
+        let mut file = self.open(path.clone()).await.map_err(|error| explain(&path, &error))?;
+        let unhashed = |error: &dyn fmt::Display| {
             failed(FailureCode::Unreadable, format!("{path} cannot be hashed: {error}"))
-        })?;
+        };
+        let tag = match self.tags.lookup(&file, self.client).await {
+            Lookup::Ready(tag) => tag,
+            Lookup::Busy => return Err(unhashed(&"too many files wait for it; try again later")),
+            Lookup::Pending(hashing) => {
+                let key = file.key();
+                // A client may ask for many files: those that are not hashed yet are not kept open.
+                drop(file);
+                let tag = hashing.outcome().await.map_err(|error| unhashed(&error))?;
+                file = self.open(path.clone()).await.map_err(|error| explain(&path, &error))?;
+                if file.key() != key {
+                    return Err(unhashed(&"the file changed meanwhile"));
+                }
+                tag
+            }
+        };
         if get.if_tag.is_some_and(|wanted| wanted != tag) {
             return Err(failed(FailureCode::TagMismatch, format!("{path} has the hash {tag}")));
         }
@@ -79,19 +102,26 @@ impl Catalog {
         wait: impl FnOnce(),
     ) -> Result<FileSource, Refused> {
         let path = RequestPath::new(&*resource.path).map_err(|_| Refused::Failed)?;
-        let file = self.open(path).await.map_err(|error| match error {
+        let file = self.open(path.clone()).await.map_err(|error| match error {
             OpenError::NotFound | OpenError::Outside | OpenError::NotAFile => Refused::NotFound,
             OpenError::Unreadable(_) => Refused::Failed,
         })?;
-        let source = FileSource::new(Arc::clone(&file), resource.shift);
-        let tag = match self.tags.lookup(&file).await {
-            Lookup::Ready(tag) => tag,
+        let (file, tag) = match self.tags.lookup(&file, self.client).await {
+            Lookup::Ready(tag) => (file, tag),
             Lookup::Pending(hashing) => {
                 wait();
-                hashing.outcome().await.map_err(|_| Refused::Failed)?
+                let key = file.key();
+                drop(file);
+                let tag = hashing.outcome().await.map_err(|_| Refused::Failed)?;
+                let file = self.open(path).await.map_err(|_| Refused::Failed)?;
+                if file.key() != key {
+                    return Err(Refused::Failed);
+                }
+                (file, tag)
             }
             Lookup::Busy => return Err(Refused::Busy),
         };
+        let source = FileSource::new(file, resource.shift);
         match source.covers(range) {
             _ if tag != resource.tag => Err(Refused::Stale),
             false => Err(Refused::Failed),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use kwik_client::sanitized;
 
 use crate::cli::GetArgs;
 use crate::connect::{self, Servers};
@@ -40,7 +41,7 @@ pub(crate) enum Notes {
 impl Notes {
     fn tell(self, note: &str) {
         if self == Self::Told {
-            eprintln!("kwik: {}", note.replace(char::is_control, " "));
+            eprintln!("kwik: {}", sanitized(note));
         }
     }
 }
@@ -82,7 +83,7 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
     let text = match (args.json, args.quiet) {
         (true, _) => report.to_json(),
         (false, true) => return Ok(()),
-        (false, false) => report.to_text(&args.urls[0].path()?.to_string()),
+        (false, false) => report.to_text(&sanitized(&args.urls[0].path()?.to_string()).to_string()),
     };
     if is_stdout(args) { print(io::stderr(), &text) } else { print(io::stdout(), &text) }
 }

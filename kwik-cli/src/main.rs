@@ -15,10 +15,12 @@ mod inbound;
 mod incidents;
 mod kept;
 mod keygen;
+mod log;
 mod monitor;
 mod output;
 mod part;
 mod primary;
+mod private;
 mod progress;
 mod protocol;
 mod record;
@@ -46,6 +48,7 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use kwik_client::sanitized;
 
 use crate::cli::{Cli, Command};
 
@@ -57,7 +60,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return misused(&error),
     };
-    log_to_stderr(&cli.command);
+    log::to_stderr(default_log(&cli.command));
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -94,24 +97,20 @@ fn misused(error: &clap::Error) -> ExitCode {
             // Nobody is left to be told that the terminal is gone.
             let _ = error.print();
         }
-        _ => eprintln!("kwik: {}", cli::usage_line(error)),
+        _ => eprintln!("kwik: {}", sanitized(&cli::usage_line(error))),
     }
     if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
 }
 
-/// The error and its causes; what came from elsewhere may have line ends.
+/// The error and its causes; what came from elsewhere may have line ends, or worse.
 fn one_line(error: &anyhow::Error) -> String {
-    format!("{error:#}").replace(char::is_control, " ")
+    sanitized(&format!("{error:#}")).to_string()
 }
 
-/// What `KWIK_LOG` asks for (as `debug` or `kwik_server=trace`); by default a server's warnings, and nothing else.
-fn log_to_stderr(command: &Command) {
-    use tracing_subscriber::EnvFilter;
-
-    let default = match command {
+/// What is logged unless `KWIK_LOG` says otherwise: a server's warnings, and nothing else.
+fn default_log(command: &Command) -> &'static str {
+    match command {
         Command::Serve(_) => "warn",
         _ => "off",
-    };
-    let filter = EnvFilter::try_from_env("KWIK_LOG").unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
 }

@@ -1,5 +1,7 @@
 //! Counters for Prometheus.
 
+mod port;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -42,10 +44,9 @@ impl Role {
 ///
 /// Without it the counters count nothing and cost next to nothing.
 pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
-    PrometheusBuilder::new()
-        .with_http_listener(address)
-        .install()
-        .with_context(|| format!("cannot serve metrics on {address}; choose another --metrics"))?;
+    let problem = || format!("cannot serve metrics on {address}; choose another --metrics");
+    let counters = PrometheusBuilder::new().install_recorder().with_context(problem)?;
+    port::listen(address, counters).with_context(problem)?;
     describe_gauge!(SESSIONS, "Open sessions, by this server's role in them.");
     describe_counter!(REQUESTS, "Requests for files, by outcome.");
     describe_counter!(DELEGATIONS, "Ranges delegated to this server, by outcome.");

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use kwik_server::stream::{BidirectionalStream, ReceiveStream, SendStream};
 use kwik_server::{Delegate, Handle, LocalSupply, PathSpec, PathState, PrimarySession};
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, watch};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::catalog::{Catalog, Content};
 use crate::inbound::Inbound;
@@ -66,6 +67,8 @@ struct Client {
     handle: Handle,
     /// How many secondaries were attached; set at the first large request.
     attached: OnceCell<usize>,
+    /// Closed when the session is over.
+    gone: watch::Receiver<()>,
 }
 
 impl Primary {
@@ -81,16 +84,20 @@ impl Primary {
     async fn answer_all(self, mut session: PrimarySession) {
         let _open = OpenSession::new(Role::Primary);
         let handle = session.handle();
-        let client = Arc::new(Client { primary: self, handle, attached: OnceCell::new() });
+        // Dropped with this future: nobody waits for a hash on behalf of a client that is gone.
+        let (_here, gone) = watch::channel(());
+        let attached = OnceCell::new();
+        let client = Arc::new(Client { primary: self, handle, attached, gone });
         loop {
             match session.accept_bidirectional_stream().await {
                 Ok(Some(stream)) => {
                     let client = Arc::clone(&client);
-                    tokio::spawn(async move {
+                    let answer = async move {
                         if let Err(error) = client.answer(stream).await {
                             tracing::debug!(error = format!("{error:#}"), "request failed");
                         }
-                    });
+                    };
+                    tokio::spawn(answer.in_current_span());
                 }
                 Ok(None) => return,
                 Err(error) => return tracing::debug!(%error, "session ended"),
@@ -145,7 +152,12 @@ impl Client {
             let message = "this server is a secondary; name its primary in the URL";
             return Err(bad(message.to_owned()));
         }
-        let content = self.primary.catalog.find(&get).await?;
+        let mut gone = self.gone.clone();
+        let content = tokio::select! {
+            biased;
+            found = self.primary.catalog.find(&get) => found?,
+            _ = gone.changed() => return Err(bad("the session is over".to_owned())),
+        };
         Ok((get, content))
     }
 

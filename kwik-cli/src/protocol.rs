@@ -6,6 +6,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use kwik_client::sanitized;
 use prost::Message as _;
 
 use crate::tag::Tag;
@@ -52,7 +53,7 @@ pub(crate) struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failed {
     pub(crate) code: FailureCode,
-    /// For people; without control characters.
+    /// For people; sanitized.
     pub(crate) message: String,
 }
 
@@ -200,8 +201,9 @@ fn tag(bytes: &[u8]) -> Result<Tag, Malformed> {
 /// One line of at most [`MAX_TEXT`] bytes that does nothing to a terminal.
 fn for_people(text: &str) -> String {
     let mut line = String::new();
-    for c in text.chars() {
-        let c = if c.is_control() { ' ' } else { c };
+    // Not all of it: a text that is cut anyway need not be sanitized to its end.
+    let end = text.floor_char_boundary(MAX_TEXT);
+    for c in sanitized(&text[..end]).to_string().chars() {
         if line.len() + c.len_utf8() > MAX_TEXT {
             break;
         }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use kwik_server::{Delegation, Refusal, SecondarySession};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tracing::Instrument as _;
 
 use crate::catalog::{Catalog, Refused};
 use crate::monitor::{self, OpenSession, Role};
@@ -19,6 +20,8 @@ const AT_ONCE: usize = 64;
 pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) {
     let _open = OpenSession::new(Role::Secondary);
     let free = Arc::new(Semaphore::new(AT_ONCE));
+    // Dropped with this future: nobody waits for a hash on behalf of a session that is over.
+    let (_here, gone) = watch::channel(());
     loop {
         let permit = Arc::clone(&free).acquire_owned().await.expect("nobody closes it");
         let delegation = match session.next_delegation().await {
@@ -26,22 +29,31 @@ pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) 
             Ok(None) => return,
             Err(error) => return tracing::debug!(%error, "session ended"),
         };
-        let catalog = catalog.clone();
-        tokio::spawn(async move {
+        let (catalog, gone) = (catalog.clone(), gone.clone());
+        let work = async move {
             let range = delegation.range();
-            if let Err(error) = fulfil(&catalog, delegation).await {
+            if let Err(error) = fulfil(&catalog, delegation, gone).await {
                 monitor::delegation("failed");
                 tracing::debug!(?range, error = format!("{error:#}"), "delegation failed");
             }
             drop(permit);
-        });
+        };
+        tokio::spawn(work.in_current_span());
     }
 }
 
-async fn fulfil(catalog: &Catalog, delegation: Delegation) -> anyhow::Result<()> {
+async fn fulfil(
+    catalog: &Catalog,
+    delegation: Delegation,
+    mut gone: watch::Receiver<()>,
+) -> anyhow::Result<()> {
     let range = delegation.range();
     let source = match Resource::from_wire(delegation.resource()) {
-        Ok(resource) => catalog.check(&resource, &range, || delegation.postpone()).await,
+        Ok(resource) => tokio::select! {
+            biased;
+            checked = catalog.check(&resource, &range, || delegation.postpone()) => checked,
+            _ = gone.changed() => Err(Refused::Busy),
+        },
         Err(_) => Err(Refused::Failed),
     };
     let source = match source {

@@ -14,12 +14,14 @@ use kwik_server::{
 use serde_json::json;
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::catalog::Catalog;
 use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
 use crate::monitor;
 use crate::primary::{Clients, Primary, Proof, Share};
+use crate::private::{self, Links};
 use crate::root::Root;
 use crate::secondary::contribute;
 use crate::signals::Stop;
@@ -78,7 +80,7 @@ async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
     let root = Root::open(&args.root)?;
     let state = StateDir::open(args.state.as_deref())?;
     let certificate = certificate(args, &state)?;
-    let identity = args.identity.as_deref().map(IdentityKey::load).transpose()?;
+    let identity = args.identity.as_deref().map(identity).transpose()?;
     let trusted = args.trust.iter().map(|path| PublicKey::load(path)).collect::<Result<_, _>>()?;
     let mut secondaries = Vec::new();
     for secondary in &args.secondary {
@@ -116,7 +118,11 @@ impl Service {
         tasks.spawn(async move {
             let mut sessions = JoinSet::new();
             while let Some(session) = primaries.accept().await {
-                sessions.spawn(primary.clone().serve(session));
+                let client = session.remote_addr().ok();
+                let catalog = primary.catalog.for_client(client.map(|client| client.ip()));
+                let primary = Primary { catalog, ..primary.clone() };
+                let span = tracing::info_span!("session", ?client);
+                sessions.spawn(primary.serve(session).instrument(span));
                 while sessions.try_join_next().is_some() {}
             }
             // Those that are open go on while the server goes away.
@@ -125,7 +131,10 @@ impl Service {
         tasks.spawn(async move {
             let mut sessions = JoinSet::new();
             while let Some(session) = secondaries.accept().await {
-                sessions.spawn(contribute(catalog.clone(), session));
+                let client = session.remote_addr().ok();
+                let catalog = catalog.for_client(client.map(|client| client.ip()));
+                let span = tracing::info_span!("session", ?client);
+                sessions.spawn(contribute(catalog, session).instrument(span));
                 while sessions.try_join_next().is_some() {}
             }
             while sessions.join_next().await.is_some() {}
@@ -185,9 +194,15 @@ fn certificate(args: &ServeArgs, state: &StateDir) -> anyhow::Result<ServerCerti
     let read = |path: &Path| {
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
     };
-    ServerCertificate::from_pem(&read(cert)?, &read(key)?).with_context(|| {
+    let (chain, secret) = (read(cert)?, private::read_key(key, Links::Followed)?);
+    ServerCertificate::from_pem(&chain, &secret).with_context(|| {
         format!("{} and {} are no certificate with its key", cert.display(), key.display())
     })
+}
+
+fn identity(path: &Path) -> anyhow::Result<IdentityKey> {
+    let line = private::read_key(path, Links::Followed)?;
+    line.trim().parse().with_context(|| format!("cannot use {}", path.display()))
 }
 
 async fn resolve(secondary: &Secondary) -> anyhow::Result<PathSpec> {

@@ -6,7 +6,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
+
+use crate::private::{self, Links};
 
 #[cfg(test)]
 mod tests;
@@ -32,6 +34,7 @@ impl StateDir {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
             format!("cannot make {}; choose another directory with --state", path.display())
         })?;
+        private::check_directory(&path)?;
         Ok(Self { path })
     }
 
@@ -70,12 +73,10 @@ fn default_path(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<Pa
 
 /// The text of a file that nobody else may read; `None` if there is none.
 fn read_secret(path: &Path) -> anyhow::Result<Option<String>> {
-    let mode = match fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        metadata => metadata?.permissions().mode(),
-    };
-    ensure!(mode & 0o077 == 0, "others may read the private key in it; run chmod 600");
-    Ok(Some(fs::read_to_string(path)?))
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        _ => private::read_key(path, Links::Refused).map(Some),
+    }
 }
 
 /// Writes a file of mode 0600 that appears complete or not at all; keeps one that is there.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::root::{FileKey, OpenFile};
@@ -28,24 +29,46 @@ impl Tag {
         }
         Some(Self(bytes))
     }
+}
 
-    /// Hashes a file. Blocks; an error if the file changes meanwhile.
-    pub(crate) fn of_file(file: &OpenFile) -> io::Result<Self> {
-        wait_out_clock_grain(file.key());
-        let mut hasher = blake3::Hasher::new();
-        let mut offset = 0;
-        loop {
-            let chunk = file.read_at(offset, CHUNK)?;
-            if chunk.is_empty() {
-                break;
+/// A file that is being hashed, slice by slice.
+#[derive(Debug)]
+pub(crate) struct Tagging {
+    file: Arc<OpenFile>,
+    hasher: Box<blake3::Hasher>,
+    offset: u64,
+}
+
+impl Tagging {
+    pub(crate) fn new(file: Arc<OpenFile>) -> Self {
+        Self { file, hasher: Box::default(), offset: 0 }
+    }
+
+    /// Hashes `most` bytes further, rounded up to whole reads; the tag at the end of the file. Blocks.
+    ///
+    /// An error if the file has changed since it was opened.
+    pub(crate) fn advance(&mut self, most: u64) -> io::Result<Option<Tag>> {
+        let changed = || io::Error::other("the file changed while it was read");
+        if self.offset == 0 {
+            wait_out_clock_grain(self.file.key());
+        }
+        let end = self.offset.saturating_add(most);
+        while self.offset < end {
+            let chunk = self.file.read_at(self.offset, CHUNK)?;
+            self.offset += chunk.len() as u64;
+            // A file that grows has no end.
+            if self.offset > self.file.size() {
+                return Err(changed());
             }
-            offset += chunk.len() as u64;
-            hasher.update(&chunk);
+            self.hasher.update(&chunk);
+            if chunk.is_empty() {
+                let whole = self.offset == self.file.size();
+                let same = self.file.current_key()? == self.file.key();
+                let tag = Tag(self.hasher.finalize().into());
+                return if whole && same { Ok(Some(tag)) } else { Err(changed()) };
+            }
         }
-        if offset != file.size() || file.current_key()? != file.key() {
-            return Err(io::Error::other("the file changed while it was read"));
-        }
-        Ok(Self(hasher.finalize().into()))
+        Ok(None)
     }
 }
 

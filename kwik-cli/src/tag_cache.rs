@@ -1,14 +1,19 @@
 //! Tags of served files: looked up at once, hashed in the background.
 
+mod turns;
+
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::root::{FileKey, OpenFile};
-use crate::tag::Tag;
+use crate::tag::{Tag, Tagging};
 use crate::tag_store::TagStore;
+
+use turns::Turns;
 
 #[cfg(test)]
 mod tests;
@@ -17,8 +22,19 @@ mod tests;
 const HASHING_AT_ONCE: usize = 2;
 /// Files that wait to be hashed or are. When full, requests for further files are told Busy.
 const MAX_RUNNING: usize = 256;
+/// Of these, files that one client asked for first. When full, its requests for further files are told Busy.
+const MAX_OF_CLIENT: usize = 32;
+/// Of these, files that nobody waits for any more. They are hashed on while nothing else is to be done, so that who comes
+/// back for a large file finds it further; those beyond are given up.
+const MAX_ABANDONED: usize = 4;
+/// Bytes that are hashed of a file before it is another's turn: 8 MiB take some milliseconds, from a disk a tenth of a second.
+/// Larger: a small file waits longer. Smaller: disks seek.
+const SLICE: u64 = 8 << 20;
 /// Tags kept in memory. When full they are forgotten and read from the store again.
 const MAX_KNOWN: usize = 4096;
+
+/// Whose turn it is: clients are told apart by their host. `None`: one whose address is not known.
+pub(crate) type Client = Option<IpAddr>;
 
 /// The tags of files, shared by everything that a server does.
 #[derive(Clone, Debug)]
@@ -30,20 +46,39 @@ pub(crate) struct TagCache {
 struct Shared {
     store: TagStore,
     tables: Mutex<Tables>,
-    hashing: Semaphore,
 }
 
 #[derive(Debug, Default)]
 struct Tables {
     known: HashMap<FileKey, Tag>,
-    running: HashMap<FileKey, watch::Receiver<Option<Outcome>>>,
+    running: HashMap<FileKey, Job>,
+    /// Of those jobs that are not at work.
+    turns: Turns,
+    /// Tasks that hash, at most [`HASHING_AT_ONCE`].
+    workers: usize,
+}
+
+/// A file that is hashed, or is to be.
+#[derive(Debug)]
+struct Job {
+    client: Client,
+    /// Receivers are those that wait.
+    done: watch::Sender<Option<Outcome>>,
+    /// `None` while a slice of it is hashed.
+    tagging: Option<Tagging>,
+}
+
+impl Job {
+    fn is_abandoned(&self) -> bool {
+        self.done.receiver_count() == 0
+    }
 }
 
 /// What hashing gave; the error as text, since several may wait for it.
 type Outcome = Result<Tag, Arc<str>>;
 
 /// Answer to a lookup.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Lookup {
     Ready(Tag),
     /// The file is being hashed.
@@ -52,8 +87,8 @@ pub(crate) enum Lookup {
     Busy,
 }
 
-/// A file that is being hashed.
-#[derive(Clone, Debug)]
+/// A file that is being hashed, as long as somebody has one of these.
+#[derive(Debug)]
 pub(crate) struct Hashing(watch::Receiver<Option<Outcome>>);
 
 impl Hashing {
@@ -67,12 +102,11 @@ impl Hashing {
 
 impl TagCache {
     pub(crate) fn new(store: TagStore) -> Self {
-        let hashing = Semaphore::new(HASHING_AT_ONCE);
-        Self { shared: Arc::new(Shared { store, tables: Mutex::default(), hashing }) }
+        Self { shared: Arc::new(Shared { store, tables: Mutex::default() }) }
     }
 
     /// The tag, if it is known; otherwise hashing is under way from now on.
-    pub(crate) async fn lookup(&self, file: &Arc<OpenFile>) -> Lookup {
+    pub(crate) async fn lookup(&self, file: &Arc<OpenFile>, client: Client) -> Lookup {
         let key = file.key();
         if let Some(tag) = self.shared.tables().known.get(&key) {
             return Lookup::Ready(*tag);
@@ -84,59 +118,61 @@ impl TagCache {
                 self.shared.tables().remember(key, tag);
                 Lookup::Ready(tag)
             }
-            _ => self.start_hashing(file),
+            _ => self.start_hashing(file, client),
         }
     }
 
-    /// The tag, waiting for it if need be.
-    pub(crate) async fn tag(&self, file: &Arc<OpenFile>) -> io::Result<Tag> {
-        match self.lookup(file).await {
-            Lookup::Ready(tag) => Ok(tag),
-            Lookup::Pending(hashing) => hashing.outcome().await,
-            Lookup::Busy => Err(io::Error::other("too many files wait to be hashed")),
-        }
-    }
-
-    fn start_hashing(&self, file: &Arc<OpenFile>) -> Lookup {
-        let key = file.key();
+    fn start_hashing(&self, file: &Arc<OpenFile>, client: Client) -> Lookup {
         let mut tables = self.shared.tables();
-        // Between the two looks the hashing may have been started, or have ended.
-        if let Some(tag) = tables.known.get(&key) {
-            return Lookup::Ready(*tag);
+        let lookup = tables.enter(file, client);
+        if matches!(lookup, Lookup::Pending(_)) && tables.workers < HASHING_AT_ONCE {
+            tables.workers += 1;
+            tokio::spawn(work(Arc::clone(&self.shared)));
         }
-        if let Some(running) = tables.running.get(&key) {
-            return Lookup::Pending(Hashing(running.clone()));
-        }
-        if tables.running.len() >= MAX_RUNNING {
-            return Lookup::Busy;
-        }
-        let (done, pending) = watch::channel(None);
-        tables.running.insert(key, pending.clone());
-        tokio::spawn(hash(Arc::clone(&self.shared), Arc::clone(file), done));
-        Lookup::Pending(Hashing(pending))
+        lookup
     }
 }
 
-async fn hash(shared: Arc<Shared>, file: Arc<OpenFile>, done: watch::Sender<Option<Outcome>>) {
-    let permit = shared.hashing.acquire().await;
-    let key = file.key();
-    let job = {
+/// Hashes slice by slice, until there is nothing to be hashed.
+async fn work(shared: Arc<Shared>) {
+    loop {
+        let (key, mut tagging) = {
+            let mut tables = shared.tables();
+            match tables.next() {
+                Some(job) => job,
+                None => {
+                    tables.workers -= 1;
+                    return;
+                }
+            }
+        };
         let store = shared.store.clone();
-        move || {
-            let tag = Tag::of_file(&file)?;
-            if let Err(error) = store.save(key, tag) {
+        let slice = move || {
+            let tag = tagging.advance(SLICE)?;
+            if let Some(Err(error)) = tag.map(|tag| store.save(key, tag)) {
                 tracing::warn!(%error, "tag not kept on disk");
             }
-            io::Result::Ok(tag)
-        }
-    };
-    let outcome = match tokio::task::spawn_blocking(job).await {
-        Ok(outcome) => outcome.map_err(|error| error.to_string().into()),
-        Err(panic) => Err(panic.to_string().into()),
-    };
-    drop(permit);
-    shared.tables().finish(key, &outcome);
-    done.send_replace(Some(outcome));
+            io::Result::Ok(match tag {
+                Some(tag) => Slice::Last(tag),
+                None => Slice::More(tagging),
+            })
+        };
+        let outcome = match tokio::task::spawn_blocking(slice).await {
+            Ok(Ok(Slice::More(tagging))) => {
+                shared.tables().put_back(key, tagging);
+                continue;
+            }
+            Ok(Ok(Slice::Last(tag))) => Ok(tag),
+            Ok(Err(error)) => Err(error.to_string().into()),
+            Err(panic) => Err(panic.to_string().into()),
+        };
+        shared.tables().finish(key, outcome);
+    }
+}
+
+enum Slice {
+    More(Tagging),
+    Last(Tag),
 }
 
 impl Shared {
@@ -154,10 +190,60 @@ impl Tables {
         self.known.insert(key, tag);
     }
 
-    fn finish(&mut self, key: FileKey, outcome: &Outcome) {
-        self.running.remove(&key);
-        if let Ok(tag) = outcome {
+    /// Enters a file to be hashed, unless it is there.
+    fn enter(&mut self, file: &Arc<OpenFile>, client: Client) -> Lookup {
+        let key = file.key();
+        // Between the two looks the hashing may have been started, or have ended.
+        if let Some(tag) = self.known.get(&key) {
+            return Lookup::Ready(*tag);
+        }
+        if let Some(job) = self.running.get(&key) {
+            return Lookup::Pending(Hashing(job.done.subscribe()));
+        }
+        self.give_up_abandoned();
+        let of_client = self.running.values().filter(|job| job.client == client).count();
+        if self.running.len() >= MAX_RUNNING || of_client >= MAX_OF_CLIENT {
+            return Lookup::Busy;
+        }
+        let (done, pending) = watch::channel(None);
+        let tagging = Some(Tagging::new(Arc::clone(file)));
+        self.running.insert(key, Job { client, done, tagging });
+        self.turns.push(client, key);
+        Lookup::Pending(Hashing(pending))
+    }
+
+    /// The job whose turn it is. Those that nobody waits for come after all others.
+    fn next(&mut self) -> Option<(FileKey, Tagging)> {
+        self.give_up_abandoned();
+        let Self { running, turns, .. } = self;
+        let wanted = |key: &FileKey| running.get(key).is_some_and(|job| !job.is_abandoned());
+        let key = turns.take(wanted).or_else(|| turns.take(|_| true))?;
+        let tagging = running.get_mut(&key)?.tagging.take()?;
+        Some((key, tagging))
+    }
+
+    fn put_back(&mut self, key: FileKey, tagging: Tagging) {
+        if let Some(job) = self.running.get_mut(&key) {
+            job.tagging = Some(tagging);
+            self.turns.push(job.client, key);
+        }
+    }
+
+    fn finish(&mut self, key: FileKey, outcome: Outcome) {
+        if let Ok(tag) = &outcome {
             self.remember(key, *tag);
+        }
+        if let Some(job) = self.running.remove(&key) {
+            job.done.send_replace(Some(outcome));
+        }
+    }
+
+    /// Forgets what nobody waits for, but for the few that may be asked for again.
+    fn give_up_abandoned(&mut self) {
+        let Self { running, turns, .. } = self;
+        let abandoned = |key: &FileKey| running.get(key).is_none_or(Job::is_abandoned);
+        for key in turns.beyond(MAX_ABANDONED, abandoned) {
+            running.remove(&key);
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::private;
 use crate::root::FileKey;
 use crate::tag::Tag;
 
@@ -32,18 +34,18 @@ impl TagStore {
     /// The store in `state`, made if need be.
     pub(crate) fn open(state: &Path) -> anyhow::Result<Self> {
         let dir = state.join("tags");
-        fs::create_dir_all(&dir)
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&dir)
             .with_context(|| format!("cannot make {}; choose another --state", dir.display()))?;
+        private::check_directory(&dir)?;
         Ok(Self { dir })
     }
 
     /// The tag of the file in the state that `key` describes. Blocks.
     pub(crate) fn load(&self, key: FileKey) -> Option<Tag> {
-        let path = self.slot(key);
-        if fs::metadata(&path).ok()?.len() > MAX_ENTRY {
-            return None;
-        }
-        let entry = fs::read_to_string(path).ok()?;
+        let entry = private::read_own(&self.slot(key), MAX_ENTRY).ok()?;
         let hex = entry.strip_prefix(&describe(key))?.strip_suffix('\n')?;
         Tag::from_hex(hex)
     }

@@ -140,23 +140,46 @@ fn a_root_that_cannot_be_read_is_named() {
 fn key_files_that_cannot_be_used_are_named() {
     let dir = temp();
     succeed(kwik(dir.path()).args(["keygen", "--out", "keys"]));
-    fs::write(dir.path().join("nonsense"), b"nonsense").unwrap();
+    for name in ["nonsense", "private"] {
+        fs::write(dir.path().join(name), b"nonsense").unwrap();
+    }
+    let only_ours = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(dir.path().join("private"), only_ours).unwrap();
     let mode = |path: &str| fs::metadata(dir.path().join(path)).unwrap().permissions().mode();
     assert_eq!(mode("keys/primary.key") & 0o777, 0o600);
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["--identity", "missing"], "missing"),
         (&["--identity", "nonsense"], "nonsense"),
+        (&["--identity", "private"], "private"),
         (&["--identity", "keys/primary.pub"], "keys/primary.pub"),
         (&["--trust", "missing"], "missing"),
         (&["--trust", "keys/primary.key"], "keys/primary.key"),
         (&["--cert", "missing", "--key", "nonsense"], "missing"),
         (&["--cert", "nonsense", "--key", "nonsense"], "nonsense"),
+        (&["--cert", "nonsense", "--key", "private"], "private"),
         (&["--state", "nonsense"], "nonsense"),
     ];
     for (args, name) in cases {
         let mut serve = kwik(dir.path());
         serve.args(["serve", "--listen", "127.0.0.1:0", "--root", "."]);
         named(&fail(serve.args(args), 1), &[name]);
+    }
+}
+
+#[test]
+fn private_keys_that_others_may_read_are_refused() {
+    let dir = temp();
+    succeed(kwik(dir.path()).args(["keygen", "--out", "keys"]));
+    for (name, options) in [
+        ("keys/primary.key", &["--identity", "keys/primary.key"][..]),
+        ("key.pem", &["--cert", "keys/primary.pub", "--key", "key.pem"]),
+    ] {
+        let path = dir.path().join(name);
+        fs::write(&path, "whatever it is").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut serve = kwik(dir.path());
+        serve.args(["serve", "--listen", "127.0.0.1:0", "--root", "."]).args(options);
+        named(&fail(&mut serve, 1), &["chmod 600", name]);
     }
 }
 

@@ -4,7 +4,8 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use common::{Server, fail, kwik, root, succeed};
@@ -19,6 +20,7 @@ fn authority() -> CertifiedIssuer<'static, KeyPair> {
 fn serve(dir: &Path, certificate: &str, key: &str) -> Server {
     fs::write(dir.join("cert.pem"), certificate).unwrap();
     fs::write(dir.join("key.pem"), key).unwrap();
+    fs::set_permissions(dir.join("key.pem"), Permissions::from_mode(0o600)).unwrap();
     let root = root(dir, "root", &[("f", b"content")]);
     Server::start(dir, "state", &root, &["--cert", "cert.pem", "--key", "key.pem"])
 }

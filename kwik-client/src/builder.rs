@@ -127,6 +127,14 @@ impl Builder {
         self
     }
 
+    /// Lets primaries send this client to ports below 1,024 even if their own port is not one. Default: not. For secondaries
+    /// on port 443 whose primary is elsewhere. Allowed, a hostile primary has datagrams sent to a host's DNS or NTP service.
+    #[must_use]
+    pub fn with_system_ports(mut self) -> Self {
+        self.session.path_policy = self.session.path_policy.with_system_ports();
+        self
+    }
+
     /// How much a session may take. Default: see [`Limits`].
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {

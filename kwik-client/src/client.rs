@@ -10,7 +10,7 @@ use kwik_io::worker::{Worker, Workers};
 
 use crate::attempt::{Attempt, HelloTurn};
 use crate::builder::{Builder, StartError};
-use crate::task::Shared;
+use crate::task::{Shared, SharedDials};
 use crate::{Connect, ConnectError, Session};
 
 /// A KWIK client. Cheap to clone; sessions live on when it is dropped.
@@ -44,6 +44,7 @@ impl Client {
         };
         let secondaries = ClientEndpoints::new(env.clone(), Role::Secondary, limits);
         let shared = Arc::new(Shared {
+            dials: SharedDials::new(env.clone()),
             env,
             workers: workers.clone(),
             secondaries,
@@ -51,6 +52,7 @@ impl Client {
             sessions: AtomicU64::new(0),
             trust: builder.trust,
             dial_time: limits.handshake,
+            most_pumps: limits.most_pumps(),
             keep_alive: limits.keep_alive(),
         });
         Ok(Self { shared, primaries, workers })

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use kwik_io::endpoint::DialError;
 use kwik_io::stream::connection;
+use kwik_proto::sanitized;
 
 use crate::Connect;
 
@@ -56,8 +57,8 @@ impl fmt::Display for Failures {
 }
 
 fn one_line(cause: &str) -> String {
-    let shown = |char: char| if char.is_control() { ' ' } else { char };
-    let mut line: String = cause.chars().take(MAX_CAUSE).map(shown).collect();
+    let cause = sanitized(cause).to_string();
+    let mut line: String = cause.chars().take(MAX_CAUSE).collect();
     if cause.chars().nth(MAX_CAUSE).is_some() {
         line.push('…');
     }

@@ -144,6 +144,7 @@ pub use kwik_io::endpoint::{CongestionControl, DialError};
 pub use kwik_io::tls::{Pin, Trust};
 pub use kwik_io::worker::Placement;
 pub use kwik_proto::frame::ErrorCode;
+pub use kwik_proto::{Sanitized, sanitized};
 pub use limits::Limits;
 pub use metrics::{
     Fault, PathMetrics, PathRole, SessionMetrics, SourceMetrics, Stall, StreamMetrics,

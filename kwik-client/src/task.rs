@@ -2,6 +2,7 @@
 
 mod carriers;
 mod dial;
+mod dials;
 mod report;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +40,8 @@ use crate::metrics::{SessionMetrics, StreamMetrics};
 use crate::session::ClientRequest;
 use crate::{Connect, ConnectError, Session};
 
+pub(crate) use dials::SharedDials;
+
 /// Control frames, and carriers' events, that wait for the task. A path waits while they do.
 const INBOX: usize = 256;
 /// How often the core is told what QUIC measured, while there is a stream or a secondary.
@@ -52,9 +55,13 @@ pub(crate) struct Shared {
     pub(crate) env: Env,
     pub(crate) workers: Workers,
     pub(crate) secondaries: ClientEndpoints,
+    /// How often each was dialled.
+    pub(crate) dials: SharedDials,
     pub(crate) config: SessionConfig,
     pub(crate) trust: Trust,
     pub(crate) dial_time: Duration,
+    /// Most pumps at a time on one connection.
+    pub(crate) most_pumps: usize,
     /// How often QUIC asks a silent peer.
     pub(crate) keep_alive: Duration,
     /// Sessions so far.
@@ -65,7 +72,7 @@ pub(crate) struct Shared {
 struct DialOutcome {
     path: PathId,
     epoch: Epoch,
-    result: Result<(Link, [u8; 64]), (ErrorCode, String)>,
+    result: Result<(Link, [u8; 64]), dial::Unreached>,
 }
 
 struct Task {
@@ -143,7 +150,7 @@ pub(crate) async fn start(
     let control = connection.open_bidirectional_stream().await.map_err(connection::Error::from)?;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
-    let inbox = Inbox { links, carriers };
+    let inbox = Inbox { links, carriers, most_pumps: shared.most_pumps };
     let span = tracing::info_span!("session", primary = %connect.address());
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let primary =
@@ -273,6 +280,10 @@ impl Task {
             }
             LinkEvent::BadFrame(error) => {
                 self.core.handle_lost(path, epoch, error.code(), &error.to_string(), now);
+            }
+            LinkEvent::Flood => {
+                let reason = "it opened too many streams that brought nothing";
+                self.core.handle_violation(path, epoch, ErrorCode::LimitExceeded, reason, now);
             }
             LinkEvent::Closing if path.is_primary() => self.waiting.close(),
             LinkEvent::Closing => {}

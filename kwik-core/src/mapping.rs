@@ -1,7 +1,10 @@
 //! Which carrier carries which KWIK stream, and what to do when a carrier says something else.
 //!
 //! A carrier is a QUIC stream; its id means something on its own path only and never becomes a KWIK id.
-//! [`numbers`] knows which KWIK ids exist, [`resync`] is the recovery of a carrier whose mapping is wrong.
+//! [`numbers`] knows which KWIK ids exist, [`resync`] is the recovery of a carrier whose mapping is wrong, [`empty`] bounds
+//! carriers that bring nothing.
+
+pub mod empty;
 
 pub mod numbers;
 

@@ -117,8 +117,8 @@ impl IdentityKey {
     /// # Errors
     /// [`KeyFileError`]; also when others than the owner may read the file.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        let text = read(path)?;
         refuse_readable(path)?;
+        let text = read(path)?;
         text.trim().parse().map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
     }
 
@@ -323,6 +323,10 @@ fn create_new(path: &Path, _access: Access) -> io::Result<File> {
 fn refuse_readable(path: &Path) -> Result<(), KeyFileError> {
     use std::os::unix::fs::PermissionsExt;
     let metadata = std::fs::metadata(path).map_err(|error| io_error(path, error))?;
+    if !metadata.is_file() {
+        // Reading a named pipe waits for its writer, for ever.
+        return Err(io_error(path, io::Error::other("no regular file")));
+    }
     if metadata.permissions().mode() & 0o077 == 0 {
         return Ok(());
     }

@@ -1,5 +1,7 @@
 //! One connection of a session: its control stream, its carriers, and its end.
 
+mod carriers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +11,14 @@ use kwik_proto::frame::ControlFrame;
 use kwik_proto::{Epoch, PathId};
 use s2n_quic::Connection;
 use s2n_quic::connection::{Handle, StreamAcceptor};
-use s2n_quic::stream::{self, BidirectionalStream, PeerStream};
+use s2n_quic::stream::{self, BidirectionalStream};
 use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use crate::channel::Sender;
 use crate::connection::ConnectionStats;
 use crate::control::{self, ControlError, ControlReader, ControlSender, PushError};
-use crate::pump::{CarrierEvent, ReceivePump};
+use crate::pump::CarrierEvent;
 use crate::stream::{application, connection};
 
 /// How long the last frames of a control stream may take before its connection is closed over them.
@@ -34,6 +36,9 @@ pub enum LinkEvent {
     Throttled(Class),
     /// The control stream carries what no frame is, or far too many: the path is to be closed.
     BadFrame(ControlError),
+    /// The peer opens carriers that bring nothing, more than [`EmptyCarriers`](kwik_core::mapping::empty::EmptyCarriers) allows. No further one is accepted: the path
+    /// is to be closed with [`LimitExceeded`](kwik_proto::frame::ErrorCode::LimitExceeded).
+    Flood,
     /// QUIC's connection is over. What its pumps still hold follows, then [`Lost`](Self::Lost).
     Closing,
     /// The connection is over.
@@ -58,6 +63,10 @@ pub struct Inbox {
     pub links: Sender<Box<FromLink>>,
     /// Carriers.
     pub carriers: Sender<Box<CarrierEvent>>,
+    /// Most pumps at a time on each connection, see
+    /// [`EndpointLimits::most_pumps`](crate::endpoint::EndpointLimits::most_pumps). While there are as many no carrier is
+    /// accepted.
+    pub most_pumps: usize,
 }
 
 /// A connection of a session, as its task holds it. Dropping it ends its tasks and, with the last stream handle, the
@@ -124,7 +133,7 @@ impl Link {
         let span = tracing::info_span!("path", %path, epoch = epoch.0);
         tasks.spawn(read(path, epoch, (reader, peer), links).instrument(span.clone()));
         let (connection, acceptor) = connection;
-        tasks.spawn(accept(path, epoch, connection, acceptor, inbox).instrument(span));
+        tasks.spawn(carriers::accept((path, epoch), connection, acceptor, inbox).instrument(span));
     }
 
     /// The path.
@@ -242,64 +251,5 @@ impl Gauge {
 
     fn wait(&self, wait: Wait) -> impl Future<Output = ()> + use<> {
         tokio::time::sleep_until(self.start + wait.until.elapsed())
-    }
-}
-
-#[expect(clippy::manual_async_fn, reason = "an async fn has its arguments in its future twice")]
-fn accept(
-    path: PathId,
-    epoch: Epoch,
-    mut connection: Handle,
-    mut acceptor: StreamAcceptor,
-    inbox: Inbox,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        // The pumps go with their path.
-        let mut pumps = JoinSet::new();
-        let error = loop {
-            tokio::select! {
-                biased;
-                Some(_) = pumps.join_next(), if !pumps.is_empty() => {}
-                accepted = acceptor.accept() => match accepted {
-                    Ok(Some(stream)) => {
-                        let span = tracing::debug_span!("carrier", id = stream.id());
-                        let pump = pump_of(path, epoch, stream, inbox.carriers.clone());
-                        pumps.spawn(pump.run().instrument(span));
-                    }
-                    Ok(None) => break reason(&mut connection),
-                    Err(error) => break error.into(),
-                },
-            }
-        };
-        // Fails only if the session is gone, and then nobody wants to know.
-        let closing = LinkEvent::Closing;
-        let _ = inbox.links.send(Box::new(FromLink { path, epoch, event: closing })).await;
-        // Pumps deliver what QUIC still holds for them before the session hears of the end.
-        while pumps.join_next().await.is_some() {}
-        let event = LinkEvent::Lost(error);
-        let _ = inbox.links.send(Box::new(FromLink { path, epoch, event })).await;
-    }
-}
-
-/// The acceptor ends in the same way whether the peer closed or was not heard of any more; other calls tell them apart.
-fn reason(connection: &mut Handle) -> connection::Error {
-    match connection.ping() {
-        Err(error) => error.into(),
-        Ok(()) => connection::Error::closed(connection::Location::Remote),
-    }
-}
-
-fn pump_of(
-    path: PathId,
-    epoch: Epoch,
-    stream: PeerStream,
-    events: Sender<Box<CarrierEvent>>,
-) -> ReceivePump {
-    match stream {
-        PeerStream::Receive(receive) => ReceivePump::new(path, epoch, receive, events),
-        PeerStream::Bidirectional(stream) => {
-            let (receive, back) = stream.split();
-            ReceivePump::new(path, epoch, receive, events).with_back(back)
-        }
     }
 }

@@ -13,6 +13,7 @@ mod code;
 mod queue;
 mod reader;
 mod shape;
+mod text;
 mod varint;
 mod wire;
 
@@ -21,6 +22,8 @@ pub use error::{DecodeError, InvalidField, Problem};
 pub use id::{
     ByteRange, DelegationId, Epoch, Initiator, Offset, PathId, SessionId, StreamId, StreamKind,
 };
+
+pub use text::{Sanitized, sanitized};
 
 /// The protocol's name in the TLS handshake (RFC 7301). Another major version has another.
 pub const ALPN: &[u8] = b"kwik/1";

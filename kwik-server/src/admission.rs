@@ -36,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) config: SessionConfig,
     /// How long a client may take from the QUIC handshake to its Hello.
     pub(crate) hello: Duration,
+    /// Most pumps at a time on one connection.
+    pub(crate) most_pumps: usize,
     pub(crate) identity: Option<Arc<IdentityKey>>,
     pub(crate) trusted: TrustedKeys,
     pub(crate) expectation: Expectation,
@@ -175,7 +177,7 @@ pub(crate) async fn admit(
             resident: resident?,
         }),
         Err(refuse) => {
-            tracing::info!(code = ?refuse.code, reason = refuse.reason, "client refused");
+            tracing::debug!(code = ?refuse.code, reason = refuse.reason, "client refused");
             let code = refuse.code;
             // Fails only with the connection.
             let _ = sender.push(&ControlFrame::Refuse(refuse));
@@ -224,7 +226,7 @@ impl Shared {
             return Err(AdmissionError::Missing);
         }
         let verified = token::verify(&self.trusted, &admission.token).map_err(|error| {
-            tracing::info!(%error, "token refused");
+            tracing::debug!(%error, "token refused");
             AdmissionError::Invalid
         })?;
         let claims = verified.claims;

@@ -51,7 +51,7 @@ pub use kwik_io::key::{IdentityKey, KeyFileError, PublicKey};
 pub use kwik_io::tls::{CertificateError, Pin, ServerCertificate};
 pub use kwik_io::worker::Placement;
 pub use kwik_proto::frame::{ErrorCode, GapReason, ServerIdentity};
-pub use kwik_proto::{ByteRange, Offset, PathId, StreamId};
+pub use kwik_proto::{ByteRange, Offset, PathId, Sanitized, StreamId, sanitized};
 pub use limits::Limits;
 pub use metrics::ServerMetrics;
 pub use primary::{PrimaryMetrics, PrimarySession, Supply};

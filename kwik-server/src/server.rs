@@ -110,6 +110,7 @@ impl Server {
             expectation: builder.expectation(&certificate),
             config,
             hello: builder.limits.hello(),
+            most_pumps: builder.endpoint().most_pumps(),
             identity: builder.identity,
             trusted: builder.trusted,
             replays: Mutex::new(ReplayCache::default()),

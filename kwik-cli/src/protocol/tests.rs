@@ -65,6 +65,7 @@ fn text_for_people_is_one_short_line() {
     let reply = wire::Reply { reply: Some(wire::reply::Reply::Failed(failed)) };
     let Ok(Reply::Failed(failed)) = Reply::from_wire(&reply.encode_to_vec()) else { panic!() };
     assert!(failed.message.len() <= MAX_TEXT);
+    assert!(failed.message.starts_with(r"\u{1b}[31m\r\n"), "{}", failed.message);
     assert!(!failed.message.contains(char::is_control));
 }
 

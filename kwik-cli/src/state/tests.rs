@@ -57,3 +57,22 @@ fn a_directory_that_cannot_be_made_is_named() {
     let error = format!("{:#}", StateDir::open(Some(&file.join("x"))).unwrap_err());
     assert!(error.contains("file/x") && error.contains("--state"), "{error}");
 }
+
+#[test]
+fn a_directory_that_others_may_write_to_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let error = format!("{:#}", StateDir::open(Some(dir.path())).unwrap_err());
+    assert!(error.contains("chmod go-w") && error.contains("--state"), "{error}");
+}
+
+#[test]
+fn a_certificate_that_is_a_link_is_refused() {
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let state = StateDir::open(Some(dir.path())).unwrap();
+    let theirs = elsewhere.path().join("theirs");
+    fs::write(&theirs, "pem").unwrap();
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&theirs, dir.path().join(CERTIFICATE)).unwrap();
+    assert!(state.certificate(|| panic!("made anew")).is_err());
+}

@@ -36,6 +36,17 @@ impl Bench {
     }
 }
 
+impl TagCache {
+    /// The tag, waiting for it if need be.
+    async fn tag(&self, file: &Arc<OpenFile>) -> io::Result<Tag> {
+        match self.lookup(file, None).await {
+            Lookup::Ready(tag) => Ok(tag),
+            Lookup::Pending(hashing) => hashing.outcome().await,
+            Lookup::Busy => Err(io::Error::other("busy")),
+        }
+    }
+}
+
 fn tag_of(content: &[u8]) -> Tag {
     blake3::hash(content).into()
 }
@@ -54,9 +65,11 @@ async fn the_tag_is_the_hash_of_the_content() {
 async fn the_first_lookup_is_pending_and_a_later_one_ready() {
     let bench = bench();
     let (cache, file) = (bench.cache(), bench.file(b"content"));
-    let Lookup::Pending(hashing) = cache.lookup(&file).await else { panic!("known already") };
+    let Lookup::Pending(hashing) = cache.lookup(&file, None).await else { panic!("known already") };
     assert_eq!(hashing.outcome().await.unwrap(), tag_of(b"content"));
-    assert!(matches!(cache.lookup(&file).await, Lookup::Ready(tag) if tag == tag_of(b"content")));
+    assert!(
+        matches!(cache.lookup(&file, None).await, Lookup::Ready(tag) if tag == tag_of(b"content"))
+    );
 }
 
 #[tokio::test]
@@ -64,7 +77,7 @@ async fn a_restarted_server_knows_the_tag_at_once() {
     let bench = bench();
     let file = bench.file(b"content");
     bench.cache().tag(&file).await.unwrap();
-    assert!(matches!(bench.cache().lookup(&bench.reopened()).await, Lookup::Ready(_)));
+    assert!(matches!(bench.cache().lookup(&bench.reopened(), None).await, Lookup::Ready(_)));
 }
 
 #[tokio::test]
@@ -98,12 +111,15 @@ async fn a_file_that_changed_since_it_was_opened_has_no_tag() {
 async fn beyond_the_cap_files_are_told_busy() {
     let bench = bench();
     let (cache, file) = (bench.cache(), bench.file(b"x"));
-    let (_keep, pending) = watch::channel(None);
+    let mut waiting = Vec::new();
     for inode in 0..MAX_RUNNING as u64 {
         let key = FileKey { inode: u64::MAX - inode, ..file.key() };
-        cache.shared.tables().running.insert(key, pending.clone());
+        let (done, pending) = watch::channel(None);
+        let client = Some(std::net::Ipv4Addr::from_bits(inode as u32).into());
+        cache.shared.tables().running.insert(key, Job { client, done, tagging: None });
+        waiting.push(pending);
     }
-    assert!(matches!(cache.lookup(&file).await, Lookup::Busy));
+    assert!(matches!(cache.lookup(&file, None).await, Lookup::Busy));
     assert!(cache.tag(&file).await.is_err());
 }
 
@@ -115,4 +131,97 @@ fn memory_for_tags_is_bounded() {
         tables.remember(FileKey { inode, ..key }, Tag([0; 32]));
         assert!(tables.known.len() <= MAX_KNOWN);
     }
+}
+
+/// Some files, opened.
+struct Files {
+    _dir: tempfile::TempDir,
+    opened: Vec<Arc<OpenFile>>,
+}
+
+fn files(count: usize) -> Files {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let open = |n: usize| {
+        fs::write(dir.path().join(n.to_string()), n.to_string()).unwrap();
+        Arc::new(root.open_file(&RequestPath::new(n.to_string()).unwrap()).unwrap())
+    };
+    let opened = (0..count).map(open).collect();
+    Files { _dir: dir, opened }
+}
+
+fn client(n: u8) -> Client {
+    Some([192, 0, 2, n].into())
+}
+
+fn pending(tables: &mut Tables, file: &Arc<OpenFile>, client: Client) -> Hashing {
+    match tables.enter(file, client) {
+        Lookup::Pending(hashing) => hashing,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_file_of_many_slices_gets_the_tag_of_the_whole() {
+    let bench = bench();
+    let content: Vec<u8> = (0..3 * SLICE + 5).map(|at| (at / 1000) as u8).collect();
+    let file = bench.file(&content);
+    assert_eq!(bench.cache().tag(&file).await.unwrap(), tag_of(&content));
+}
+
+#[test]
+fn a_small_file_does_not_wait_for_the_large_ones_of_another_client() {
+    let files = files(40);
+    let mut tables = Tables::default();
+    let mut large = Vec::new();
+    for file in &files.opened[..30] {
+        large.push(pending(&mut tables, file, client(1)));
+    }
+    let at_work = [(); HASHING_AT_ONCE].map(|()| tables.next().unwrap());
+    let small = &files.opened[30];
+    let _small = pending(&mut tables, small, client(2));
+    for (key, tagging) in at_work {
+        tables.put_back(key, tagging);
+    }
+    assert_eq!(tables.next().unwrap().0, small.key());
+}
+
+#[test]
+fn one_client_does_not_take_all_places() {
+    let files = files(MAX_OF_CLIENT + 1);
+    let mut tables = Tables::default();
+    let (last, first) = files.opened.split_last().unwrap();
+    let _waiting: Vec<_> = first.iter().map(|it| pending(&mut tables, it, client(1))).collect();
+    assert!(matches!(tables.enter(last, client(1)), Lookup::Busy));
+    assert!(matches!(tables.enter(last, client(2)), Lookup::Pending(_)));
+}
+
+#[test]
+fn what_nobody_waits_for_comes_last_and_only_a_little_of_it_is_kept() {
+    let files = files(12);
+    let mut tables = Tables::default();
+    for file in &files.opened[..10] {
+        drop(pending(&mut tables, file, client(1)));
+    }
+    let wanted = &files.opened[10];
+    let _waits = pending(&mut tables, wanted, client(1));
+    assert_eq!(tables.next().unwrap().0, wanted.key());
+    assert_eq!(tables.running.len(), 1 + MAX_ABANDONED);
+    // Who comes back finds it further, and in front of those that nobody wants.
+    let back = &files.opened[9];
+    let _again = pending(&mut tables, back, client(3));
+    assert_eq!(tables.next().unwrap().0, back.key());
+    assert_eq!(tables.next().unwrap().0, files.opened[6].key());
+}
+
+#[test]
+fn the_client_that_left_hinders_nobody_who_waits_for_the_same_file() {
+    let files = files(1);
+    let mut tables = Tables::default();
+    let gone = pending(&mut tables, &files.opened[0], client(1));
+    let stays = pending(&mut tables, &files.opened[0], client(2));
+    drop(gone);
+    let (key, _) = tables.next().unwrap();
+    tables.finish(key, Ok(Tag([1; 32])));
+    assert!(matches!(*stays.0.borrow(), Some(Ok(Tag(tag))) if tag == [1; 32]));
 }

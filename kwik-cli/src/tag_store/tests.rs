@@ -68,3 +68,20 @@ fn no_temporary_file_remains() {
     assert_eq!(fs::read_dir(&store.dir).unwrap().count(), 1);
     assert_eq!(store.load(key(1)), Some(Tag([9; 32])));
 }
+
+#[test]
+fn what_is_no_regular_file_in_a_slot_counts_as_absent_and_hangs_nothing() {
+    let (_state, store) = store();
+    let slot = store.slot(key(1));
+    let fifo = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &slot, fifo, mode, 0).unwrap();
+    assert_eq!(store.load(key(1)), None);
+    store.save(key(1), Tag([7; 32])).unwrap();
+    assert_eq!(store.load(key(1)), Some(Tag([7; 32])));
+    // Nor is another file behind a link taken for it.
+    let kept = slot.with_extension("kept");
+    fs::rename(&slot, &kept).unwrap();
+    std::os::unix::fs::symlink(&kept, &slot).unwrap();
+    assert_eq!(store.load(key(1)), None);
+}

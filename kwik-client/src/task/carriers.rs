@@ -160,7 +160,7 @@ impl Task {
 
     fn handle_fault(&mut self, carrier: &Carrier, fault: &CarrierFault) {
         let (path, id) = (carrier.path, carrier.id.0);
-        tracing::info!(%path, carrier = id, ?fault, "fault on a carrier");
+        tracing::debug!(%path, carrier = id, ?fault, "fault on a carrier");
         let now = self.shared.env.now();
         let receive = self.receive_of(carrier);
         match fault {

@@ -1,7 +1,9 @@
 //! Secondaries: dialled, proved, closed.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use kwik_core::path::table::Target;
 use kwik_io::endpoint::{DialError, Dialled, stagger};
@@ -24,12 +26,42 @@ struct Attempt {
     token: String,
     key: Arc<ConfirmationKey>,
     inbox: Inbox,
+    /// The host of the primary.
+    primary: IpAddr,
+}
+
+/// Why a secondary was not reached.
+pub(super) struct Unreached {
+    code: ErrorCode,
+    /// For this end's log alone.
+    detail: String,
+    /// Least pause before the next try.
+    pause: Duration,
+}
+
+/// What became of one address.
+enum Failure {
+    Dial(DialError),
+    /// It has not answered before, and was asked a moment ago.
+    TooSoon(SocketAddr, Duration),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dial(error) => error.fmt(f),
+            Self::TooSoon(address, pause) => {
+                write!(f, "{address} has not answered; it is asked again in {} s", pause.as_secs())
+            }
+        }
+    }
 }
 
 impl Task {
     pub(super) fn dial(&mut self, path: PathId, epoch: Epoch, target: Target, token: String) {
         let (key, inbox) = (self.key.clone(), self.inbox.clone());
-        let attempt = Attempt { path, epoch, target, token, key, inbox };
+        let primary = self.remote.ip();
+        let attempt = Attempt { path, epoch, target, token, key, inbox, primary };
         let (shared, dialled) = (self.shared.clone(), self.dialled.clone());
         let worker = shared.workers.next();
         let home = worker.clone();
@@ -55,7 +87,11 @@ impl Task {
                 }
                 self.core.handle_connected(path, epoch, proof, now);
             }
-            Err((code, detail)) => self.core.handle_lost(path, epoch, code, &detail, now),
+            Err(unreached) => {
+                let Unreached { code, detail, pause } = unreached;
+                tracing::debug!(%path, ?code, detail, "a secondary was not reached");
+                self.core.handle_unreached(path, epoch, code, pause, now);
+            }
         }
     }
 
@@ -79,16 +115,29 @@ impl Attempt {
         self,
         shared: &Arc<Shared>,
         worker: &Worker,
-    ) -> Result<(Link, [u8; 64]), (ErrorCode, String)> {
+    ) -> Result<(Link, [u8; 64]), Unreached> {
         let identity = Identity::of(&self.target.identity, shared);
         let end = shared.env.now() + shared.dial_time;
+        let primary = self.primary;
         let dial = |address: &SocketAddr| {
             let (shared, worker, address) = (shared.clone(), worker.clone(), *address);
             let Identity { trust, name } = identity.clone();
             async move {
+                let begun = shared.dials.begin(address, primary).await;
+                let permit = begun.map_err(|pause| Failure::TooSoon(address, pause))?;
+                let (endpoints, name) = (&shared.secondaries, name.as_deref());
                 // What those before it have left.
                 let time = end.since(shared.env.now());
-                shared.secondaries.connect(&worker, address, &trust, name.as_deref(), time).await
+                let dialled = match permit.patience {
+                    None => endpoints.connect(&worker, address, &trust, name, time).await,
+                    Some(patience) => {
+                        let unknown = (time, patience);
+                        endpoints.connect_unknown(&worker, address, &trust, name, unknown).await
+                    }
+                };
+                let dialled = dialled.map_err(Failure::Dial)?;
+                permit.answered();
+                Ok(dialled)
             }
         };
         let dials: Vec<_> = self.target.addresses.iter().map(dial).collect();
@@ -98,9 +147,13 @@ impl Attempt {
         }
     }
 
-    async fn start(&self, dialled: Dialled) -> Result<(Link, [u8; 64]), (ErrorCode, String)> {
+    async fn start(&self, dialled: Dialled) -> Result<(Link, [u8; 64]), Unreached> {
         let Dialled { mut connection, stats, exporter } = dialled;
-        let lost = |error: s2n_quic::connection::Error| (ErrorCode::Unreachable, error.to_string());
+        let lost = |error: s2n_quic::connection::Error| Unreached {
+            code: ErrorCode::Unreachable,
+            detail: error.to_string(),
+            pause: Duration::ZERO,
+        };
         let control = connection.open_bidirectional_stream().await.map_err(lost)?;
         let inbox = self.inbox.clone();
         let link = Link::start(self.path, self.epoch, connection, control, stats, inbox);
@@ -128,11 +181,20 @@ impl Identity {
 
 /// Why none of a secondary's addresses could be reached. Where one was only unreachable that is the path's code: another dial
 /// may find it.
-fn failure(errors: &[DialError]) -> (ErrorCode, String) {
+fn failure(errors: &[Failure]) -> Unreached {
     let codes = || errors.iter().map(code_of);
     let code = codes().find(|code| *code == ErrorCode::Unreachable).or(codes().next());
     let details: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    (code.unwrap_or(ErrorCode::Unreachable), details.join("; "))
+    // One that may be dialled at once is.
+    let pauses = errors.iter().map(|error| match error {
+        Failure::Dial(_) => Duration::ZERO,
+        Failure::TooSoon(_, pause) => *pause,
+    });
+    Unreached {
+        code: code.unwrap_or(ErrorCode::Unreachable),
+        detail: details.join("; "),
+        pause: pauses.min().unwrap_or_default(),
+    }
 }
 
 /// A pin names the primary's key alone: a secondary that is named needs a CA.
@@ -143,10 +205,10 @@ fn ca_of(trust: &Trust) -> Trust {
     }
 }
 
-fn code_of(error: &DialError) -> ErrorCode {
+fn code_of(error: &Failure) -> ErrorCode {
     match error {
-        DialError::Identity { .. } => ErrorCode::IdentityMismatch,
-        DialError::Alpn { .. } => ErrorCode::VersionNegotiation,
-        _ => ErrorCode::Unreachable,
+        Failure::Dial(DialError::Identity { .. }) => ErrorCode::IdentityMismatch,
+        Failure::Dial(DialError::Alpn { .. }) => ErrorCode::VersionNegotiation,
+        Failure::Dial(_) | Failure::TooSoon(..) => ErrorCode::Unreachable,
     }
 }

@@ -134,13 +134,17 @@ pub enum AddressFault {
         /// The narrowest scope that is allowed.
         least: Scope,
     },
+    /// Below [`PathPolicy::USER_PORTS`], and the primary's own is not.
+    #[error("port {0} is a system port, and the primary's is not")]
+    SystemPort(u16),
 }
 
 /// Which secondary paths a client agrees to.
 ///
 /// A client behind a firewall can reach what its primary cannot. A hostile primary could use it to send datagrams to
 /// the client's own machine, its router or a cloud's metadata service. So a secondary must be at least as far away
-/// as the primary itself, by [`Scope`]; an address that cannot be told is as good as [`Scope::Global`].
+/// as the primary itself, by [`Scope`]; an address that cannot be told is as good as [`Scope::Global`]. And it has a system
+/// port (RFC 6335, 6), where DNS, NTP and other services are that did not ask for QUIC, only if the primary has one.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -165,11 +169,12 @@ pub enum AddressFault {
 pub struct PathPolicy {
     narrowest: Option<Scope>,
     max_paths: usize,
+    system_ports: bool,
 }
 
 impl Default for PathPolicy {
     fn default() -> Self {
-        Self { narrowest: None, max_paths: Self::MAX_PATHS }
+        Self { narrowest: None, max_paths: Self::MAX_PATHS, system_ports: false }
     }
 }
 
@@ -181,12 +186,22 @@ impl PathPolicy {
     pub const MAX_ADDRESSES: usize = 8;
     /// Longest token in bytes: 4 KiB.
     pub const MAX_TOKEN: usize = 4096;
+    /// The first port that is not a system port: 1,024 (RFC 6335, 6).
+    pub const USER_PORTS: u16 = 1024;
 
     /// Allows secondaries down to `scope` even if the primary's own scope is wider. Default: not. For networks where
     /// a public primary has caches at the client's site. Too narrow, and a hostile primary reaches what is there.
     #[must_use]
     pub fn with_narrowest(mut self, scope: Scope) -> Self {
         self.narrowest = Some(scope);
+        self
+    }
+
+    /// Allows secondaries on ports below 1,024 even if the primary's own port is not. Default: not. For secondaries on port
+    /// 443 whose primary is elsewhere. Allowed, a hostile primary may have datagrams sent to a host's DNS or NTP service.
+    #[must_use]
+    pub fn with_system_ports(mut self) -> Self {
+        self.system_ports = true;
         self
     }
 
@@ -232,11 +247,10 @@ impl PathPolicy {
         if count > Self::MAX_ADDRESSES {
             return Err(PolicyError::AddressCount { count });
         }
-        let least = self.least_scope(primary.ip());
         let mut allowed = Vec::with_capacity(count);
         let mut first_fault = None;
         for &address in addresses {
-            match address_fault(address, least) {
+            match self.fault_of(address, primary) {
                 Some(reason) => {
                     first_fault.get_or_insert(PolicyError::Address { address, reason });
                 }
@@ -249,18 +263,24 @@ impl PathPolicy {
         Ok(without_repetitions(allowed))
     }
 
+    fn fault_of(&self, address: SocketAddr, primary: SocketAddr) -> Option<AddressFault> {
+        let Some(found) = Scope::of(address.ip()) else { return Some(AddressFault::NoHost) };
+        let least = self.least_scope(primary.ip());
+        let is_system = |port: u16| port < Self::USER_PORTS;
+        match address.port() {
+            0 => Some(AddressFault::PortZero),
+            _ if found < least => Some(AddressFault::TooNarrow { found, least }),
+            port if is_system(port) && !is_system(primary.port()) && !self.system_ports => {
+                Some(AddressFault::SystemPort(port))
+            }
+            _ => None,
+        }
+    }
+
     fn least_scope(&self, primary: IpAddr) -> Scope {
         let own = Scope::of(primary).unwrap_or(Scope::Global);
         self.narrowest.map_or(own, |narrowest| narrowest.min(own))
     }
-}
-
-fn address_fault(address: SocketAddr, least: Scope) -> Option<AddressFault> {
-    let Some(found) = Scope::of(address.ip()) else { return Some(AddressFault::NoHost) };
-    if address.port() == 0 {
-        return Some(AddressFault::PortZero);
-    }
-    (found < least).then_some(AddressFault::TooNarrow { found, least })
 }
 
 fn without_repetitions(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {

@@ -135,6 +135,27 @@ impl ClientEndpoints {
         dial.run(self.endpoint(worker, target, trust)?, self.0.refusals()).await
     }
 
+    /// As [`connect`](Self::connect), to an address of which it is not known that a server is there: gives up after
+    /// `patience` without a datagram from it, and sends nothing beside the handshake that asks whether the port is closed.
+    ///
+    /// What a silent host gets is then bounded by QUIC's schedule (RFC 9002, 6.2): one datagram of 1,200 bytes at once, two
+    /// after a second, two after three, two after seven.
+    ///
+    /// # Errors
+    /// [`DialError`]; [`DialError::Unreachable`] where nothing came within `patience`.
+    pub async fn connect_unknown(
+        &self,
+        worker: &Worker,
+        target: SocketAddr,
+        trust: &Trust,
+        server_name: Option<&str>,
+        (timeout, patience): (Duration, Duration),
+    ) -> Result<Dialled, DialError> {
+        let dial = Dial::new(target, server_name, timeout)?;
+        let silence = Refusals::Silence(patience);
+        dial.run(self.endpoint(worker, target, trust)?, silence).await
+    }
+
     /// Endpoints that are open or closing.
     pub fn count(&self) -> usize {
         *self.0.alive.borrow()

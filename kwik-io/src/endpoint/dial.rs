@@ -111,6 +111,8 @@ const CONNECTION_REFUSED: u64 = 2;
 pub(super) enum Refusals {
     /// From the system, through a socket at that local address.
     Icmp(Option<IpAddr>),
+    /// From nobody, but silence for that long is taken for one: see [`ClientEndpoints::connect_unknown`].
+    Silence(Duration),
     /// Nowhere: a simulated network has no ICMP.
     #[cfg(feature = "sim")]
     None,
@@ -121,6 +123,13 @@ impl Refusals {
         match self {
             Self::Icmp(local) => {
                 probe::refused(local, target, || stats.last_datagram().is_some()).await
+            }
+            Self::Silence(patience) => {
+                tokio::time::sleep(patience).await;
+                match stats.last_datagram() {
+                    None => DialError::Unreachable { target, waited: patience },
+                    Some(_) => std::future::pending().await,
+                }
             }
             #[cfg(feature = "sim")]
             Self::None => std::future::pending().await,

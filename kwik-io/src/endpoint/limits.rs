@@ -110,6 +110,17 @@ impl EndpointLimits {
         }
     }
 
+    /// Most pumps at a time on one connection, of whichever role: twice the streams that its peer may have open, for QUIC
+    /// gives the credit for a stream back before its pump has told the session of the end.
+    pub fn most_pumps(&self) -> usize {
+        let most = |role| {
+            let (bidirectional, unidirectional) = self.peer_streams(role);
+            bidirectional.saturating_add(unidirectional)
+        };
+        let streams = [Role::Primary, Role::Secondary, Role::Server].map(most).into_iter().max();
+        usize::try_from(streams.unwrap_or(CONTRIBUTIONS).saturating_mul(2)).unwrap_or(usize::MAX)
+    }
+
     /// As s2n-quic takes them. Public so that a bare connection can be compared with the same.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use kwik_core::mapping::empty::Yield;
 use kwik_core::stream::{ReceiveError, SourceKey};
 use kwik_proto::data::{DataDecoder, DataEvent};
 use kwik_proto::frame::{CarrierKind, ErrorCode, StreamHeader};
@@ -91,6 +92,8 @@ pub struct ReceivePump {
     at_fin: bool,
     /// A frame told the final size.
     saw_fin: bool,
+    /// Whether a half took bytes, or a final size.
+    brought: Yield,
 }
 
 /// How long the carrier of a public stream that is closed is read for its end. Its sender heard on the control stream that
@@ -129,6 +132,7 @@ impl ReceivePump {
             allocation: 0,
             at_fin: false,
             saw_fin: false,
+            brought: Yield::Empty,
         }
     }
 
@@ -157,14 +161,18 @@ impl ReceivePump {
         self.control.clone()
     }
 
-    /// Runs until the carrier ends, and reports how.
+    /// Runs until the carrier ends, and reports how. Gives back what it was good for; one that the session itself ended
+    /// early counts as if it had delivered.
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn has the pump, a kilobyte, in its future twice"
     )]
-    pub fn run(mut self) -> impl Future<Output = ()> + Send {
+    pub fn run(mut self) -> impl Future<Output = Yield> + Send {
         async move {
             let Err(end) = self.pump().await;
+            if matches!(end, CarrierEnd::Stopped { .. }) && self.destination.is_some() {
+                self.brought = Yield::Delivered;
+            }
             let stop = stop_code(&end);
             let told = stop == Some(application::Error::of_kwik(ErrorCode::StreamClosed));
             let drains =
@@ -185,6 +193,7 @@ impl ReceivePump {
                 let _ = tokio::time::timeout(DRAINED_FOR, drain(&mut self.quic)).await;
                 self.stop(code);
             }
+            self.brought
         }
     }
 
@@ -354,6 +363,7 @@ impl ReceivePump {
             Some((receive, source)) if !self.arrivals.is_empty() => {
                 match receive.insert(*source, &mut self.arrivals) {
                     Ok(conflicts) => {
+                        self.brought = Yield::Delivered;
                         self.faults.extend(conflicts.into_iter().map(CarrierFault::Conflict));
                         None
                     }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kwik_proto::sanitized;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
@@ -68,12 +69,13 @@ pub enum Refusal {
     #[error("the certificate cannot be read")]
     Malformed,
     /// Anything else that the verifier found.
-    #[error("the certificate is not valid: {0}")]
+    #[error("the certificate is not valid: {}", sanitized(.0))]
     Other(String),
 }
 
 fn list(names: &[String]) -> String {
-    if names.is_empty() { "no name at all".to_owned() } else { names.join(", ") }
+    let shown: Vec<String> = names.iter().map(|name| sanitized(name).to_string()).collect();
+    if names.is_empty() { "no name at all".to_owned() } else { shown.join(", ") }
 }
 
 impl From<&Error> for Refusal {

@@ -63,7 +63,7 @@ impl Task {
             }
             CarrierEvent::Route(request) => self.route(request),
             CarrierEvent::Fault { carrier, fault } => {
-                tracing::info!(carrier = carrier.id.0, ?fault, "fault on a carrier");
+                tracing::debug!(carrier = carrier.id.0, ?fault, "fault on a carrier");
                 let code = match fault {
                     CarrierFault::Conflict(_) => ErrorCode::DataConflict,
                     _ => ErrorCode::Mapping,

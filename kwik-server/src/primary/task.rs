@@ -107,7 +107,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
     let Parts { connection, control, stats, info, worker, resident } = parts;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
-    let inbox = Inbox { links, carriers };
+    let inbox = Inbox { links, carriers, most_pumps: shared.most_pumps };
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let span = tracing::info_span!("session", id = %core.id(), client = ?info.remote);
     let link =
@@ -219,6 +219,10 @@ impl Task {
             LinkEvent::Throttled(_) => self.shared.counters.count_throttled(),
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), None, &error.to_string());
+            }
+            LinkEvent::Flood => {
+                let reason = "the client opened too many streams that brought nothing";
+                self.core.close(ErrorCode::LimitExceeded, None, reason);
             }
             LinkEvent::Closing => self.waiting.close(),
             LinkEvent::Lost(error) => {
@@ -334,7 +338,7 @@ impl Task {
         error: SourceError,
     ) {
         if self.told.source_failed(stream, range, error) {
-            tracing::info!(%stream, %error, "the local copy fails");
+            tracing::debug!(%stream, %error, "the local copy fails");
         }
     }
 

@@ -81,9 +81,9 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondaryS
     let Parts { connection, control, stats, info, signer, worker, resident } = parts;
     let (path, epoch) = (core.path(), Epoch::FIRST);
     let (links, link_events) = channel::bounded(INBOX);
-    // A client opens no carrier towards a secondary: QUIC's limits allow none that would be pumped.
+    // A client opens no carrier towards a secondary: one that it does open is refused, and counts as empty.
     let (carriers, _) = channel::bounded(1);
-    let inbox = Inbox { links, carriers };
+    let inbox = Inbox { links, carriers, most_pumps: shared.most_pumps };
     let span = tracing::info_span!("session", id = %core.session(), client = ?info.remote);
     let link = span.in_scope(|| Link::resume(path, epoch, connection, control, stats, inbox));
     let (asker, requests) = requests();
@@ -145,6 +145,10 @@ impl Task {
             LinkEvent::Throttled(_) => self.shared.counters.count_throttled(),
             LinkEvent::BadFrame(error) => {
                 self.core.close(error.code(), error.to_string());
+            }
+            LinkEvent::Flood => {
+                let reason = "the client opened too many streams that brought nothing";
+                self.core.close(ErrorCode::LimitExceeded, reason);
             }
             LinkEvent::Closing => {}
             LinkEvent::Lost(error) => {

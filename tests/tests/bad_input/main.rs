@@ -4,6 +4,7 @@
 mod admission;
 mod carriers;
 mod contributions;
+mod floods;
 mod handshakes;
 mod primary;
 mod unread;

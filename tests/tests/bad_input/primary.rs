@@ -89,3 +89,55 @@ async fn addresses_and_names_that_the_policy_forbids_are_never_dialled() {
     carrier.write(public_frame(3, 100, &CONTENT.bytes(100, 100), true)).await;
     assert_eq!(read_whole(&mut public, CONTENT).await, 200);
 }
+
+/// Takes what comes and answers nothing; counts it.
+struct Victim(std::net::UdpSocket);
+
+impl Victim {
+    fn new() -> Self {
+        let socket = std::net::UdpSocket::bind("127.0.0.2:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Self(socket)
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// The sizes of the datagrams that have come so far.
+    fn received(&self) -> Vec<usize> {
+        let mut bytes = [0; 2048];
+        std::iter::from_fn(|| self.0.recv(&mut bytes).ok()).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_does_not_answer_gets_three_datagrams_whatever_a_primary_says() {
+    let (_session, mut primary, _carrier, _client) = with_bare_primary().await;
+    let victim = Victim::new();
+    // The first is dialled. No other is, whatever its number, epoch or name: each is answered in the same words.
+    for round in 0..40 {
+        let (path, epoch) = (1 + round % 8, Epoch(1 + u32::from(round) / 8));
+        let addresses = vec![victim.address()];
+        let identity = ServerIdentity::Pin([u8::try_from(path).unwrap(); 32]);
+        let (path, token) = (PathId::new(path), "v4.public.x".into());
+        primary.send(ControlFrame::AddPath(AddPath { path, epoch, addresses, identity, token }));
+        let refused = result(&mut primary).await;
+        assert_eq!((refused.path, refused.epoch), (path, epoch));
+        if round < 16 {
+            assert_eq!(refused.code, ErrorCode::Unreachable, "{refused:?}");
+        }
+        assert!(!refused.detail.contains("127."), "{refused:?}");
+    }
+    let received = victim.received();
+    assert!((1..=3).contains(&received.len()), "{received:?}");
+    assert!(received.iter().sum::<usize>() <= 4096, "{received:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secondary_on_a_system_port_needs_a_primary_on_one() {
+    let (_session, mut primary, _carrier, _client) = with_bare_primary().await;
+    let address = "127.0.0.1:53".parse().unwrap();
+    primary.send(add(1, address, ServerIdentity::Pin([1; 32])));
+    assert_eq!(result(&mut primary).await.code, ErrorCode::PathPolicy);
+}

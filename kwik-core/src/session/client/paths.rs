@@ -110,6 +110,47 @@ impl ClientSession {
         self.handle_event(path, epoch, event, code.into(), now);
     }
 
+    /// Dialling failed, and is not to be tried again before `pause`. The primary hears the code and nothing else: what a
+    /// host answers to whom is no business of somebody who names it.
+    ///
+    /// [`ErrorCode::IdentityMismatch`] ends the path for good, as in [`handle_lost`](Self::handle_lost).
+    pub fn handle_unreached(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        code: ErrorCode,
+        pause: Duration,
+        now: Instant,
+    ) {
+        let event = match code {
+            ErrorCode::IdentityMismatch => PathEvent::Refused,
+            _ => PathEvent::Lost,
+        };
+        let cause = Cause { code, retry_after: pause };
+        self.handle_event(path, epoch, event, cause, now);
+    }
+
+    /// The driver saw the peer of a path break a rule that no frame shows. It is counted as a fault with that code, and the
+    /// path is over for good; the primary's with the session.
+    pub fn handle_violation(
+        &mut self,
+        path: PathId,
+        epoch: Epoch,
+        code: ErrorCode,
+        detail: &str,
+        now: Instant,
+    ) {
+        let current = self.paths.path(path).is_some_and(|known| known.epoch() == epoch);
+        if path.is_primary() || current {
+            self.outputs.push_back(Output::Fault { path, code });
+        }
+        if path.is_primary() {
+            return self.close(code, None, detail);
+        }
+        self.note_detail(path, epoch, detail);
+        self.handle_event(path, epoch, PathEvent::Violated, code.into(), now);
+    }
+
     fn note_detail(&mut self, path: PathId, epoch: Epoch, detail: &str) {
         if self.paths.path(path).is_some_and(|known| known.epoch() == epoch) {
             self.details.insert(path, detail.chars().take(200).collect());

@@ -21,6 +21,40 @@ fn a_lost_path_asks_for_a_token_and_is_dialled_again_with_the_next_epoch() {
 }
 
 #[test]
+fn what_a_host_answered_stays_with_the_client_and_its_pause_is_kept() {
+    let mut bench = Bench::established();
+    bench.primary(add_path(EDGE, 1));
+    bench.wait(ms(2000));
+    let pause = ms(60_000);
+    bench.client.handle_unreached(EDGE, Epoch(1), ErrorCode::Unreachable, pause, bench.now);
+    bench.wait(ms(0));
+    let (path, epoch, code) = (EDGE, Epoch(1), ErrorCode::Unreachable);
+    let told = AddPathResult { path, epoch, code, detail: String::new() };
+    assert!(bench.sent(PathId::PRIMARY).contains(&&ControlFrame::AddPathResult(told)));
+    let request = ControlFrame::TokenRequest(TokenRequest { path: EDGE, epoch: Epoch(1) });
+    bench.wait(ms(59_999));
+    assert!(!bench.sent(PathId::PRIMARY).contains(&&request));
+    bench.wait(ms(1));
+    assert!(bench.sent(PathId::PRIMARY).contains(&&request));
+}
+
+#[test]
+fn a_path_that_breaks_a_rule_is_over_for_good_and_counted() {
+    let mut bench = Bench::attached(EDGE);
+    let code = ErrorCode::LimitExceeded;
+    bench.client.handle_violation(EDGE, Epoch(7), code, "of another epoch", bench.now);
+    bench.wait(ms(0));
+    assert_eq!((bench.state(EDGE), bench.faults()), (Some(PathState::Live), Vec::new()));
+    bench.client.handle_violation(EDGE, Epoch(1), code, "too much", bench.now);
+    bench.wait(ms(0));
+    assert_eq!((bench.state(EDGE), bench.faults()), (Some(PathState::Gone), vec![(EDGE, code)]));
+    bench.forget();
+    (0..10).for_each(|_| bench.wait(ms(60_000)));
+    let asks = |frame: &&ControlFrame| matches!(frame, ControlFrame::TokenRequest(_));
+    assert!(!bench.sent(PathId::PRIMARY).iter().any(asks));
+}
+
+#[test]
 fn orders_of_another_epoch_are_not_passed_on() {
     let mut bench = Bench::attached(EDGE);
     bench.attach(EDGE, 2);

@@ -1,0 +1,113 @@
+//! The port that the counters are read from, over HTTP.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+/// Connections at a time; further ones wait in the system's queue. A monitoring system has one or two.
+const MOST_CONNECTIONS: usize = 16;
+/// How long a connection may last, busy or idle: one that says nothing keeps its place for no longer.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+/// Pause after the system gave no connection, which may be for want of file descriptors: without it the error is met again at
+/// once, for as long as they are used up.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The text format of Prometheus.
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
+
+/// Binds the port; the counters are served from it as long as the runtime lasts.
+pub(super) fn listen(address: SocketAddr, counters: PrometheusHandle) -> io::Result<()> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    let listener = Arc::new(TcpListener::from_std(listener)?);
+    let accept = move || {
+        let listener = Arc::clone(&listener);
+        async move { listener.accept().await.map(|(stream, _)| stream) }
+    };
+    tokio::spawn(serve_all(accept, counters));
+    Ok(())
+}
+
+async fn serve_all<A>(accept: impl Fn() -> A, counters: PrometheusHandle)
+where
+    A: Future<Output = io::Result<TcpStream>>,
+{
+    let room = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    loop {
+        let place = Arc::clone(&room).acquire_owned().await.expect("nobody closes it");
+        match accept().await {
+            Ok(stream) => {
+                let counters = counters.clone();
+                tokio::spawn(async move {
+                    let served = serve(stream, counters);
+                    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME, served).await {
+                        tracing::debug!(%error, "a reader of the counters");
+                    }
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no connection for a reader of the counters");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, counters: PrometheusHandle) -> hyper::Result<()> {
+    let answer = service_fn(|request: Request<_>| {
+        let counters = counters.clone();
+        async move { Ok::<_, Infallible>(answer(&request, &counters)) }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), answer)
+        .await
+}
+
+fn answer<B>(request: &Request<B>, counters: &PrometheusHandle) -> Response<Full<Bytes>> {
+    let text = match request.uri().path() {
+        "/health" => "OK".to_owned(),
+        _ => counters.render(),
+    };
+    let mut response = Response::new(Full::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_descriptors_it_pauses_before_it_asks_again() {
+        let counters = PrometheusBuilder::new().build_recorder().handle();
+        let asked = AtomicU32::new(0);
+        let accept = || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(Err(io::Error::from_raw_os_error(24)))
+        };
+        let mut serving = std::pin::pin!(serve_all(accept, counters));
+        // It goes on when the pause is over, however often it is polled.
+        for _ in 0..1_000 {
+            assert!(futures_util::poll!(serving.as_mut()).is_pending());
+        }
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
+    }
+}
