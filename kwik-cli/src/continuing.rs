@@ -27,6 +27,8 @@ const MIN_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest pause after a failure. With the handshake it is less than the second within which a server that has
 /// returned is to be found.
 const MAX_BACKOFF: Duration = Duration::from_millis(500);
+/// How long bytes may still come of a server that is not well, when no server is left to try.
+const LAST_BYTES: Duration = Duration::from_secs(2);
 /// The longest time between two looks. What is beyond it is not counted: the process was stopped, or the machine slept.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -213,10 +215,11 @@ impl Continuing {
         if self.phase == Phase::First {
             // Those that failed at first may be back when they are needed.
             self.servers.iter_mut().for_each(|server| server.excluded = false);
+            // From now on it is bytes that are waited for: another answer is none.
+            self.end_silence();
         }
         self.phase = Phase::Reading(server, Standing::Live);
         self.settle();
-        self.end_silence();
         true
     }
 
@@ -284,7 +287,12 @@ impl Continuing {
                 self.start(server, now);
             }
         }
-        let reading = matches!(self.phase, Phase::Reading(..));
+        let reading = match self.phase {
+            Phase::Reading(_, Standing::Live) => true,
+            // Its secondaries may go on for a while.
+            Phase::Reading(..) => self.silent < LAST_BYTES,
+            _ => false,
+        };
         let nothing = self.attempts.is_empty() && self.servers.iter().all(|it| it.due.is_none());
         if nothing && !reading {
             self.give_up(Reason::NoneLeft);

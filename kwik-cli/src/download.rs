@@ -51,8 +51,9 @@ pub(crate) struct Download {
     content: Option<Content>,
     /// Bytes that were handed out, those that were there before included.
     position: u64,
-    /// What each server failed with last.
+    /// What each server failed with last, and whether that is the last word about it.
     failures: Vec<Option<String>>,
+    refused: BTreeSet<usize>,
     look_ups: JoinSet<(usize, anyhow::Result<Tag>)>,
     /// Until when they may hold up the end.
     look_up_until: Instant,
@@ -123,6 +124,7 @@ impl Download {
             content: None,
             position,
             failures: vec![None; count],
+            refused: BTreeSet::new(),
             look_ups: JoinSet::new(),
             look_up_until: began,
             account: Account::new(position),
@@ -139,11 +141,19 @@ impl Download {
     pub(crate) async fn begin(&mut self) -> anyhow::Result<Begun> {
         let mut others = BTreeSet::new();
         loop {
+            let known = self.wanted.tag.is_some();
             if let Some(content) = self.content {
                 self.look_up_others();
                 return Ok(Begun::Found(content));
             }
-            self.act()?;
+            if let Err(error) = self.act() {
+                // Of those that answer none has it any more, and the others may never come back.
+                return if known && !others.is_empty() {
+                    Ok(Begun::OtherContent)
+                } else {
+                    Err(error)
+                };
+            }
             let deadline = self.deadline();
             tokio::select! {
                 biased;
@@ -153,7 +163,7 @@ impl Download {
                         others.insert(server);
                     }
                     // What is there is thrown away when no server has it any more, not when one has something else.
-                    if self.wanted.tag.is_some() && others.len() == self.servers.count() {
+                    if known && others.len() == self.servers.count() {
                         return Ok(Begun::OtherContent);
                     }
                     self.handle_told(id, told);
@@ -243,6 +253,7 @@ impl Download {
                 let size = answer.found.size;
                 self.failures[server] =
                     Some(format!("{url} says that the content has {size} bytes"));
+                self.refused.insert(server);
                 self.machine.handle_failed(id, Verdict::Never, now);
             }
             Told::Ready(answer) => {
@@ -260,6 +271,7 @@ impl Download {
                 let url = &self.servers.source(server).url;
                 self.failures[server] =
                     Some(format!("{url} has the BLAKE3 hash {tag} now, not {here}"));
+                self.refused.insert(server);
                 self.machine.handle_failed(id, Verdict::Never, now);
             }
         }
@@ -340,7 +352,9 @@ impl Download {
         let Some(old) = self.current.take() else { return };
         let address = old.reading.address();
         let at = format!("stream {} stopped at offset {}", old.stream, self.position);
-        self.failures[old.server] = Some(format!("{}; {at}", what_was_lost(&error, &address)));
+        if !self.refused.contains(&old.server) {
+            self.failures[old.server] = Some(format!("{}; {at}", what_was_lost(&error, &address)));
+        }
         self.machine.handle_lost(Verdict::Again, self.began.elapsed());
         self.leave(old);
     }

@@ -17,7 +17,9 @@ use crate::output::{Making, Output};
 use crate::part::Resume;
 use crate::progress::{Progress, Show};
 use crate::report::Report;
+use crate::say;
 use crate::signals::Stop;
+use crate::stdout;
 use crate::writer::{Writer, Written};
 
 /// What is downloaded from where, and what may be said on the way.
@@ -41,7 +43,7 @@ pub(crate) enum Notes {
 impl Notes {
     fn tell(self, note: &str) {
         if self == Self::Told {
-            eprintln!("kwik: {}", sanitized(note));
+            say(&sanitized(note).to_string());
         }
     }
 }
@@ -61,12 +63,13 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
     let report = match outcome {
         Ok(report) => report,
         Err(error) => {
+            let so_far = kept.clone();
             let kept = tokio::select! {
                 kept = kept.settled() => kept,
                 // Who asks again does not want to wait for the disk; nor does who asked once wait for an output that
                 // nobody opens.
-                () = stop.wanted() => Left::Bytes(0),
-                () = tokio::time::sleep(SETTLING) => Left::Bytes(0),
+                () = stop.wanted() => so_far.now(),
+                () = tokio::time::sleep(SETTLING) => so_far.now(),
             };
             let starts_over = error.is::<Changed>() || error.is::<Disagree>();
             let error = error.context(args.urls[0].to_string());
@@ -75,7 +78,10 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
                 Left::Whole => anyhow!("{error:#}; the file is whole"),
                 Left::Bytes(_) if starts_over => error,
                 Left::Bytes(bytes) => {
-                    anyhow!("{error:#}; run the same command again to continue at {bytes} bytes")
+                    let how = if args.no_resume { " without --no-resume" } else { "" };
+                    anyhow!(
+                        "{error:#}; run the same command again{how} to continue at {bytes} bytes"
+                    )
                 }
             });
         }
@@ -85,7 +91,9 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
         (false, true) => return Ok(()),
         (false, false) => report.to_text(&sanitized(&args.urls[0].path()?.to_string()).to_string()),
     };
-    if is_stdout(args) { print(io::stderr(), &text) } else { print(io::stdout(), &text) }
+    let printed =
+        if is_stdout(args) { print(io::stderr(), &text) } else { print(io::stdout(), &text) };
+    printed.context("the file is whole")
 }
 
 async fn download(args: &GetArgs, keeper: Keeper) -> anyhow::Result<Report> {
@@ -149,13 +157,22 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
     };
     drop(progress);
     // First what the writer says: if it failed, that is why bytes are left.
-    let Written { output, tag } = writer.finish().await?;
-    if let Err(error) = outcome {
-        if error.is::<WrongBytes>() {
-            reject(output).await?;
+    let written = writer.finish().await;
+    let (output, tag) = match (written, outcome) {
+        (Ok(Written { output, tag }), Ok(())) => (output, tag),
+        (Ok(Written { output, .. }), Err(error)) => {
+            download.end().await;
+            if error.is::<WrongBytes>() {
+                reject(output).await?;
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
+        (Err(error), _) => {
+            // A server that is not told waits for more.
+            download.end().await;
+            return Err(error);
+        }
+    };
     if tag != content.tag {
         let wanted = content.tag;
         reject(output).await?;
@@ -204,7 +221,7 @@ async fn open_output(args: &GetArgs, keeper: Keeper) -> anyhow::Result<(Output, 
 }
 
 fn is_stdout(args: &GetArgs) -> bool {
-    args.output.as_deref() == Some(Path::new("-"))
+    args.output.as_deref().is_some_and(|path| path == Path::new("-") || stdout::is_name(path))
 }
 
 /// Writes text and a line end.

@@ -38,6 +38,11 @@ impl Keeper {
 }
 
 impl Kept {
+    /// What is there by now.
+    pub(crate) fn now(&self) -> Left {
+        *self.0.borrow()
+    }
+
     /// Waits until nothing more is written; what is there then.
     pub(crate) async fn settled(mut self) -> Left {
         while self.0.changed().await.is_ok() {}

@@ -39,7 +39,9 @@ fn subscriber<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let lines = layer().event_format(Lines(Format::default())).with_writer(writer);
+    // A standard error that takes nothing is no reason to stop serving.
+    let lines = layer().log_internal_errors(false);
+    let lines = lines.event_format(Lines(Format::default())).with_writer(writer);
     tracing_subscriber::registry().with(filter).with(lines).with(Bounded::new())
 }
 

@@ -43,6 +43,7 @@ mod watch;
 mod wire;
 mod writer;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kwik: {}", one_line(&error));
+            say(&one_line(&error));
             FAILED.into()
         }
     }
@@ -97,9 +98,14 @@ fn misused(error: &clap::Error) -> ExitCode {
             // Nobody is left to be told that the terminal is gone.
             let _ = error.print();
         }
-        _ => eprintln!("kwik: {}", sanitized(&cli::usage_line(error))),
+        _ => say(&sanitized(&cli::usage_line(error)).to_string()),
     }
     if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
+}
+
+/// A line for the user. `eprintln` panics where standard error takes nothing.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "kwik: {line}");
 }
 
 /// The error and its causes; what came from elsewhere may have line ends, or worse.

@@ -3,6 +3,7 @@
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -44,18 +45,31 @@ pub(crate) struct Making {
     pub(crate) keeper: Keeper,
 }
 
-/// Other names of standard output.
-const STDOUT: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+/// Symbolic links that are followed to a file that is not there yet, as on Linux.
+const MAX_LINKS: usize = 40;
+
+/// Where descriptors that are open have names.
+const DESCRIPTORS: [&str; 3] = ["/dev/fd", "/proc/self/fd", "/dev/stderr"];
 
 impl Output {
     /// The file at `path`, which need not exist. Also returns why what was kept of it is of no use, if so. Blocks.
     pub(crate) fn file(path: &Path, making: Making) -> anyhow::Result<(Self, Option<String>)> {
         let name = path.display().to_string();
+        if stdout::is_name(path) {
+            drop(making);
+            return Self::stdout().map(|output| (output, None));
+        }
+        if path.as_os_str().as_bytes().ends_with(b"/") && !path.is_dir() {
+            bail!("{name} is not there, and it would be a directory; name a file with -o");
+        }
         let (target, mode) = match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 bail!("{name} is a directory; name a file with -o")
             }
             Ok(metadata) if metadata.is_file() => {
+                if DESCRIPTORS.iter().any(|known| path.starts_with(known)) {
+                    bail!("{name} is a file that is open already; name that file, or use -o -");
+                }
                 check_writable(path, &metadata)?;
                 // Through a symbolic link to what it names: the link stays.
                 let target = fs::canonicalize(path).map_err(|error| cannot_write(&name, &error))?;
@@ -66,7 +80,10 @@ impl Output {
                 drop(making);
                 return Self::direct(path, name).map(|output| (output, None));
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (path.to_owned(), None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let target = beyond_links(path).map_err(|error| cannot_write(&name, &error))?;
+                (target, None)
+            }
             Err(error) => return Err(cannot_write(&name, &error)),
         };
         Self::part(target, mode, name, making)
@@ -89,9 +106,6 @@ impl Output {
     }
 
     fn direct(path: &Path, name: String) -> anyhow::Result<Self> {
-        if !stdout::is_open() && STDOUT.iter().any(|known| path == Path::new(known)) {
-            return Self::stdout();
-        }
         match OpenOptions::new().write(true).open(path) {
             Ok(file) => Ok(Self { sink: Sink::Direct(Box::new(Gather::new(file))), name }),
             Err(error) => Err(cannot_write(&name, &error)),
@@ -184,6 +198,16 @@ impl Output {
             Sink::Direct(_) | Sink::Discard(_) => Ok(()),
         }
     }
+}
+
+/// The file that is made when `path` is written: links that lead to nothing stay, as other programs have it.
+fn beyond_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(next) = fs::read_link(&path) else { return Ok(path) };
+        path = path.parent().unwrap_or(Path::new("")).join(next);
+    }
+    Err(io::Error::other("too many symbolic links"))
 }
 
 /// A file that was protected from being written is not replaced either, though its directory would allow it.

@@ -204,10 +204,14 @@ impl Part {
         // Before the rename: after a power cut the name must not stand for half the bytes.
         file.sync_all()?;
         let _turn = Turn::take(self.names.dir());
-        if !claim::names_file(&part, file)? {
-            return Err(io::Error::other(format!("somebody has replaced {}", part.display())));
+        let (ours, length) = (claim::names_file(&part, file), file.metadata()?.len());
+        if !ours? || length != self.gather.written() {
+            return Err(io::Error::other(format!("somebody has changed {}", part.display())));
         }
-        fs::rename(&part, &self.names.target)?;
+        match self.mode {
+            Some(_) => fs::rename(&part, &self.names.target)?,
+            None => claim::rename_new(&part, &self.names.target)?,
+        }
         self.fate = Fate::Published;
         if let Books::Here(ledger) = &self.books {
             claim::remove(&self.names.record(), ledger.file.file());
@@ -280,10 +284,12 @@ impl Drop for Part {
             let _ = self.close_books();
         }
         let Books::Here(ledger) = &mut self.books else { return };
-        let useless = ledger.record.durable == 0 || self.fate == Fate::Remove;
+        let part = self.names.part(self.number);
+        let is_there = claim::names_file(&part, &ledger.part).unwrap_or(false);
+        let useless = ledger.record.durable == 0 || self.fate == Fate::Remove || !is_there;
         if useless && self.fate != Fate::Published {
             let _turn = Turn::take(self.names.dir());
-            claim::remove(&self.names.part(self.number), &ledger.part);
+            claim::remove(&part, &ledger.part);
             claim::remove(&self.names.record(), ledger.file.file());
             ledger.keeper.tell(0);
         }

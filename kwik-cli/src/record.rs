@@ -193,7 +193,9 @@ fn judge(bytes: &[u8], length: u64) -> Stored {
         let start = format!("{MAGIC}{version}");
         bytes.chunks(SLOT).any(|slot| slot.starts_with(start.as_bytes()))
     };
-    match (of_version(&format!("{VERSION} ")), of_version("")) {
+    // After a power cut a file may have its length, and zeros.
+    let lost = length == LENGTH && bytes.iter().all(|byte| *byte == 0);
+    match (of_version(&format!("{VERSION} ")) || lost, of_version("")) {
         (true, _) => Stored::Damaged,
         (false, true) => Stored::OtherVersion,
         (false, false) => Stored::Foreign,

@@ -1,6 +1,15 @@
 //! Whether there is a standard output.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Other names of standard output.
+const NAMES: [&str; 3] = ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
+/// Whether the path names standard output, whatever that is: a file there is not to be replaced, for others write to it too.
+pub(crate) fn is_name(path: &Path) -> bool {
+    NAMES.iter().any(|known| path == Path::new(known))
+}
 
 /// Whether descriptor 1 was open when the process began.
 static OPEN: AtomicBool = AtomicBool::new(true);

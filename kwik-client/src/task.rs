@@ -100,6 +100,8 @@ struct Task {
     sent: SentBytes,
     repairs: u64,
     faults: BTreeMap<(PathId, ErrorCode), u64>,
+    /// When the session began.
+    began: Instant,
     /// When the core was told last what QUIC measured.
     measured: Instant,
     /// Streams that are over, the oldest first; at most [`MAX_ENDED`].
@@ -189,6 +191,7 @@ pub(crate) async fn start(
         sent: SentBytes::default(),
         repairs: 0,
         faults: BTreeMap::new(),
+        began: shared.env.now(),
         measured: Instant::ZERO,
         ended: VecDeque::new(),
         primary_told,

@@ -153,6 +153,29 @@ fn a_server_that_drips_is_as_good_as_silent() {
 }
 
 #[test]
+fn answers_without_a_byte_do_not_end_the_silence() {
+    let mut machine = reading(1);
+    machine.handle_lost(Verdict::Again, ms(0));
+    let mut end = None;
+    for now in (0..100_000).step_by(100) {
+        for action in actions(&mut machine, now) {
+            match action {
+                Action::Start(id, 0) => {
+                    machine.handle_connected(id);
+                    assert!(machine.handle_ready(id));
+                    machine.handle_lost(Verdict::Again, ms(now));
+                }
+                Action::GiveUp(reason) => end = end.or(Some((now, reason))),
+                _ => {}
+            }
+        }
+    }
+    let (end, reason) = end.expect("it gives up");
+    assert_eq!(reason, Reason::Silent);
+    assert!((59_000..62_000).contains(&end), "{end}");
+}
+
+#[test]
 fn a_suspect_server_is_left_for_the_first_that_answers() {
     let mut machine = reading(3);
     machine.handle_standing(Standing::Suspect, ms(1000));

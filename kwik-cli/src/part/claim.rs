@@ -110,8 +110,11 @@ fn take_up(
 ) -> anyhow::Result<Claim> {
     let path = names.part(record.part);
     let Some(part) = open_own(&path)? else {
-        let note =
-            (record.durable > 0).then(|| format!("{} is gone; starting over", path.display()));
+        let what = match fs::symlink_metadata(&path) {
+            Ok(_) => "is not a file of yours alone; starting over beside it",
+            Err(_) => "is gone; starting over",
+        };
+        let note = (record.durable > 0).then(|| format!("{} {what}", path.display()));
         return begin(names, file, urls, mode, note);
     };
     match part.try_lock() {
@@ -126,10 +129,11 @@ fn take_up(
     }
     let metadata = part.metadata()?;
     let id = FileId::of(&metadata);
-    // A file that was copied with its record is another one: then its bytes tell.
+    // A file that was copied with its record is another one: then its bytes tell. More than the record says may be
+    // somebody's own.
     let ours = metadata.len() == 0
         || (id.is_some() && record.file == id)
-        || (record.durable > 0 && super::has_prefix(&part, &record)?);
+        || (metadata.len() == record.durable && super::has_prefix(&part, &record)?);
     if !ours {
         let note =
             format!("{} is not the file of its record; starting over beside it", path.display());
@@ -228,6 +232,21 @@ fn is_passing(error: &io::Error) -> bool {
 pub(crate) fn names_file(path: &Path, file: &File) -> io::Result<bool> {
     let (named, open) = (fs::symlink_metadata(path)?, file.metadata()?);
     Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
+}
+
+/// Renames, unless somebody has made a file of the new name meanwhile.
+pub(crate) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(()),
+        Err(Errno::EXIST) => {
+            Err(io::Error::other("somebody has made a file of that name; move it away"))
+        }
+        // A file system, or a system, that cannot.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::rename(from, to),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Removes `path` if it names `file`.

@@ -272,6 +272,47 @@ fn a_part_that_its_record_has_forgotten_is_told_of_and_stays() {
 }
 
 #[test]
+fn what_somebody_makes_or_changes_meanwhile_is_not_written_over() {
+    let place = Place::new();
+    let mut part = place.open();
+    part.write(b"ours").unwrap();
+    fs::write(place.path("f"), b"precious").unwrap();
+    assert!(part.publish().is_err());
+    assert_eq!(fs::read(place.path("f")).unwrap(), b"precious");
+    fs::remove_file(place.path("f")).unwrap();
+    let mut part = place.open();
+    part.write(b"more").unwrap();
+    part.pause().unwrap();
+    File::options().write(true).open(place.path("f.part")).unwrap().set_len(0).unwrap();
+    assert!(part.publish().is_err());
+    assert!(!place.path("f").exists());
+}
+
+#[tokio::test]
+async fn a_part_that_was_removed_is_not_promised() {
+    let place = Place::new();
+    let (mut part, _, kept) = place.try_open(Resume::Continue).unwrap();
+    part.begin(Content { tag: TAG, size: 1000 }).unwrap();
+    part.write(b"bytes").unwrap();
+    fs::remove_file(place.path("f.part")).unwrap();
+    drop(part);
+    assert_eq!(kept.settled().await, Left::Bytes(0));
+    assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_part_that_somebody_wrote_on_in_is_left_to_them() {
+    let place = Place::new();
+    place.leave(b"ours");
+    fs::write(place.path("copy"), b"ours and notes").unwrap();
+    fs::rename(place.path("copy"), place.path("f.part")).unwrap();
+    let (part, note) = place.noted();
+    assert!(note.contains("beside"), "{note}");
+    drop(part);
+    assert_eq!(fs::read(place.path("f.part")).unwrap(), b"ours and notes");
+}
+
+#[test]
 fn the_record_is_its_owners_alone() {
     let place = Place::new();
     place.leave(b"ours");
@@ -325,8 +366,8 @@ fn the_longest_names_are_taken() {
             let (mut part, _) = Part::open(target.clone(), None, &[], resume, keeper).unwrap();
             part.write(b"x").unwrap();
             part.publish().unwrap();
+            fs::remove_file(&target).unwrap();
         }
-        fs::remove_file(target).unwrap();
         assert!(place.names().is_empty(), "{:?}", place.names());
     }
 }

@@ -69,6 +69,7 @@ fn what_is_no_record_is_told_apart() {
     let judge = |bytes: &[u8]| judge(bytes, bytes.len() as u64);
     assert_eq!(judge(b"my notes"), Stored::Foreign);
     assert_eq!(judge(&[b' '; LENGTH as usize]), Stored::Foreign);
+    assert_eq!(judge(&[0; LENGTH as usize]), Stored::Damaged);
     let mut slot = encode(&record(5), 1);
     slot[60] ^= 1;
     assert_eq!(judge(&slot), Stored::Damaged);

@@ -183,7 +183,7 @@ impl Task {
         let addresses = self.addresses();
         let address = |path: Option<PathId>| path.and_then(|path| addresses.get(&path).copied());
         let stall = |stall: &kwik_core::stall::Stall| Stall {
-            at: stall.since.elapsed(),
+            at: stall.since.since(self.began),
             duration: stall.duration,
             offset: stall.range.start().value(),
             length: stall.range.len(),
