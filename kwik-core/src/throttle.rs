@@ -108,7 +108,8 @@ pub struct Wait {
 pub struct Throttle {
     peer: Peer,
     any: Bucket,
-    classes: [Bucket; CLASSES],
+    /// Not there before the first frame of a class: an idle session has none.
+    classes: Option<Box<[Bucket; CLASSES]>>,
 }
 
 /// Classes but for [`Class::Any`].
@@ -125,7 +126,7 @@ struct Bucket {
 impl Throttle {
     /// No frame came so far.
     pub fn new(peer: Peer) -> Self {
-        Self { peer, any: Bucket::default(), classes: [Bucket::default(); CLASSES] }
+        Self { peer, any: Bucket::default(), classes: None }
     }
 
     /// A frame came: when it may be handed on.
@@ -135,7 +136,7 @@ impl Throttle {
     pub fn charge(&mut self, frame: &ControlFrame, now: Instant) -> Result<Pace, RateExceeded> {
         let any = self.any.charge(Class::Any, self.peer, now)?;
         let Some(class) = class(frame) else { return Ok(any) };
-        let own = match self.classes.get_mut(class as usize - 1) {
+        let own = match self.classes.get_or_insert_default().get_mut(class as usize - 1) {
             Some(bucket) => bucket.charge(class, self.peer, now)?,
             None => Pace::Now,
         };

@@ -159,7 +159,7 @@ pub(crate) struct Observed {
     wanted: Option<Weak<()>>,
     goodbye: Goodbye,
     /// An accepted connection's, until its handshake is complete.
-    shaking: Option<Shaking>,
+    shaking: Option<Box<Shaking>>,
     /// The start of the endpoint's clock in the time of the [`Env`], so that no event reads a clock again.
     clock_start: Instant,
 }
@@ -249,7 +249,7 @@ impl event::Subscriber for Observer {
         event: &events::ConnectionStarted<'_>,
     ) {
         let handshakes = self.handshakes.as_ref();
-        context.shaking = handshakes.map(|handshakes| handshakes.begin(&event.path.remote_addr));
+        context.shaking = handshakes.map(|it| Box::new(it.begin(&event.path.remote_addr)));
     }
 
     /// s2n-quic goes on with a handshake whose future was dropped. It looks after connections at this interval, so that this

@@ -205,14 +205,9 @@ fn read(
                 Ok(Some(frame)) => match gauge.charge(&frame) {
                     Ok(Pace::Now) => LinkEvent::Frame(frame),
                     Ok(Pace::Wait(wait)) => {
-                        if wait.is_first {
-                            tracing::info!(class = ?wait.class, "too many control frames");
-                            let event = LinkEvent::Throttled(wait.class);
-                            let _ = links.send(Box::new(FromLink { path, epoch, event })).await;
-                        }
                         // What else the peer sent waits in QUIC. Boxed: hardly any path comes here.
-                        Box::pin(gauge.wait(wait)).await;
-                        LinkEvent::Frame(frame)
+                        let told = wait.is_first.then(|| links.clone());
+                        Box::pin(hold(path, epoch, frame, wait, gauge.at(wait), told)).await
                     }
                     Err(error) => LinkEvent::BadFrame(error.into()),
                 },
@@ -249,7 +244,25 @@ impl Gauge {
         self.throttle.charge(frame, Instant::from_start(self.start.elapsed()))
     }
 
-    fn wait(&self, wait: Wait) -> impl Future<Output = ()> + use<> {
-        tokio::time::sleep_until(self.start + wait.until.elapsed())
+    fn at(&self, wait: Wait) -> tokio::time::Instant {
+        self.start + wait.until.elapsed()
     }
+}
+
+/// Holds a frame back until its time has come, and tells that if it is news.
+async fn hold(
+    path: PathId,
+    epoch: Epoch,
+    frame: ControlFrame,
+    wait: Wait,
+    until: tokio::time::Instant,
+    told: Option<Sender<Box<FromLink>>>,
+) -> LinkEvent {
+    if let Some(links) = told {
+        tracing::info!(class = ?wait.class, "too many control frames");
+        let event = LinkEvent::Throttled(wait.class);
+        let _ = links.send(Box::new(FromLink { path, epoch, event })).await;
+    }
+    tokio::time::sleep_until(until).await;
+    LinkEvent::Frame(frame)
 }

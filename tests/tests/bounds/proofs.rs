@@ -9,7 +9,9 @@ use kwik_proto::frame::{
     AddPathResult, DelegationState, DelegationStatus, GapReason, Hello, Order, Orders, StreamWindow,
 };
 use kwik_proto::{Epoch, Offset, StreamId};
-use kwik_server::{Delegate, LocalSupply, PathSpec, RangeSource, ServerIdentity};
+use kwik_server::{
+    Delegate, Event, LocalSupply, PathSpec, RangeEvent, RangeSource, ServerIdentity,
+};
 
 use super::*;
 
@@ -70,9 +72,9 @@ async fn a_client_that_refuses_everything_has_no_more_read_than_it_could_have_un
     }));
     let unproven = async {
         loop {
-            match session.next_event().await.expect("the session lasts") {
-                kwik_server::Event::Range(kwik_server::RangeEvent::Unproven { .. }) => return,
-                _ => {}
+            let event = session.next_event().await.expect("the session lasts");
+            if matches!(event, Event::Range(RangeEvent::Unproven { .. })) {
+                return;
             }
         }
     };
