@@ -49,10 +49,16 @@ fn a_hostile_name_of_no_file_forges_nothing_at_either_end() {
     // No file system takes the second: that is in the server's log.
     for name in [NAME.to_owned(), format!("{}{NAME}", "x".repeat(300))] {
         let url = server.url(&encoded(&name));
-        is_harmless(&fail(kwik(dir.path()).args(["get", &url, "--pin", &server.pin]), 1));
+        is_harmless(&fail(
+            kwik(dir.path()).args(["get", &url, "--pin", &server.pin, "-o", "out"]),
+            1,
+        ));
         // As the shell would give it, without the encoding.
         let url = server.url(&name);
-        is_harmless(&fail(kwik(dir.path()).args(["get", &url, "--pin", &server.pin]), 1));
+        is_harmless(&fail(
+            kwik(dir.path()).args(["get", &url, "--pin", &server.pin, "-o", "out"]),
+            1,
+        ));
     }
     let log = server.logged(&[]).join("\n");
     assert!(log.contains("not readable"), "{log:?}");
