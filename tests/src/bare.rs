@@ -26,6 +26,10 @@ use std::time::Duration;
 
 use crate::{certificate, eventually_some};
 
+mod raw;
+
+pub use raw::{Message, RawPeer, Verdict, claims_of, length_prefix, verdict_of};
+
 /// What bare peers say that they take.
 pub const LIMITS: Limits = Limits {
     max_bidirectional_streams: 100,

@@ -1,0 +1,74 @@
+//! Attacks on a client that are known to get through.
+
+use std::net::UdpSocket;
+use std::time::Duration;
+
+use kwik_client::ErrorCode;
+use kwik_proto::PathId;
+use kwik_proto::frame::{ControlFrame, Ping, RemovePath, ServerIdentity};
+use kwik_tests::bare::contribution_header;
+
+use super::addresses::add;
+use super::{ByPrimary, BySecondary, Target};
+use crate::attack::Outcome::{Closed, Throttled};
+use crate::attack::{attacks, scaled};
+
+attacks! { pending BY_PRIMARIES on ByPrimary;
+    /// One victim, under ever new numbers: the datagrams that it gets do not grow with the orders.
+    one_victim_again_and_again => Throttled, |arena| {
+        let mut peer = arena.session().await?;
+        let silent = UdpSocket::bind("127.0.0.1:0")?;
+        let addresses = vec![silent.local_addr()?; 8];
+        let counting = std::thread::spawn({
+            let silent = silent.try_clone()?;
+            silent.set_read_timeout(Some(Duration::from_secs(2)))?;
+            move || (0..).take_while(|_: &u64| silent.recv(&mut [0; 2048]).is_ok()).count()
+        });
+        for number in 1..=scaled(400).min(60_000) as u16 {
+            let pin = ServerIdentity::Pin([1; 32]);
+            peer.send(add(number, addresses.clone(), pin)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            peer.send(ControlFrame::RemovePath(RemovePath { path: PathId::new(number), drain_ms: 0 })).await;
+        }
+        let datagrams = counting.join().unwrap();
+        anyhow::ensure!(datagrams <= 200, "{datagrams} datagrams");
+        Throttled
+    }
+
+    half_a_million_control_frames_at_a_client => Closed(ErrorCode::LimitExceeded), |arena| {
+        let mut peer = arena.session().await?;
+        peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
+        peer.verdict().await
+    }
+}
+
+attacks! { pending BY_SECONDARIES on BySecondary;
+    /// Streams that begin and end, under a grant without end: what the client keeps of each adds up.
+    contributions_that_end_at_once within 32 MiB => Throttled, |arena| {
+        let Target { stream, mut peer, .. } = arena.target(true).await?;
+        let header = contribution_header(stream.id(), None);
+        for _ in 0..scaled(20_000) {
+            let Some(mut carrier) = peer.carrier(header.clone()).await else { break };
+            let _ = carrier.finish();
+        }
+        let _ = peer.verdict().await;
+        Throttled
+    }
+
+    /// The same without headers.
+    streams_that_end_without_a_header within 32 MiB => Throttled, |arena| {
+        let Target { mut peer, .. } = arena.target(true).await?;
+        for _ in 0..scaled(20_000) {
+            let Some(mut carrier) = peer.carrier(vec![4]).await else { break };
+            let _ = carrier.finish();
+        }
+        let _ = peer.verdict().await;
+        Throttled
+    }
+
+    half_a_million_control_frames_of_a_secondary => Closed(ErrorCode::LimitExceeded), |arena| {
+        let (mut peer, _) = arena.attached(true).await?;
+        peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
+        peer.verdict().await
+    }
+}

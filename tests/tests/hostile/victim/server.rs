@@ -1,0 +1,136 @@
+//! Servers under attack.
+
+use std::time::Duration;
+
+use kwik_server::{
+    Limits, PrimaryAcceptor, PrimarySession, PublicKey, SecondaryAcceptor, SecondarySession,
+    Server, ServerHandle,
+};
+use kwik_tests::{Content, certificate, identity};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Runtime;
+
+use super::child::{answer, say};
+use crate::honest::CONTENT;
+
+/// How long a client may take to its Hello, where the attack is about that.
+const HANDSHAKE: Duration = Duration::from_millis(1500);
+
+/// A primary that answers each request, of eight bytes, with so many bytes. With `unaccepted` it accepts no sessions, with
+/// `streamless` none of their streams.
+pub(super) fn primary(runtime: &Runtime, args: &[&str]) {
+    let (identity, _) = identity();
+    let server = Server::builder()
+        .with_tls(certificate())
+        .and_then(|builder| builder.with_io("127.0.0.1:0"))
+        .and_then(|builder| builder.with_identity(identity))
+        .map(|builder| builder.with_limits(Limits::new().with_handshake_timeout(HANDSHAKE)))
+        .and_then(|builder| builder.start())
+        .unwrap();
+    say(&json!({ "address": server.local_addr(), "pin": server.pin().to_string() }));
+    let handle = server.handle();
+    let (primaries, _secondaries) = server.split();
+    let kept = if args.contains(&"unaccepted") {
+        Some(primaries)
+    } else {
+        runtime.spawn(accept(primaries, args.contains(&"streamless")));
+        None
+    };
+    answer(|_| metrics(&handle));
+    drop(kept);
+}
+
+async fn accept(mut primaries: PrimaryAcceptor, streamless: bool) {
+    while let Some(session) = primaries.accept().await {
+        tokio::spawn(serve(session, streamless));
+    }
+}
+
+async fn serve(mut session: PrimarySession, streamless: bool) {
+    if streamless {
+        // Held until the client goes.
+        while session.next_event().await.is_some() {}
+        return;
+    }
+    loop {
+        let Ok(Some(stream)) = session.accept().await else { return };
+        tokio::spawn(async move {
+            match stream {
+                kwik_server::stream::PeerStream::Bidirectional(stream) => {
+                    let (mut request, mut reply) = stream.split();
+                    let Ok(length) = request.read_u64().await else { return };
+                    let mut at = 0;
+                    while at < length {
+                        let step = (length - at).min(64 << 10) as usize;
+                        if reply.send(CONTENT.bytes(at, step)).await.is_err() {
+                            return;
+                        }
+                        at += step as u64;
+                    }
+                    let _ = reply.close().await;
+                }
+                kwik_server::stream::PeerStream::Receive(mut upload) => {
+                    while let Ok(Some(_)) = upload.receive().await {}
+                }
+                _ => {}
+            }
+        });
+    }
+}
+
+fn metrics(handle: &ServerHandle) -> Value {
+    let metrics = handle.metrics();
+    let refused: serde_json::Map<String, Value> =
+        metrics.refused.iter().map(|(code, count)| (format!("{code:?}"), (*count).into())).collect();
+    json!({
+        "primary_sessions": metrics.primary_sessions,
+        "secondary_sessions": metrics.secondary_sessions,
+        "rejected_handshakes": metrics.rejected_handshakes,
+        "refused": refused,
+    })
+}
+
+/// A secondary that trusts the primary of that key, and sends the content that orders name. With `idle` it takes no orders.
+pub(super) fn secondary(runtime: &Runtime, args: &[&str]) {
+    let trusted = args.iter().filter_map(|arg| arg.parse::<PublicKey>().ok());
+    let server = Server::builder()
+        .with_tls(certificate())
+        .and_then(|builder| builder.with_io("127.0.0.1:0"))
+        .and_then(|builder| builder.with_trusted_primaries(trusted))
+        .map(|builder| builder.with_limits(Limits::new().with_handshake_timeout(HANDSHAKE)))
+        .and_then(|builder| builder.start())
+        .unwrap();
+    say(&json!({ "address": server.local_addr(), "pin": server.pin().to_string() }));
+    let handle = server.handle();
+    let (_primaries, secondaries) = server.split();
+    runtime.spawn(attach(secondaries));
+    answer(|_| metrics(&handle));
+}
+
+async fn attach(mut secondaries: SecondaryAcceptor) {
+    while let Some(session) = secondaries.accept().await {
+        tokio::spawn(obey(session));
+    }
+}
+
+async fn obey(mut session: SecondarySession) {
+    while let Ok(Some(order)) = session.next_delegation().await {
+        tokio::spawn(async move {
+            let Ok(key) = order.resource()[..].try_into().map(u64::from_be_bytes) else {
+                return order.refuse(kwik_server::Refusal::NotFound);
+            };
+            let range = order.range();
+            let Ok(mut contribution) = order.accept().await else { return };
+            let mut at = range.start;
+            while at < range.end {
+                let length = (range.end - at).min(64 << 10) as usize;
+                if contribution.write_at(at, Content(key).bytes(at, length)).await.is_err() {
+                    return;
+                }
+                at += length as u64;
+            }
+            let _ = contribution.finish().await;
+        });
+    }
+}
