@@ -105,6 +105,14 @@ impl Inbox {
         self.news.notify_waiters();
     }
 
+    /// The code of a StreamStop that came.
+    fn stopped(&self) -> Option<ErrorCode> {
+        self.lock().frames.iter().find_map(|frame| match frame {
+            ControlFrame::StreamStop(stop) => ErrorCode::from_quic_code(stop.error_code),
+            _ => None,
+        })
+    }
+
     fn end(&self, verdict: Verdict) {
         self.lock().end.get_or_insert(verdict);
         self.news.notify_waiters();
@@ -151,9 +159,7 @@ impl RawPeer {
         let (receive, control) = control.split();
         let inbox = Arc::<Inbox>::default();
         let reader = match reads {
-            Reads::All => {
-                Reader::Task(tokio::spawn(read(receive, inbox.clone())).abort_handle())
-            }
+            Reads::All => Reader::Task(tokio::spawn(read(receive, inbox.clone())).abort_handle()),
             Reads::Nothing => Reader::Deaf(receive),
         };
         Self { handle, acceptor, exporter, control, inbox, reader }
@@ -307,13 +313,16 @@ impl RawPeer {
         Some(stream)
     }
 
-    /// How the peer takes a carrier: it stops it, or closes. Waits until it does either.
+    /// How the peer takes a carrier: it stops it, or its stream, or closes. Waits until it does one of these.
     pub async fn carrier_verdict(&mut self, carrier: Option<SendStream>) -> Verdict {
         let Some(mut carrier) = carrier else { return self.end().await };
         let stopped = async {
             loop {
                 if let Err(error) = poll_fn(|cx| carrier.poll_send_ready(cx)).await {
                     return verdict_of(error);
+                }
+                if let Some(code) = self.inbox.stopped() {
+                    return Verdict::Stopped(code);
                 }
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }

@@ -1,13 +1,16 @@
 //! What an attack is, and how one is run.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use kwik_client::ErrorCode;
 use kwik_tests::bare::Verdict;
 
-use crate::honest::{Honest, Pace};
+use crate::honest::{BASELINE, Honest};
 use crate::table::Row;
 use crate::victim::Victim;
 
@@ -106,22 +109,25 @@ impl<A: Arena> Attack<A> {
 
     async fn observe(&self, row: &mut Row) -> anyhow::Result<()> {
         let (mut arena, mut honest) = A::start().await?;
-        let before = honest.pace(Pace::BASELINE).await?;
-        let victim = arena.victim();
-        let start = victim.measure();
-        victim.reset_peak();
+        let before = honest.pace(BASELINE).await?;
+        arena.victim().mark();
         let side = honest.run();
-        let seen = tokio::time::timeout(PATIENCE, (self.act)(&mut arena)).await;
+        let act = AssertUnwindSafe((self.act)(&mut arena)).catch_unwind();
+        let seen = tokio::time::timeout(PATIENCE, act).await;
         let during = side.stop().await;
         let victim = arena.victim();
-        let end = victim.measure();
-        row.memory(end.peak.saturating_sub(start.resident));
-        row.log(end.log.saturating_sub(start.log), LOG);
+        let grown = victim.grown();
+        row.memory(grown.resident);
+        row.log(grown.log, LOG);
         row.panics(victim.panics());
         match seen {
-            Ok(Ok(seen)) => row.seen(seen),
-            Ok(Err(error)) => row.fail(format!("{error:#}")),
+            Ok(Ok(Ok(seen))) => row.seen(seen),
+            Ok(Ok(Err(error))) => row.fail(format!("{error:#}")),
+            Ok(Err(panic)) => row.fail(said(&*panic)),
             Err(_) => row.fail(format!("not over after {PATIENCE:?}")),
+        }
+        if !victim.runs() {
+            row.fail("the process has ended".to_owned());
         }
         match during {
             Ok(during) => row.pace(before, during),
@@ -129,6 +135,12 @@ impl<A: Arena> Attack<A> {
         }
         Ok(())
     }
+}
+
+/// What an assertion that failed says.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }
 
 /// A list of attacks on an arena: name, what comes of it, and what is done.

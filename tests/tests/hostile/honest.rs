@@ -35,16 +35,10 @@ pub(crate) enum Honest {
 /// What has to last as long as a session.
 pub(crate) type Held = Box<dyn std::any::Any + Send>;
 
-/// How many exchanges make a measurement.
-#[derive(Clone, Copy)]
-pub(crate) struct Pace;
-
-impl Pace {
-    /// Exchanges before the attack.
-    pub(crate) const BASELINE: u32 = 50;
-    /// Exchanges during the attack, at least.
-    const LEAST: usize = 20;
-}
+/// Exchanges before the attack.
+pub(crate) const BASELINE: u32 = 50;
+/// Exchanges during the attack, at least.
+const LEAST: usize = 20;
 
 /// What exchanges took.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +92,7 @@ impl Honest {
         let stop = over.clone();
         let task = tokio::spawn(async move {
             let mut took = Vec::new();
-            while took.len() < Pace::LEAST || !stop.load(Ordering::Relaxed) {
+            while took.len() < LEAST || !stop.load(Ordering::Relaxed) {
                 took.push(self.timed().await?);
             }
             Ok(Measured::of(took))

@@ -98,7 +98,8 @@ pub(crate) struct Table {
     failed: Vec<String>,
 }
 
-const HEAD: &str = "| attacked | attack | bound | seen | honest session | |\n|---|---|---|---|---|---|";
+const HEAD: &str =
+    "| attacked | attack | bound | seen | honest session | |\n|---|---|---|---|---|---|";
 
 impl Table {
     pub(crate) fn open() -> Self {

@@ -22,17 +22,24 @@ async fn carried(arena: &mut ByPrimary, parts: &[Bytes]) -> anyhow::Result<Outco
     Ok(peer.carrier_verdict(carrier).await.into())
 }
 
+/// How the client closes for it.
+async fn closed(arena: &mut ByPrimary, parts: &[Bytes]) -> anyhow::Result<Outcome> {
+    let mut peer = arena.session().await?;
+    let _carrier = peer.carrier(parts.concat()).await;
+    Ok(peer.end().await.into())
+}
+
 attacks! { ATTACKS on ByPrimary;
     a_carrier_of_the_primary_without_a_header => Stopped(ErrorCode::HeaderMissing), |arena| {
         carried(arena, &[public_frame(3, 0, b"who am I?", false)]).await?
     }
 
     a_header_of_the_clients_stream => Closed(ErrorCode::StreamState), |arena| {
-        carried(arena, &[public_header(2), public_frame(2, 0, b"x", false)]).await?
+        closed(arena, &[public_header(2), public_frame(2, 0, b"x", false)]).await?
     }
 
     a_header_of_a_stream_far_ahead => Closed(ErrorCode::LimitExceeded), |arena| {
-        carried(arena, &[public_header(LAST)]).await?
+        closed(arena, &[public_header(LAST)]).await?
     }
 
     a_header_of_a_stream_that_goes_both_ways => Stopped(ErrorCode::Mapping), |arena| {
@@ -40,12 +47,12 @@ attacks! { ATTACKS on ByPrimary;
     }
 
     bytes_of_the_primary_beyond_the_window => Closed(ErrorCode::FlowControl), |arena| {
-        carried(arena, &[public_header(3), public_frame(3, 1 << 40, b"far", false)]).await?
+        closed(arena, &[public_header(3), public_frame(3, 1 << 40, b"far", false)]).await?
     }
 
     /// A final size of all that can be.
     two_to_the_62_bytes => Closed(ErrorCode::FlowControl), |arena| {
-        carried(arena, &[public_header(3), public_frame(3, LAST, b"", true)]).await?
+        closed(arena, &[public_header(3), public_frame(3, LAST, b"", true)]).await?
     }
 
     bytes_behind_the_end => Stopped(ErrorCode::FinalSize), |arena| {

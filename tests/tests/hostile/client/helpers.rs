@@ -8,7 +8,7 @@ use kwik_proto::frame::{
 };
 use kwik_proto::{DelegationId, Epoch, PathId, SessionId};
 use kwik_server::Event;
-use kwik_tests::bare::{LIMITS, Message, hello, length_prefix};
+use kwik_tests::bare::{Message, hello, length_prefix};
 
 use super::BySecondary;
 use crate::attack::Outcome::{Closed, Ignored, Throttled};

@@ -124,16 +124,6 @@ impl ByPrimary {
         Ok(peer)
     }
 
-    /// What the client says of a connection that it cannot make.
-    pub(crate) async fn refused_by(
-        &mut self,
-        address: SocketAddr,
-        pin: kwik_client::Pin,
-    ) -> anyhow::Result<String> {
-        let said = connect(&mut self.victim, address, pin, "read").await?;
-        Ok(said["error"].as_str().with_context(|| format!("{said}"))?.to_owned())
-    }
-
     /// Waits until the client's session with the attacker has counted a fault.
     pub(crate) async fn counts(&mut self, code: ErrorCode, least: u64) -> anyhow::Result<Value> {
         let what = format!("{code:?} is counted {least} times");
@@ -166,7 +156,6 @@ impl Arena for ByPrimary {
 pub(crate) struct Target {
     pub(crate) stream: kwik_server::stream::SendStream,
     pub(crate) peer: RawPeer,
-    pub(crate) path: PathId,
 }
 
 impl BySecondary {
@@ -187,7 +176,7 @@ impl BySecondary {
 
     /// The same with a stream that the client reads the first 100 bytes of, and that the attacker is granted, or not.
     pub(crate) async fn target(&mut self, grant_all: bool) -> anyhow::Result<Target> {
-        let (peer, path) = self.attached(grant_all).await?;
+        let (peer, _) = self.attached(grant_all).await?;
         let mut stream = self.primary.handle().open_send_stream().await?;
         stream.send(CONTENT.bytes(0, 100)).await?;
         if grant_all {
@@ -198,18 +187,13 @@ impl BySecondary {
         } else {
             tokio::time::sleep(std::time::Duration::from_millis(30)).await;
         }
-        Ok(Target { stream, peer, path })
+        Ok(Target { stream, peer })
     }
 
     /// Waits until the client's session has counted a fault of the attacker's.
     pub(crate) async fn counts(&mut self, code: ErrorCode, least: u64) -> anyhow::Result<Value> {
         let what = format!("{code:?} is counted {least} times");
         self.victim.ask_until("session 0", &what, |said| counted(said, code, least)).await
-    }
-
-    /// What the client's session says of itself.
-    pub(crate) async fn report(&mut self) -> anyhow::Result<Value> {
-        self.victim.ask("session 0").await
     }
 }
 

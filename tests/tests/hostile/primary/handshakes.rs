@@ -250,7 +250,7 @@ attacks! { ATTACKS on Primary;
 
     /// Sessions that the application never accepts.
     sessions_that_nobody_accepts => Ignored, |arena| {
-        arena.restart(&["unaccepted"]).await?;
+        arena.switch(&["unaccepted"]).await?;
         let mut held = Vec::new();
         for _ in 0..scaled(60) {
             held.push(arena.client().await);

@@ -24,6 +24,8 @@ pub(crate) const LISTS: &[&[Attack<Primary>]] =
 /// A primary in a process of its own, with an honest client.
 pub(crate) struct Primary {
     victim: Victim,
+    /// With the honest session, where the attack is on another primary.
+    beside: Option<Victim>,
     pub(crate) address: SocketAddr,
     pub(crate) pin: Pin,
 }
@@ -40,14 +42,15 @@ impl Primary {
     async fn with(args: &[&str]) -> anyhow::Result<Self> {
         let mut victim = Victim::start(&[&["primary"], args].concat())?;
         let (address, pin) = listening(&mut victim).await?;
-        Ok(Self { victim, address, pin })
+        Ok(Self { victim, beside: None, address, pin })
     }
 
-    /// Another primary of this kind takes its place; nobody else's session is on it.
-    pub(crate) async fn restart(&mut self, args: &[&str]) -> anyhow::Result<()> {
-        *self = Self::with(args).await?;
-        // What it takes by itself is not the attack's.
-        self.victim.reset_peak();
+    /// The attack is on another primary, of that kind; the honest session stays where it is.
+    pub(crate) async fn switch(&mut self, args: &[&str]) -> anyhow::Result<()> {
+        let other = Self::with(args).await?;
+        let beside = std::mem::replace(self, other);
+        self.beside = Some(beside.victim);
+        self.victim.mark();
         Ok(())
     }
 

@@ -30,4 +30,11 @@ attacks! { pending ATTACKS on Primary;
         peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
         peer.verdict().await
     }
+
+    /// A header for a stream that only the primary opens: STREAM-5 has the session closed.
+    a_header_of_the_servers_stream => Closed(ErrorCode::StreamState), |arena| {
+        let mut peer = arena.client().await;
+        let _carrier = peer.carrier(public_header(3)).await;
+        peer.verdict().await
+    }
 }

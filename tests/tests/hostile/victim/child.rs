@@ -1,6 +1,6 @@
 //! What runs in the process that is attacked. It says where it is, then answers the questions on its standard input.
 
-use std::io::{BufRead as _, Write as _, stdin, stdout};
+use std::io::{Write as _, stdin, stdout};
 
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;

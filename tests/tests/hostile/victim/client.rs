@@ -92,7 +92,6 @@ async fn take(mut acceptor: kwik_client::connection::StreamAcceptor, mode: Strin
                 PeerStream::Receive(mut receive) => {
                     while let Ok(Some(_)) = receive.receive().await {}
                 }
-                _ => {}
             }
         });
     }

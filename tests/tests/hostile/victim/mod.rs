@@ -19,16 +19,15 @@ pub(crate) struct Victim {
     stdin: Option<ChildStdin>,
     lines: UnboundedReceiver<String>,
     log: PathBuf,
+    mark: Measure,
     _dir: tempfile::TempDir,
 }
 
-/// How large a process is.
-#[derive(Clone, Copy, Debug)]
+/// How large a process is, or by how much it has grown.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Measure {
-    /// Resident bytes now.
+    /// Resident bytes.
     pub(crate) resident: u64,
-    /// Most resident bytes since [`Victim::reset_peak`].
-    pub(crate) peak: u64,
     /// Bytes of the log.
     pub(crate) log: u64,
 }
@@ -58,7 +57,7 @@ impl Victim {
             }
         });
         let stdin = child.stdin.take();
-        Ok(Self { child, stdin, lines, log, _dir: dir })
+        Ok(Self { child, stdin, lines, log, mark: Measure::default(), _dir: dir })
     }
 
     /// The next line of its standard output; `None` at its end.
@@ -97,22 +96,37 @@ impl Victim {
         }
     }
 
-    /// How large it is. Zeros once it has ended.
-    pub(crate) fn measure(&self) -> Measure {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.unwrap_or_default();
-        let kib = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()
-        };
-        let bytes = |name| kib(name).unwrap_or(0) << 10;
-        let log = std::fs::metadata(&self.log).map_or(0, |log| log.len());
-        Measure { resident: bytes("VmRSS:"), peak: bytes("VmHWM:"), log }
+    /// From now on counts by how much it grows.
+    pub(crate) fn mark(&mut self) {
+        self.mark = Measure { resident: self.resident("VmRSS:"), log: self.logged() };
+        // The peak is that from now on (proc_pid_clear_refs(5)).
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
     }
 
-    /// From now on the peak is what it is from now on.
-    pub(crate) fn reset_peak(&self) {
-        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
+    /// By how much it has grown since the mark: at most, for what is resident.
+    pub(crate) fn grown(&self) -> Measure {
+        Measure {
+            resident: self.resident("VmHWM:").saturating_sub(self.mark.resident),
+            log: self.logged().saturating_sub(self.mark.log),
+        }
+    }
+
+    /// A line of `/proc/PID/status`, in bytes; 0 once it has ended.
+    fn resident(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        kib.unwrap_or(0) << 10
+    }
+
+    fn logged(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |log| log.len())
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Its open file descriptors.
@@ -134,17 +148,6 @@ impl Victim {
     /// Whether it runs.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().is_ok_and(|ended| ended.is_none())
-    }
-
-    /// Waits until it ends by itself; its exit code.
-    pub(crate) async fn ended(&mut self) -> Option<i32> {
-        for _ in 0..3000 {
-            if let Ok(Some(status)) = self.child.try_wait() {
-                return status.code();
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        None
     }
 }
 

@@ -8,7 +8,6 @@ use kwik_server::{
 };
 use kwik_tests::{Content, certificate, identity};
 use serde_json::{Value, json};
-use tokio::io::AsyncReadExt as _;
 use tokio::runtime::Runtime;
 
 use super::child::{answer, say};
@@ -59,7 +58,13 @@ async fn serve(mut session: PrimarySession, streamless: bool) {
             match stream {
                 kwik_server::stream::PeerStream::Bidirectional(stream) => {
                     let (mut request, mut reply) = stream.split();
-                    let Ok(length) = request.read_u64().await else { return };
+                    // To its end: a request that is stopped before is one that fails.
+                    let mut asked = Vec::new();
+                    while let Ok(Some(chunk)) = request.receive().await {
+                        asked.extend_from_slice(&chunk[..chunk.len().min(8)]);
+                    }
+                    let Some(length) = asked.first_chunk() else { return };
+                    let length = u64::from_be_bytes(*length);
                     let mut at = 0;
                     while at < length {
                         let step = (length - at).min(64 << 10) as usize;
@@ -73,7 +78,6 @@ async fn serve(mut session: PrimarySession, streamless: bool) {
                 kwik_server::stream::PeerStream::Receive(mut upload) => {
                     while let Ok(Some(_)) = upload.receive().await {}
                 }
-                _ => {}
             }
         });
     }
@@ -81,8 +85,11 @@ async fn serve(mut session: PrimarySession, streamless: bool) {
 
 fn metrics(handle: &ServerHandle) -> Value {
     let metrics = handle.metrics();
-    let refused: serde_json::Map<String, Value> =
-        metrics.refused.iter().map(|(code, count)| (format!("{code:?}"), (*count).into())).collect();
+    let refused: serde_json::Map<String, Value> = metrics
+        .refused
+        .iter()
+        .map(|(code, count)| (format!("{code:?}"), (*count).into()))
+        .collect();
     json!({
         "primary_sessions": metrics.primary_sessions,
         "secondary_sessions": metrics.secondary_sessions,

@@ -1,0 +1,169 @@
+//! Attacks on the program that are known to get through.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::time::Duration;
+
+use anyhow::ensure;
+use kwik_tests::bare::{Verdict, public_frame, public_header};
+
+use super::downloads::found;
+use super::{Program, kwik, request, run};
+use crate::attack::Outcome::{Fails, Ignored, Throttled};
+use crate::attack::attacks;
+use crate::honest::CONTENT;
+use crate::wire::{LAST, window};
+
+/// A file of zeros that takes no space.
+fn sparse(arena: &Program, name: &str, size: u64) -> anyhow::Result<()> {
+    Ok(fs::File::create(arena.root().join(name))?.set_len(size)?)
+}
+
+/// Processor time that a process has used, in clock ticks of 10 ms.
+fn ticks(process: u32) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+attacks! { pending ATTACKS on Program;
+    /// A hundred requests for a large file, of which nothing is read.
+    a_hundred_files_that_nobody_reads within 96 MiB => Throttled, |arena| {
+        sparse(arena, "large", 64 << 20)?;
+        let before = arena.process().descriptors();
+        let mut peer = arena.peer().await;
+        let mut held = Vec::new();
+        for number in 0..100 {
+            let stream = 4 * number;
+            let get = request(b"large").delimited();
+            held.extend(peer.request([public_header(stream), public_frame(stream, 0, &get, true)].concat()).await);
+            peer.send(window(stream, LAST)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let after = arena.process().descriptors();
+        ensure!(after <= before + 40, "{before} descriptors, then {after}");
+        assert_eq!(peer.verdict().await, Verdict::Alive);
+        Throttled
+    }
+
+    /// Two requests for large files that were never hashed, whose clients are gone: nobody goes on hashing.
+    hashing_for_clients_that_are_gone => Ignored, |arena| {
+        for name in ["one", "two"] {
+            sparse(arena, name, 200 << 30)?;
+            let mut peer = arena.peer().await;
+            let get = request(name.as_bytes()).delimited();
+            let _request = peer.request([public_header(0), public_frame(0, 0, &get, true)].concat()).await;
+            peer.verdict().await;
+            peer.handle.close(7u8.into());
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let process = arena.process().id();
+        let start = ticks(process);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let used = ticks(process) - start;
+        // The honest session costs something; a hash of two files costs both cores.
+        ensure!(used < 150, "{used} ticks in two seconds");
+        Ignored
+    }
+
+    /// All descriptors are used up, and the metrics are asked for.
+    descriptors_used_up => Throttled, |arena| {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let (name, dir) = (port.to_string(), arena.dir.path().to_owned());
+        let args = ["--state", "other", "--metrics", &name];
+        let (mut server, address, pin) = Program::serve(&dir, &args, Some("ulimit -n 40")).await?;
+        let mut held = Vec::new();
+        for _ in 0..60 {
+            held.extend(TcpStream::connect(port));
+        }
+        drop(held);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut scrape = TcpStream::connect(port)?;
+        scrape.set_read_timeout(Some(Duration::from_secs(5)))?;
+        write!(scrape, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        scrape.read_to_end(&mut answer)?;
+        ensure!(answer.starts_with(b"HTTP/1.1 200"), "the metrics are gone for good");
+        let (_client, mut session) = super::session(address, pin).await?;
+        super::fetch(&mut session).await?;
+        ensure!(server.runs() && server.panics().is_empty());
+        Throttled
+    }
+
+    /// A name that no file can have, for a terminal to read in the log.
+    a_name_of_300_bytes_with_escapes => Fails, |arena| {
+        let name = "\x1b]0;owned\x07\x1b[2J".repeat(25);
+        let code = arena.fails(request(name.as_bytes())).await?;
+        ensure!(code != 0, "{code}");
+        ensure!(!arena.process().log().contains('\x1b'), "an escape sequence in the log");
+        Fails
+    }
+
+    /// A file of 2^62 bytes, which never end.
+    a_file_of_two_to_the_62_bytes => Fails, |arena| {
+        let ended = arena.get_from(|mut stream| async move {
+            let _ = stream.send(found(LAST, &[1; 32], 0, LAST)).await;
+            let _ = stream.send(CONTENT.bytes(0, 1000)).await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        });
+        ended.await?.fails()?;
+        Fails
+    }
+
+    /// A byte now and then: never quite nothing.
+    a_file_that_drips => Fails, |arena| {
+        let ended = arena.get_from(|mut stream| async move {
+            let _ = stream.send(found(1 << 20, &[1; 32], 0, 1 << 20)).await;
+            for at in 0..100 {
+                let _ = stream.send(CONTENT.bytes(at, 1)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        });
+        ended.await?.fails()?;
+        Fails
+    }
+
+    /// Somebody else's file lies where the download is to be made.
+    a_part_file_of_another_user => Ignored, |arena| {
+        let (out, part) = (arena.dir.path().join("out"), arena.dir.path().join("out.part"));
+        fs::write(&part, vec![1; 10_000])?;
+        fs::set_permissions(&part, fs::Permissions::from_mode(0o666))?;
+        std::os::unix::fs::chown(&part, Some(65534), Some(65534))?;
+        let ended = arena.get((arena.address, arena.pin)).await?;
+        ensure!(ended.code == Some(0), "{ended:?}");
+        ensure!(fs::metadata(&out)?.uid() == fs::metadata("/proc/self")?.uid(), "it is theirs");
+        ensure!(CONTENT.matches(0, &fs::read(&out)?));
+        Ignored
+    }
+
+    /// Others may write into the state directory, and so choose the server's key.
+    a_state_directory_for_everybody => Fails, |arena| {
+        let state = arena.dir.path().join("open");
+        fs::create_dir(&state)?;
+        fs::set_permissions(&state, fs::Permissions::from_mode(0o777))?;
+        arena.must_not_start(&["--state", "open"]).await?.fails()?;
+        Fails
+    }
+
+    /// A pipe where a file's hash is kept: whoever reads it waits for ever.
+    a_pipe_for_a_hash => Ignored, |arena| {
+        let file = arena.root().join("g");
+        fs::write(&file, b"content")?;
+        let metadata = fs::metadata(&file)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&metadata.dev().to_le_bytes()).update(&metadata.ino().to_le_bytes());
+        let [a, b, ..] = *hasher.finalize().as_bytes();
+        let slot = format!("{:04x}", u16::from_le_bytes([a, b]) % (1 << 14));
+        let slot = arena.dir.path().join("state/kwik/tags").join(slot);
+        let _ = fs::remove_file(&slot);
+        ensure!(std::process::Command::new("mkfifo").arg(&slot).status()?.success());
+        let mut get = kwik(arena.dir.path())?;
+        get.arg("get").arg(format!("kwik://{}/g", arena.address)).arg("--pin").arg(arena.pin.to_string());
+        get.args(["-o", "out", "--timeout", "5s"]);
+        let ended = run(get).await?;
+        ensure!(ended.code == Some(0), "{ended:?}");
+        Ignored
+    }
+}
