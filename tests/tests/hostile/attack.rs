@@ -14,7 +14,7 @@ use crate::honest::{BASELINE, Honest};
 use crate::table::Row;
 use crate::victim::Victim;
 
-/// Longest that an attack may take. Only what hangs takes so long.
+/// Longest that an attack of the usual size may take. Only what hangs takes so long.
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How much a process may grow for one attack where the attack says nothing else, in MiB.
 pub(crate) const MEMORY: u64 = 48;
@@ -62,6 +62,14 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Streams come faster than the peer's limits let them: either the victim keeps up with them, or it closes.
+pub(crate) fn kept_up(verdict: Verdict) -> anyhow::Result<Outcome> {
+    match verdict {
+        Verdict::Alive | Verdict::Closed(ErrorCode::LimitExceeded) => Ok(Outcome::Throttled),
+        other => anyhow::bail!("{other:?}"),
+    }
+}
+
 /// What an attack does meanwhile.
 pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<Outcome>> + Send + 'a>>;
 
@@ -93,8 +101,12 @@ pub(crate) struct Attack<A> {
 
 /// How often something is done, in an attack of the usual size.
 pub(crate) fn scaled(amount: u64) -> u64 {
+    amount.saturating_mul(scale().into())
+}
+
+fn scale() -> u32 {
     let scale = std::env::var("KWIK_ATTACK_SCALE").ok().and_then(|text| text.parse().ok());
-    amount.saturating_mul(scale.unwrap_or(1))
+    scale.unwrap_or(1).max(1)
 }
 
 impl<A: Arena> Attack<A> {
@@ -113,7 +125,8 @@ impl<A: Arena> Attack<A> {
         arena.victim().mark();
         let side = honest.run();
         let act = AssertUnwindSafe((self.act)(&mut arena)).catch_unwind();
-        let seen = tokio::time::timeout(PATIENCE, act).await;
+        let patience = PATIENCE.saturating_mul(scale());
+        let seen = tokio::time::timeout(patience, act).await;
         let during = side.stop().await;
         let victim = arena.victim();
         let grown = victim.grown();
@@ -124,7 +137,7 @@ impl<A: Arena> Attack<A> {
             Ok(Ok(Ok(seen))) => row.seen(seen),
             Ok(Ok(Err(error))) => row.fail(format!("{error:#}")),
             Ok(Err(panic)) => row.fail(said(&*panic)),
-            Err(_) => row.fail(format!("not over after {PATIENCE:?}")),
+            Err(_) => row.fail(format!("not over after {patience:?}")),
         }
         if !victim.runs() {
             row.fail("the process has ended".to_owned());

@@ -4,7 +4,8 @@
 //! process must not panic, must not grow beyond the attack's bound, must not fill its log, and must answer as the table
 //! says. Each prints one row.
 //!
-//! - `cargo test -p kwik-tests --test hostile` runs all of them; words behind `--` pick those whose names have one of them.
+//! - `cargo test -p kwik-tests --test hostile` runs all of them; words behind `--` pick those whose names have one of
+//!   them, or a party.
 //! - `KWIK_ATTACK_SCALE=10` multiplies the amounts.
 //! - `KWIK_HOSTILE_PENDING=1` runs those that are known to get through, too.
 //! - `KWIK_HOSTILE_TABLE=FILE` writes the table there.
@@ -65,7 +66,8 @@ fn main() -> ExitCode {
 async fn run<A: Arena>(list: &[Attack<A>], filters: &[&str], table: &mut Table) {
     let pending = std::env::var_os("KWIK_HOSTILE_PENDING").is_some();
     for attack in list {
-        let chosen = filters.is_empty() || filters.iter().any(|it| attack.name.contains(it));
+        let named = |it: &&str| attack.name.contains(it) || A::PARTY == *it;
+        let chosen = filters.is_empty() || filters.iter().any(named);
         if chosen && (pending || !attack.pending) {
             table.add(attack.run().await);
         }

@@ -70,10 +70,6 @@ attacks! { ATTACKS on ByPrimary;
         judged(arena, "[::ffff:255.255.255.255]:4433", PIN).await?
     }
 
-    a_path_to_port_zero => Stopped(ErrorCode::PathPolicy), |arena| {
-        judged(arena, "127.0.0.1:0", PIN).await?
-    }
-
     a_name_with_a_zero_byte => Stopped(ErrorCode::PathPolicy), |arena| {
         judged(arena, "127.0.0.1:4433", named("edge\0.example")).await?
     }

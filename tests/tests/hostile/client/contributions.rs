@@ -71,7 +71,7 @@ attacks! { ATTACKS on BySecondary;
     }
 
     a_delegation_that_nobody_gave => Stopped(ErrorCode::NotGranted), |arena| {
-        carried(arena, |stream| {
+        carried_to(arena, false, |stream| {
             vec![contribution_header(stream, Some((DelegationId(1 << 40), range(0, 9))))]
         })
         .await?
@@ -134,15 +134,13 @@ attacks! { ATTACKS on BySecondary;
         .await?
     }
 
-    /// Within the grant, and much.
-    contributions_of_single_bytes => Ignored, |arena| {
-        let Target { stream, mut peer, .. } = arena.target(true).await?;
-        let mut frames = contribution_header(stream.id(), None).to_vec();
-        for offset in (60..30_000).rev() {
-            frames.extend_from_slice(&contribution_frame(stream.id(), 2 * offset, b"z"));
-        }
-        let _held = peer.carrier(frames).await;
-        peer.verdict().await
+    /// Within the grant, and in too many pieces: every second byte.
+    contributions_of_single_bytes => Stopped(ErrorCode::LimitExceeded), |arena| {
+        carried(arena, |stream| {
+            let byte = |offset: u64| contribution_frame(stream, 2 * offset, b"z");
+            [contribution_header(stream, None)].into_iter().chain((60..30_000).rev().map(byte)).collect()
+        })
+        .await?
     }
 
     contributions_of_the_same_bytes => Ignored, |arena| {

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, ensure};
 use kwik_client::ErrorCode;
+use kwik_proto::frame::{ControlFrame, Order, Orders};
 use kwik_server::{PathId, PrimarySession, PublicKey, Server};
 use kwik_tests::bare::{BareServer, RawPeer};
 use kwik_tests::{SecondaryServer, certificate, identity, up};
@@ -106,7 +107,7 @@ impl ByPrimary {
         let (said, peer) = tokio::join!(connecting, self.server.accept_raw());
         let said = said?;
         ensure!(said["session"].is_u64(), "{said}");
-        peer.find(|frame| matches!(frame, kwik_proto::frame::ControlFrame::Hello(_)).then_some(()))
+        peer.find(|frame| matches!(frame, ControlFrame::Hello(_)).then_some(()))
             .await
             .map_err(|end| anyhow::anyhow!("no Hello, but {end:?}"))?;
         Ok(peer)
@@ -180,12 +181,18 @@ impl BySecondary {
         let mut stream = self.primary.handle().open_send_stream().await?;
         stream.send(CONTENT.bytes(0, 100)).await?;
         if grant_all {
-            peer.next(|frame| {
-                matches!(frame, kwik_proto::frame::ControlFrame::Orders(_)).then_some(())
+            let granted = |order: &Order| matches!(order, Order::Grant(grant) if grant.stream.value() == stream.id());
+            peer.next(|frame| match frame {
+                ControlFrame::Orders(signed) => {
+                    let orders = Orders::decode(&signed.body).ok()?;
+                    orders.orders.iter().any(granted).then_some(())
+                }
+                _ => None,
             })
             .await;
         } else {
-            tokio::time::sleep(std::time::Duration::from_millis(30)).await;
+            // Nothing tells the attacker that the client has the stream.
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         Ok(Target { stream, peer })
     }

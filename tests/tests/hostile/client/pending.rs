@@ -4,14 +4,16 @@ use std::net::UdpSocket;
 use std::time::Duration;
 
 use kwik_client::ErrorCode;
-use kwik_proto::PathId;
-use kwik_proto::frame::{ControlFrame, Ping, RemovePath, ServerIdentity};
+use kwik_proto::frame::{ControlFrame, Ping, Refuse, RemovePath, ServerIdentity};
+use kwik_proto::{DelegationId, PathId};
+use kwik_server::Event;
 use kwik_tests::bare::contribution_header;
 
 use super::addresses::add;
 use super::{ByPrimary, BySecondary, Target};
-use crate::attack::Outcome::{Closed, Throttled};
+use crate::attack::Outcome::{Closed, Stopped, Throttled};
 use crate::attack::{attacks, scaled};
+use crate::wire::range;
 
 attacks! { pending BY_PRIMARIES on ByPrimary;
     /// One victim, under ever new numbers: the datagrams that it gets do not grow with the orders.
@@ -70,5 +72,30 @@ attacks! { pending BY_SECONDARIES on BySecondary;
         let (mut peer, _) = arena.attached(true).await?;
         peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
         peer.verdict().await
+    }
+
+    /// Under a grant without end, and within it: STREAM-12 has it refused all the same.
+    a_delegation_that_nobody_gave_under_a_grant => Stopped(ErrorCode::NotGranted), |arena| {
+        let Target { stream, mut peer, .. } = arena.target(true).await?;
+        let unknown = Some((DelegationId(1 << 40), range(200, 300)));
+        let _carrier = peer.carrier(contribution_header(stream.id(), unknown)).await;
+        peer.verdict().await
+    }
+
+    /// What a secondary says of itself reaches the log of whoever shows the primary's events.
+    escapes_in_the_primarys_events => Closed(ErrorCode::Busy), |arena| {
+        let (mut peer, path) = arena.dialled(true).await?;
+        let (code, reason) = (ErrorCode::Busy, "\x1b]0;owned\x07".repeat(20));
+        peer.send(ControlFrame::Refuse(Refuse { code, reason, retry_after_ms: None })).await;
+        loop {
+            match arena.primary.next_event().await {
+                Some(Event::PathDown(down, Some(code), detail)) if down == path => {
+                    anyhow::ensure!(!detail.contains('\x1b'), "an escape sequence in {detail:?}");
+                    break Closed(code);
+                }
+                Some(_) => {}
+                None => anyhow::bail!("the session is over"),
+            }
+        }
     }
 }

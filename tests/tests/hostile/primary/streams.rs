@@ -117,27 +117,25 @@ attacks! { ATTACKS on Primary;
     }
 
     two_final_sizes => Stopped(ErrorCode::FinalSize), |arena| {
-        let frames = [public_frame(2, 0, b"", true), public_frame(2, 0, b"more", true)];
-        carried(arena, &[&[public_header(2)], &frames[..]].concat()).await
+        let mut peer = arena.client().await;
+        let end = [public_header(2), public_frame(2, 100, b"", true)];
+        let mut carrier = peer.carrier(end.concat()).await.unwrap();
+        // The first is taken before the second comes.
+        carrier.flush().await?;
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        carrier.send(public_frame(2, 0, b"more", true)).await?;
+        peer.carrier_verdict(Some(carrier)).await
     }
 
-    /// Within the rules, and much.
-    a_window_of_one_byte_frames => Ignored, |arena| {
+    /// Within the window, and in too many pieces: every second byte.
+    a_window_of_one_byte_frames => Stopped(ErrorCode::LimitExceeded), |arena| {
         let mut peer = arena.client().await;
-        let mut upload = peer.carrier(public_header(2)).await.unwrap();
-        // Every second byte from behind, then those between: all in the first window.
-        let offsets = (0..30_000_u64).rev();
-        for offset in offsets.clone().map(|it| 2 * it + 1).chain(offsets.map(|it| 2 * it)) {
-            upload.send_data(public_frame(2, offset, b"z", false)).or_else(|error| match error {
-                s2n_quic::stream::Error::SendingBlocked { .. } => Ok(()),
-                error => Err(error),
-            })?;
-            if offset % 500 < 2 {
-                upload.flush().await?;
-            }
+        let mut frames = public_header(2).to_vec();
+        for offset in (0..30_000).rev() {
+            frames.extend_from_slice(&public_frame(2, 2 * offset, b"z", false));
         }
-        upload.flush().await?;
-        peer.verdict().await
+        let carrier = peer.carrier(frames).await;
+        peer.carrier_verdict(carrier).await
     }
 
     the_same_bytes_again_and_again => Ignored, |arena| {
@@ -206,8 +204,9 @@ attacks! { ATTACKS on Primary;
         peer.verdict().await
     }
 
-    /// Rapid reset (CVE-2023-44487), for KWIK's streams: on the control stream.
-    streams_reset_at_once => Ignored, |arena| {
+    /// Rapid reset (CVE-2023-44487), for KWIK's streams: on the control stream. Either the primary keeps up, or they are
+    /// too many.
+    streams_reset_at_once => Throttled, |arena| {
         let mut peer = arena.client().await;
         for number in 0..scaled(2000) {
             let stream = 2 + 4 * number;
@@ -215,11 +214,11 @@ attacks! { ATTACKS on Primary;
             peer.send(crate::wire::reset(stream, 0)).await;
             let _ = carrier.reset(1u8.into());
         }
-        peer.verdict().await
+        crate::attack::kept_up(peer.verdict().await)?
     }
 
-    /// The same for requests, whose answers are given up too.
-    requests_reset_at_once => Ignored, |arena| {
+    /// The same for requests, whose answers are given up too, without the word that their places are free.
+    requests_reset_at_once => Closed(ErrorCode::LimitExceeded), |arena| {
         let mut peer = arena.client().await;
         for number in 0..scaled(1000) {
             let stream = 4 * number;

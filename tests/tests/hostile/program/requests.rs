@@ -78,7 +78,7 @@ attacks! { ATTACKS on Program;
     }
 
     requests_of_noise => Fails, |arena| {
-        for noise in [&[0xff; 9][..], &[0xa; 300], b"GET /f HTTP/1.1\r\n\r\n"] {
+        for noise in [&[0xff; 9][..], &[0xb; 300], b"GET /f HTTP/1.1\r\n\r\n"] {
             let (_client, mut session) = arena.client().await?;
             let answer = answer(&mut session, Message::new().raw(noise).delimited()).await?;
             ensure!(failure(answer) == Some(BAD_REQUEST), "{noise:?}");
@@ -115,7 +115,7 @@ attacks! { ATTACKS on Program;
         Ignored
     }
 
-    requests_that_are_given_up => Ignored, |arena| {
+    requests_that_are_given_up => Throttled, |arena| {
         let mut peer = arena.peer().await;
         for number in 0..scaled(500) {
             let stream = 4 * number;
@@ -126,7 +126,7 @@ attacks! { ATTACKS on Program;
             peer.send(crate::wire::stop(stream)).await;
             let _ = (ask.reset(1u8.into()), answer.stop_sending(1u8.into()));
         }
-        peer.verdict().await
+        crate::attack::kept_up(peer.verdict().await)?
     }
 
     uploads_to_a_server_of_files within 24 MiB => Ignored, |arena| {

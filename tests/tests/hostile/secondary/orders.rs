@@ -143,18 +143,6 @@ attacks! { ATTACKS on Secondary;
         Throttled
     }
 
-    /// A thousand of them, none of which is read.
-    a_thousand_delegations_unread within 96 MiB => Throttled, |arena| {
-        let mut attached = arena.attach().await;
-        for batch in 0..8 {
-            let orders = (0..128).map(|it| delegation(batch * 128 + it, 3, range(0, 1 << 40)));
-            attached.order(&arena.key, orders.collect()).await;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
-        assert_eq!(attached.peer.verdict().await, Verdict::Alive);
-        Throttled
-    }
-
     /// More than a session may have at a time: the rest is refused.
     delegations_without_number within 96 MiB => Ignored, |arena| {
         let mut attached = arena.attach().await;
@@ -245,9 +233,13 @@ attacks! { ATTACKS on Secondary;
         attached.peer.verdict().await
     }
 
-    messages_longer_than_they_say => Closed(ErrorCode::ProtocolViolation), |arena| {
+    messages_longer_than_they_say => Closed(ErrorCode::OrderInvalid), |arena| {
         let mut attached = arena.attach().await;
-        attached.order(&arena.key, vec![relay(0, 5, 0, 4), relay(0, 5, 4, 4)]).await;
+        let relay = Message::new().varint(1, 1).varint(3, 5).bytes(5, b"more than five");
+        let body = Message::new().bytes(1, &[9; 16]).varint(2, 1).varint(3, 1).varint(4, 1);
+        let body = body.message(5, Message::new().message(4, relay)).delimited();
+        let signed = sign_orders(&arena.key, body.slice(1..));
+        attached.peer.send(ControlFrame::Orders(signed)).await;
         attached.peer.verdict().await
     }
 }

@@ -110,7 +110,9 @@ pub(super) fn secondary(runtime: &Runtime, args: &[&str]) {
         .unwrap();
     say(&json!({ "address": server.local_addr(), "pin": server.pin().to_string() }));
     let handle = server.handle();
-    let (_primaries, secondaries) = server.split();
+    let (primaries, secondaries) = server.split();
+    // It is primary to nobody.
+    drop(primaries);
     runtime.spawn(attach(secondaries));
     answer(|_| metrics(&handle));
 }
