@@ -63,6 +63,11 @@ attacks! { ATTACKS on Primary;
     }
 
     /// Headers of streams that the client has not.
+    /// Refused, as if it were over.
+    a_header_of_the_servers_stream => Stopped(ErrorCode::StreamClosed), |arena| {
+        carried(arena, &[public_header(3)]).await
+    }
+
     a_header_far_ahead => Closed(ErrorCode::LimitExceeded), |arena| {
         closed(arena, &[public_header(LAST - 1)]).await
     }

@@ -7,12 +7,14 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::time::Duration;
 
 use anyhow::ensure;
-use kwik_tests::bare::{Verdict, public_frame, public_header};
+use kwik_proto::Epoch;
+use kwik_proto::frame::{ControlFrame, PathState, PathStatus};
+use kwik_tests::bare::{RawPeer, Verdict, hello, public_frame, public_header};
 
-use super::downloads::found;
+use super::downloads::{answered, found, tag};
 use super::{Program, kwik, request, run};
 use crate::attack::Outcome::{Fails, Ignored, Throttled};
-use crate::attack::attacks;
+use crate::attack::{attacks, scaled};
 use crate::honest::CONTENT;
 use crate::wire::{LAST, window};
 
@@ -101,6 +103,11 @@ attacks! { pending ATTACKS on Program;
         Fails
     }
 
+    /// More than was announced, at every try: the program asks again and again, and no time limit holds.
+    bytes_beyond_the_announced => Fails, |arena| {
+        answered(arena, vec![found(1000, &tag(1000), 0, 1000), CONTENT.bytes(0, 5000)]).await?
+    }
+
     /// A file of 2^62 bytes, which never end.
     a_file_of_two_to_the_62_bytes => Fails, |arena| {
         let ended = arena.get_from(|mut stream| async move {
@@ -164,6 +171,50 @@ attacks! { pending ATTACKS on Program;
         get.args(["-o", "out", "--timeout", "5s"]);
         let ended = run(get).await?;
         ensure!(ended.code == Some(0), "{ended:?}");
+        Ignored
+    }
+
+    /// A client that says of a secondary that it is up, and gone, and up: each is a line of the log.
+    a_path_that_goes_up_and_down => Ignored, |arena| {
+        let mut keygen = kwik(arena.dir.path())?;
+        keygen.args(["keygen", "--out", "keys"]);
+        ensure!(run(keygen).await?.code == Some(0));
+        sparse(arena, "large", 4 << 20)?;
+        let secondary = format!("127.0.0.1:9#{}", kwik_client::Pin([1; 32]));
+        let args = ["--state", "other", "--identity", "keys/primary.key", "--secondary", &secondary];
+        let dir = arena.dir.path().to_owned();
+        let (mut server, address, pin) = Program::serve(&dir, &args, None).await?;
+        let hello = kwik_proto::frame::Hello { confirmation_key: Some([1; 32]), ..hello() };
+        let mut peer = RawPeer::client_with(address, pin, hello).await;
+        let get = request(b"large").delimited();
+        let _request = peer.request([public_header(0), public_frame(0, 0, &get, true)].concat()).await;
+        let path = peer.next(|frame| match frame {
+            ControlFrame::AddPath(add) => Some(add.path),
+            _ => None,
+        })
+        .await;
+        server.mark();
+        let status = |state| {
+            ControlFrame::PathStatus(PathStatus {
+                path,
+                epoch: Epoch::FIRST,
+                state,
+                reason: None,
+                smoothed_rtt_us: 1000,
+                rtt_variation_us: 100,
+                received_bytes: 0,
+                busy_us: 0,
+            })
+        };
+        peer.flood(scaled(10_000), |number| {
+            status(if number % 2 == 0 { PathState::Live } else { PathState::Gone })
+        })
+        .await;
+        peer.verdict().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let logged = server.grown().log;
+        ensure!(logged < 64 << 10, "it logged {logged} bytes");
+        ensure!(server.runs() && server.panics().is_empty());
         Ignored
     }
 }

@@ -1,10 +1,11 @@
 //! Servers under attack.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kwik_server::{
-    Limits, PrimaryAcceptor, PrimarySession, PublicKey, SecondaryAcceptor, SecondarySession,
-    Server, ServerHandle,
+    Delegate, Limits, LocalSupply, PathSpec, PrimaryAcceptor, PrimarySession, PublicKey,
+    SecondaryAcceptor, SecondarySession, Server, ServerHandle, ServerIdentity,
 };
 use kwik_tests::{Content, certificate, identity};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use crate::honest::CONTENT;
 const HANDSHAKE: Duration = Duration::from_millis(1500);
 
 /// A primary that answers each request, of eight bytes, with so many bytes. With `unaccepted` it accepts no sessions, with
-/// `streamless` none of their streams.
+/// `streamless` none of their streams; with `delegating` it has a secondary, which nobody has seen, send the answers.
 pub(super) fn primary(runtime: &Runtime, args: &[&str]) {
     let (identity, _) = identity();
     let server = Server::builder()
@@ -33,24 +34,49 @@ pub(super) fn primary(runtime: &Runtime, args: &[&str]) {
     let kept = if args.contains(&"unaccepted") {
         Some(primaries)
     } else {
-        runtime.spawn(accept(primaries, args.contains(&"streamless")));
+        runtime.spawn(accept(primaries, Mode::of(args)));
         None
     };
     answer(|_| metrics(&handle));
     drop(kept);
 }
 
-async fn accept(mut primaries: PrimaryAcceptor, streamless: bool) {
-    while let Some(session) = primaries.accept().await {
-        tokio::spawn(serve(session, streamless));
+/// What a primary does with its clients.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Answers,
+    Streamless,
+    Delegating,
+}
+
+impl Mode {
+    fn of(args: &[&str]) -> Self {
+        match args {
+            ["streamless", ..] => Self::Streamless,
+            ["delegating", ..] => Self::Delegating,
+            _ => Self::Answers,
+        }
     }
 }
 
-async fn serve(mut session: PrimarySession, streamless: bool) {
-    if streamless {
+async fn accept(mut primaries: PrimaryAcceptor, mode: Mode) {
+    while let Some(session) = primaries.accept().await {
+        tokio::spawn(serve(session, mode));
+    }
+}
+
+async fn serve(mut session: PrimarySession, mode: Mode) {
+    if mode == Mode::Streamless {
         // Held until the client goes.
         while session.next_event().await.is_some() {}
         return;
+    }
+    if mode == Mode::Delegating {
+        let (addresses, identity) =
+            (vec![([127, 0, 0, 1], 9).into()], ServerIdentity::Pin([1; 32]));
+        let _ = session.add_path(PathSpec { addresses, identity, grant_all: false }).await;
+        let handle = session.handle();
+        tokio::spawn(async move { while handle.next_event().await.is_some() {} });
     }
     loop {
         let Ok(Some(stream)) = session.accept().await else { return };
@@ -66,6 +92,14 @@ async fn serve(mut session: PrimarySession, streamless: bool) {
                     let Some(length) = asked.first_chunk() else { return };
                     let length = u64::from_be_bytes(*length);
                     let mut at = 0;
+                    if mode == Mode::Delegating {
+                        let order = Delegate::new(0..length, CONTENT.resource());
+                        let order = order.with_local(Arc::new(CONTENT), LocalSupply::Fallback);
+                        if reply.delegate(order).await.is_err() {
+                            return;
+                        }
+                        at = length;
+                    }
                     while at < length {
                         let step = (length - at).min(64 << 10) as usize;
                         if reply.send(CONTENT.bytes(at, step)).await.is_err() {
