@@ -26,9 +26,11 @@ use std::time::Duration;
 
 use crate::{certificate, eventually_some};
 
+mod message;
 mod raw;
 
-pub use raw::{Message, RawPeer, Verdict, claims_of, length_prefix, verdict_of};
+pub use message::{Message, length_prefix};
+pub use raw::{RawPeer, Verdict, claims_of, verdict_of};
 
 /// What bare peers say that they take.
 pub const LIMITS: Limits = Limits {

@@ -200,4 +200,15 @@ attacks! { ATTACKS on BySecondary;
         assert_eq!(Outcome::from(peer.verdict().await), Ignored);
         Throttled
     }
+
+    /// Streams that begin and end, without a header.
+    streams_that_end_without_a_header within 32 MiB => Throttled, |arena| {
+        let Target { mut peer, .. } = arena.target(true).await?;
+        for _ in 0..scaled(5_000) {
+            let Some(mut carrier) = peer.carrier(vec![4]).await else { break };
+            let _ = carrier.finish();
+        }
+        let _ = peer.verdict().await;
+        Throttled
+    }
 }

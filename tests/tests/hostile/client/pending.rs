@@ -57,17 +57,6 @@ attacks! { pending BY_SECONDARIES on BySecondary;
         Throttled
     }
 
-    /// The same without headers.
-    streams_that_end_without_a_header within 32 MiB => Throttled, |arena| {
-        let Target { mut peer, .. } = arena.target(true).await?;
-        for _ in 0..scaled(20_000) {
-            let Some(mut carrier) = peer.carrier(vec![4]).await else { break };
-            let _ = carrier.finish();
-        }
-        let _ = peer.verdict().await;
-        Throttled
-    }
-
     half_a_million_control_frames_of_a_secondary => Closed(ErrorCode::LimitExceeded), |arena| {
         let (mut peer, _) = arena.attached(true).await?;
         peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;

@@ -1,6 +1,9 @@
 //! Servers that lie to `kwik get`: it ends with a message, and leaves nothing under the name of the file.
 
+use std::fs;
 use std::future::Future;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::time::Duration;
 
 use anyhow::ensure;
 use bytes::Bytes;
@@ -10,9 +13,10 @@ use kwik_server::stream::BidirectionalStream;
 use kwik_tests::bare::{BareServer, Message, length_prefix};
 
 use super::Program;
-use crate::attack::Outcome::Fails;
+use crate::attack::Outcome::{Fails, Ignored};
 use crate::attack::{Outcome, attacks};
 use crate::honest::CONTENT;
+use crate::wire::LAST;
 
 /// `Found`, with that tag.
 pub(super) fn found(size: u64, tag: &[u8], offset: u64, length: u64) -> Bytes {
@@ -102,7 +106,7 @@ attacks! { ATTACKS on Program;
 
     silence_instead_of_an_answer => Fails, |arena| {
         served(arena, |stream| async move {
-            tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
             drop(stream);
         })
         .await?
@@ -112,7 +116,7 @@ attacks! { ATTACKS on Program;
         served(arena, |mut stream| async move {
             let _ = stream.send(found(1000, &tag(1000), 0, 1000)).await;
             let _ = stream.send(CONTENT.bytes(0, 500)).await;
-            tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+            tokio::time::sleep(Duration::from_secs(20)).await;
         })
         .await?
     }
@@ -148,5 +152,30 @@ attacks! { ATTACKS on Program;
         ended.fails()?;
         ensure!(ended.stderr.contains("pin"), "{ended:?}");
         Fails
+    }
+
+    /// A file of 2^62 bytes, which never end.
+    a_file_of_two_to_the_62_bytes => Fails, |arena| {
+        let ended = arena.get_from(|mut stream| async move {
+            let _ = stream.send(found(LAST, &[1; 32], 0, LAST)).await;
+            let _ = stream.send(CONTENT.bytes(0, 1000)).await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        });
+        ended.await?.fails()?;
+        Fails
+    }
+
+    /// Somebody else's file lies where the download is to be made.
+    a_part_file_of_another_user => Ignored, |arena| {
+        let (out, part) = (arena.dir.path().join("out"), arena.dir.path().join("out.part"));
+        fs::write(&part, vec![1; 10_000])?;
+        fs::set_permissions(&part, fs::Permissions::from_mode(0o666))?;
+        // Only the superuser can give files away; anybody else's own file is as good as theirs.
+        let _ = std::os::unix::fs::chown(&part, Some(65534), Some(65534));
+        let ended = arena.get((arena.address, arena.pin)).await?;
+        ensure!(ended.code == Some(0), "{ended:?}");
+        ensure!(fs::metadata(&out)?.uid() == fs::metadata("/proc/self")?.uid(), "it is theirs");
+        ensure!(CONTENT.matches(0, &fs::read(&out)?));
+        Ignored
     }
 }

@@ -13,7 +13,7 @@ attacks! { pending ATTACKS on Secondary;
             let orders = (0..128).map(|it| delegation(batch * 128 + it, 3, range(0, 1 << 40)));
             attached.order(&arena.key, orders.collect()).await;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(1000)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
         Throttled
     }
 }
