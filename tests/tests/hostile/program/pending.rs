@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use kwik_proto::Epoch;
-use kwik_proto::frame::{ControlFrame, PathState, PathStatus};
+use kwik_proto::frame::{ControlFrame, PathState, PathStatus, Ping};
 use kwik_tests::bare::{RawPeer, Verdict, hello, public_frame, public_header};
 
 use super::downloads::{answered, found, tag};
@@ -83,12 +83,7 @@ attacks! { pending ATTACKS on Program;
         }
         drop(held);
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let mut scrape = TcpStream::connect(port)?;
-        scrape.set_read_timeout(Some(Duration::from_secs(5)))?;
-        write!(scrape, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
-        let mut answer = Vec::new();
-        scrape.read_to_end(&mut answer)?;
-        ensure!(answer.starts_with(b"HTTP/1.1 200"), "the metrics are gone for good");
+        ensure!(scrape(port)?.starts_with("HTTP/1.1 200"), "the metrics are gone for good");
         let (_client, mut session) = super::session(address, pin).await?;
         super::fetch(&mut session).await?;
         ensure!(server.runs() && server.panics().is_empty());
@@ -194,4 +189,35 @@ attacks! { pending ATTACKS on Program;
         ensure!(server.runs() && server.panics().is_empty());
         Ignored
     }
+
+    /// Clients that are refused: whoever watches the server sees how many.
+    refusals_in_the_metrics => Ignored, |arena| {
+        for _ in 0..20 {
+            let mut peer = RawPeer::silent_client(arena.address, arena.pin).await;
+            peer.send(ControlFrame::Ping(Ping { nonce: 1 })).await;
+            peer.end().await;
+        }
+        let start = std::time::Instant::now();
+        while !scrape(arena.metrics)?.lines().any(counts_twenty) {
+            ensure!(start.elapsed() < Duration::from_secs(10), "no counter of refusals");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ignored
+    }
+}
+
+/// What a server's metrics say.
+fn scrape(address: std::net::SocketAddr) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// A line of Prometheus's text that says of refusals that there were twenty.
+fn counts_twenty(line: &str) -> bool {
+    let value = line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+    !line.starts_with('#') && line.contains("refus") && value.is_some_and(|value| value >= 20.0)
 }
