@@ -31,13 +31,13 @@ attacks! { ATTACKS on Primary;
         flood(arena, |nonce| ControlFrame::Ping(Ping { nonce })).await
     }
 
-    /// The answers to which are not read: QUIC's window of the control stream fills, then the queue behind it.
+    /// The answers are not read. At this size they fit QUIC's window of the client (16 MiB); from a scale of 20 on they fill
+    /// the queue behind it, 1 MiB, and the primary closes.
     pings_whose_answers_are_not_read => Throttled, |arena| {
         let mut peer = RawPeer::deaf_client(arena.address, arena.pin).await;
-        let taken = peer.flood(scaled(400_000), |nonce| {
+        let taken = peer.flood(scaled(100_000), |nonce| {
             ControlFrame::Ping(Ping { nonce: nonce << 32 })
         });
-        // Either it closes, or takes no more; or it has the means to take all.
         let _ = tokio::time::timeout(std::time::Duration::from_secs(20), taken).await;
         Throttled
     }
