@@ -26,6 +26,12 @@ use std::time::Duration;
 
 use crate::{certificate, eventually_some};
 
+mod message;
+mod raw;
+
+pub use message::{Message, length_prefix};
+pub use raw::{RawPeer, Verdict, claims_of, verdict_of};
+
 /// What bare peers say that they take.
 pub const LIMITS: Limits = Limits {
     max_bidirectional_streams: 100,

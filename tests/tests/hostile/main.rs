@@ -1,0 +1,75 @@
+//! Attacks by programs that speak QUIC and frames alone, or that run the program against hostile peers.
+//!
+//! Each attack runs against a process of its own, beside an honest session. The honest session's bytes must be right; the
+//! process must not panic, must not grow beyond the attack's bound, must not fill its log, and must answer as the table
+//! says. Each prints one row.
+//!
+//! - `cargo test -p kwik-tests --test hostile` runs all of them; words behind `--` pick those whose names have one of
+//!   them, or a party.
+//! - `KWIK_ATTACK_SCALE=10` multiplies the amounts.
+//! - `KWIK_HOSTILE_PENDING=1` runs those that are known to get through, too.
+//! - `KWIK_HOSTILE_TABLE=FILE` writes the table there.
+#![allow(clippy::unwrap_used)]
+
+mod attack;
+mod client;
+mod honest;
+mod primary;
+mod program;
+mod secondary;
+mod table;
+mod victim;
+mod wire;
+
+use std::process::ExitCode;
+
+use attack::{Arena, Attack};
+use table::Table;
+
+/// The first argument of a process that is attacked.
+const VICTIM: &str = "--victim";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if args.first().is_some_and(|first| first == VICTIM) {
+        victim::child::run(&args[1..]);
+        return ExitCode::SUCCESS;
+    }
+    // A row says what an assertion says.
+    std::panic::set_hook(Box::new(|_| {}));
+    let filters: Vec<&str> =
+        args.iter().map(String::as_str).filter(|it| !it.starts_with('-')).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut table = Table::open();
+    runtime.block_on(async {
+        for list in primary::LISTS {
+            run(list, &filters, &mut table).await;
+        }
+        for list in secondary::LISTS {
+            run(list, &filters, &mut table).await;
+        }
+        for list in client::BY_PRIMARIES {
+            run(list, &filters, &mut table).await;
+        }
+        for list in client::BY_SECONDARIES {
+            run(list, &filters, &mut table).await;
+        }
+        for list in program::LISTS {
+            run(list, &filters, &mut table).await;
+        }
+    });
+    // Endpoints that wait for their peers hold nobody up.
+    runtime.shutdown_background();
+    table.verdict()
+}
+
+async fn run<A: Arena>(list: &[Attack<A>], filters: &[&str], table: &mut Table) {
+    let pending = std::env::var_os("KWIK_HOSTILE_PENDING").is_some();
+    for attack in list {
+        let named = |it: &&str| attack.name.contains(it) || A::PARTY == *it;
+        let chosen = filters.is_empty() || filters.iter().any(named);
+        if chosen && (pending || !attack.pending) {
+            table.add(attack.run().await);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Attacks on a primary that are known to get through.
+
+use std::time::Duration;
+
+use kwik_client::ErrorCode;
+use kwik_proto::frame::{
+    AddPathResult, ControlFrame, DelegationState, DelegationStatus, GapReason, Hello, Order,
+    Orders, PathState, PathStatus, Ping, TokenRequest,
+};
+use kwik_proto::{Epoch, PathId};
+use kwik_tests::bare::{RawPeer, hello, public_frame, public_header};
+
+use super::Primary;
+use crate::attack::Outcome::{Closed, Throttled};
+use crate::attack::{attacks, scaled};
+use crate::wire::{LAST, window};
+
+attacks! { pending ATTACKS on Primary;
+    /// A hundred answers, as large as can be, of which nothing is read: their window is endless, QUIC's is not.
+    a_hundred_answers_never_read within 96 MiB => Throttled, |arena| {
+        let mut peer = RawPeer::client(arena.address, arena.pin).await;
+        let mut held = Vec::new();
+        for number in 0..100 {
+            let stream = 4 * number;
+            let request = public_frame(stream, 0, &(1_u64 << 40).to_be_bytes(), true);
+            held.extend(peer.request([public_header(stream), request].concat()).await);
+            peer.send(window(stream, LAST)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Throttled
+    }
+
+    /// Control frames as fast as they can be written.
+    half_a_million_control_frames => Closed(ErrorCode::LimitExceeded), |arena| {
+        let mut peer = arena.client().await;
+        peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
+        peer.verdict().await
+    }
+
+    /// A path of absurd rate, on which every order is answered with Busy, as fast as it comes.
+    a_path_of_absurd_rate_that_is_busy => Throttled, |arena| {
+        let (mut peer, path) = delegated(arena, 1 << 40).await?;
+        peer.send(status(path, PathState::Live, u64::MAX / 2)).await;
+        let time = tokio::time::sleep(Duration::from_secs(3));
+        tokio::pin!(time);
+        let mut orders = 0_u64;
+        loop {
+            let signed = tokio::select! {
+                signed = peer.find(|frame| match frame {
+                    ControlFrame::Orders(signed) => Some(signed.clone()),
+                    _ => None,
+                }) => signed,
+                () = &mut time => break,
+            };
+            let Ok(signed) = signed else { break };
+            for order in Orders::decode(&signed.body)?.orders {
+                let Order::Delegation(delegation) = order else { continue };
+                orders += 1;
+                peer.send(ControlFrame::DelegationStatus(DelegationStatus {
+                    path,
+                    delegation: delegation.id,
+                    state: DelegationState::Refused(GapReason::Busy),
+                }))
+                .await;
+                peer.send(window(0, (orders << 20) + (1 << 30))).await;
+                peer.send(status(path, PathState::Live, u64::MAX / 2 + orders)).await;
+            }
+        }
+        anyhow::ensure!(orders < 3000, "{orders} orders in three seconds");
+        Throttled
+    }
+
+    /// A token for each time that it is asked for one.
+    tokens_without_number => Throttled, |arena| {
+        let (mut peer, path) = delegated(arena, 1000).await?;
+        let asked = scaled(2000) as u32;
+        for epoch in 1..=asked {
+            peer.send(status(path, PathState::Gone, 0)).await;
+            peer.send(ControlFrame::TokenRequest(TokenRequest { path, epoch: Epoch(epoch) })).await;
+        }
+        peer.verdict().await;
+        let mut tokens = 0;
+        while tokio::time::timeout(Duration::from_millis(200), peer.find(|frame| {
+            matches!(frame, ControlFrame::AddPath(_)).then_some(())
+        }))
+        .await
+        .is_ok_and(|found| found.is_ok())
+        {
+            tokens += 1;
+        }
+        anyhow::ensure!(tokens < 100, "{tokens} tokens were signed");
+        Throttled
+    }
+}
+
+/// A client that was sent to a secondary, and has asked for so many bytes.
+async fn delegated(arena: &mut Primary, bytes: u64) -> anyhow::Result<(RawPeer, PathId)> {
+    arena.switch(&["delegating"]).await?;
+    let hello = Hello { confirmation_key: Some([1; 32]), ..hello() };
+    let mut peer = RawPeer::client_with(arena.address, arena.pin, hello).await;
+    let path = peer.next(|frame| match frame {
+        ControlFrame::AddPath(add) => Some(add.path),
+        _ => None,
+    });
+    let path = path.await;
+    let (code, detail) = (ErrorCode::None, String::new());
+    let result = AddPathResult { path, epoch: Epoch::FIRST, code, detail };
+    peer.send(ControlFrame::AddPathResult(result)).await;
+    let request = [public_header(0), public_frame(0, 0, &bytes.to_be_bytes(), true)];
+    let request = peer.request(request.concat()).await;
+    // Its answer is read as it comes.
+    tokio::spawn(async move {
+        if let Some(mut request) = request {
+            while let Ok(Some(_)) = request.receive().await {}
+        }
+    });
+    Ok((peer, path))
+}
+
+fn status(path: PathId, state: PathState, received_bytes: u64) -> ControlFrame {
+    ControlFrame::PathStatus(PathStatus {
+        path,
+        epoch: Epoch::FIRST,
+        state,
+        reason: None,
+        smoothed_rtt_us: 1,
+        rtt_variation_us: 0,
+        received_bytes,
+        busy_us: 1,
+    })
+}
