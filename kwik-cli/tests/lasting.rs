@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 
 use common::forwarder::Forwarder;
 use common::stream::Download;
-use common::{Fleet, Server, content, fail, kwik, last_object, names, root, succeed, wait_until};
+use common::{
+    Fleet, Server, content, fail, kwik, last_object, lasting_port, names, root, succeed, wait_until,
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -208,6 +210,37 @@ fn the_only_primary_may_be_restarted() {
     let _again = Server::start_at(dir.path(), "state", &root, &[], &listen);
     let report = download.succeed(&content);
     assert_eq!(report["reconnects"], 1, "{report}");
+}
+
+#[test]
+fn the_only_primary_that_returns_with_another_content_ends_the_download() {
+    let content = content(SIZE);
+    let dir = tempfile::tempdir().unwrap();
+    let root = root(dir.path(), "root", &[("f", &content)]);
+    let mut first = Server::start(dir.path(), "state", &root, &[]);
+    let mut download = Download::start_with(get(dir.path(), &[&first]), &[]);
+    download.read(BEGUN);
+    let listen = first.address.to_string();
+    first.kill();
+    fs::write(root.join("f"), b"other").unwrap();
+    let _again = Server::start_at(dir.path(), "state", &root, &[], &listen);
+    let (code, _, said) = download.end();
+    assert_eq!(code, Some(1));
+    for tag in [blake3::hash(&content), blake3::hash(b"other")] {
+        assert!(said.contains(tag.to_hex().as_str()), "{said}");
+    }
+}
+
+#[test]
+fn a_content_that_has_changed_is_started_over_though_another_url_is_dead() {
+    let fleet = Fleet::start(0, &[("f", &content(3 * SIZE))]);
+    interrupt(&fleet, Signal::KILL);
+    fs::write(fleet.dir.path().join("root-primary/f"), b"new content").unwrap();
+    let dead = format!("kwik://127.0.0.1:{}/f", lasting_port());
+    let output = succeed(fleet.get("f").args([&dead, "-o", "out"]));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("starting over"), "{said}");
+    assert_eq!(fs::read(fleet.dir.path().join("out")).unwrap(), b"new content");
 }
 
 #[test]

@@ -181,6 +181,7 @@ mod tests {
         drop(gone);
         drop(first);
         drop(now(&mut last).await);
-        assert_eq!((reads.lock().free, reads.lock().sessions.len()), (1, 0));
+        let state = reads.lock();
+        assert_eq!((state.free, state.sessions.len()), (1, 0));
     }
 }

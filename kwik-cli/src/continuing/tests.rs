@@ -153,6 +153,20 @@ fn a_server_that_drips_is_as_good_as_silent() {
 }
 
 #[test]
+fn a_server_that_is_silent_and_has_another_content_is_not_waited_for() {
+    let mut machine = reading(1);
+    machine.handle_standing(Standing::Suspect, ms(1000));
+    let done = run(&mut machine, 1000, 1000);
+    assert_eq!(starts(&done), [(1000, 0)]);
+    machine.handle_connected(AttemptId(1));
+    machine.handle_failed(AttemptId(1), Verdict::Never, ms(1100));
+    let done = run(&mut machine, 1100, 10_000);
+    let (end, last) = done.last().copied().expect("it ends");
+    assert_eq!(last, Action::GiveUp(Reason::NoneLeft));
+    assert!((2_000..3_500).contains(&end), "{end}");
+}
+
+#[test]
 fn answers_without_a_byte_do_not_end_the_silence() {
     let mut machine = reading(1);
     machine.handle_lost(Verdict::Again, ms(0));

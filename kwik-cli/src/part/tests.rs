@@ -282,7 +282,7 @@ fn what_somebody_makes_or_changes_meanwhile_is_not_written_over() {
     fs::remove_file(place.path("f")).unwrap();
     let mut part = place.open();
     part.write(b"more").unwrap();
-    part.pause().unwrap();
+    part.finish().unwrap();
     File::options().write(true).open(place.path("f.part")).unwrap().set_len(0).unwrap();
     assert!(part.publish().is_err());
     assert!(!place.path("f").exists());

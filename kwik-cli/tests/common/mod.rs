@@ -83,13 +83,29 @@ impl Server {
         Self::start_at(dir, name, root, args, &format!("127.0.0.1:{}", lasting_port()))
     }
 
+    /// The same, with a log at `log`.
+    pub fn start_logging(dir: &Path, name: &str, root: &Path, log: &Path) -> Self {
+        let listen = format!("127.0.0.1:{}", lasting_port());
+        Self::spawn(dir, name, root, &[], &listen, log.to_owned())
+    }
+
     /// The same on a certain port.
     pub fn start_at(dir: &Path, name: &str, root: &Path, args: &[&str], listen: &str) -> Self {
+        Self::spawn(dir, name, root, args, listen, dir.join(format!("{name}.log")))
+    }
+
+    fn spawn(
+        dir: &Path,
+        name: &str,
+        root: &Path,
+        args: &[&str],
+        listen: &str,
+        path: PathBuf,
+    ) -> Self {
         let mut command = kwik(dir);
         command.args(["serve", "--listen", listen, "--json", "--root"]).arg(root);
         command.arg("--state").arg(dir.join(name)).args(args);
         command.env("KWIK_LOG", "kwik=info,kwik::secondary=debug,warn").env("NO_COLOR", "1");
-        let path = dir.join(format!("{name}.log"));
         let log = fs::File::options().create(true).append(true).open(&path).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();

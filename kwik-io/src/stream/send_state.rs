@@ -4,6 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Buf, Bytes};
 use kwik_core::stream::{OutFrame, SendConfig, SendHalf, WriteError};
+use kwik_proto::Offset;
 
 use super::{Error, Freed, Result, Stake, application, connection};
 use crate::session::Ending;
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub(super) outside: u64,
     /// The session's task knows that bytes are on their way.
     pub(super) watched: bool,
+    /// The window at which the session's task was told last that the half is blocked.
+    pub(super) told_blocked: Option<Offset>,
     pub(super) writer: Waiting,
     pub(super) pump: Waiting,
     /// Whether the pump, when it waits, waits for frames. Otherwise QUIC is full, and it wakes the pump itself: a write
@@ -102,6 +105,7 @@ impl State {
             stake: None,
             outside: 0,
             watched: false,
+            told_blocked: None,
             writer: Waiting::default(),
             pump: Waiting::default(),
             pump_hungry: false,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use kwik_core::stream::{DelegateError, FinishError, OutFrame, SendConfig, SendHalf, WriteError};
 use kwik_proto::{ByteRange, Offset, StreamId};
 
-use super::send_state::{SendStep, State, Waiting};
+use super::send_state::{SendStep, State};
 use super::service::{ServiceBell, ServiceList, StreamHalf};
 use super::{Error, Result, SendShare, Stake, application, connection};
 use crate::session::Ending;
@@ -107,9 +107,7 @@ impl SharedSend {
         let mut state = self.lock();
         let (held, released) = state.stake.as_ref().map_or((0, 0), Stake::account);
         state.watched = held > 0;
-        // What the pump knows of QUIC is as old as its last turn.
-        let pump = if state.outside > 0 { state.pump.take() } else { Waiting::default() };
-        let status = SendStatus {
+        SendStatus {
             reset: state.reset.or(state.stopped),
             final_size: state.half.final_size(),
             blocked: state.half.is_blocked(),
@@ -117,10 +115,13 @@ impl SharedSend {
             complete: state.is_complete(),
             held,
             released,
-        };
-        drop(state);
+        }
+    }
+
+    /// Has the pump look what QUIC has delivered: what it told is as old as its last turn.
+    pub fn refresh(&self) {
+        let pump = self.lock().pump.take();
         pump.wake();
-        status
     }
 
     /// The receiver has everything: by its word, or by QUIC's where nobody else sends.
@@ -378,7 +379,9 @@ impl SharedSend {
         if state.fin_handed_out {
             return Poll::Ready(SendStep::Finish);
         }
-        if state.half.is_blocked().is_some() {
+        // Once for each window: the answer to a bell may well be another turn of the pump.
+        let blocked = state.half.is_blocked();
+        if blocked.is_some() && std::mem::replace(&mut state.told_blocked, blocked) != blocked {
             self.0.bell.ring();
         }
         match state.in_flight && state.flush_wanted {

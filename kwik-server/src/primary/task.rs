@@ -453,7 +453,12 @@ impl Task {
             Left::Removed(id, _) => self.providers.forget(id),
             Left::Available(kind) => self.retry_opens(kind),
             Left::Admit(id) => self.waiting.admit(id),
-            Left::Weigh(id) => self.service_send(id),
+            Left::Weigh(id) => {
+                if let Some(send) = self.table.halves(id).and_then(|halves| halves.send.as_ref()) {
+                    send.refresh();
+                }
+                self.service_send(id);
+            }
         }
     }
 
