@@ -179,7 +179,7 @@ async fn a_dead_address_of_a_server_does_not_keep_the_path_from_its_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_closed_port_of_a_server_takes_its_path_down_at_once() {
+async fn a_closed_port_of_a_server_takes_its_path_down_and_is_not_told() {
     let rig = patient_rig().await;
     let mut spec = SecondaryServer::start(&rig.key).spec();
     spec.addresses = vec![closed_port()];
@@ -187,7 +187,8 @@ async fn a_closed_port_of_a_server_takes_its_path_down_at_once() {
     match rig.primary.next_event().await.unwrap() {
         Event::PathDown(down, code, detail) => {
             assert_eq!((down, code), (path, Some(ErrorCode::Unreachable)));
-            assert!(detail.contains("refuses the connection"), "{detail}");
+            // A primary that hears more could have its clients look which ports are open.
+            assert_eq!(detail, "");
         }
         other => panic!("{other:?}"),
     }

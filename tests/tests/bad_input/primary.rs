@@ -33,7 +33,8 @@ fn add(path: u16, address: SocketAddr, identity: ServerIdentity) -> ControlFrame
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_floods_with_paths_gets_sixteen() {
-    const FLOOD: u16 = 3000;
+    // Within what a primary may send at once: more would come slowly.
+    const FLOOD: u16 = 300;
     let (mut session, mut primary, mut carrier, _client) = with_bare_primary().await;
     let mut public = session.accept_receive_stream().await.unwrap().unwrap();
     // Nobody answers there, so that the sixteen keep their places.

@@ -140,7 +140,7 @@ attacks! { ATTACKS on Primary;
         .await
     }
 
-    tokens_for_paths_that_are_not_there => Ignored, |arena| {
+    tokens_for_paths_that_are_not_there => Closed(ErrorCode::RateExceeded), |arena| {
         flood(arena, |number| {
             let path = PathId::new(1 + number as u16 % 60_000);
             ControlFrame::TokenRequest(TokenRequest { path, epoch: Epoch::FIRST })

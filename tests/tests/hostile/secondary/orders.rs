@@ -144,7 +144,8 @@ attacks! { ATTACKS on Secondary;
     }
 
     /// More than a session may have at a time: the rest is refused.
-    delegations_without_number within 96 MiB => Ignored, |arena| {
+    /// A session may hold 64 MiB of what it sends, and each of its 1,024 contributions 64 KiB in any case.
+    delegations_without_number within 160 MiB => Ignored, |arena| {
         let mut attached = arena.attach().await;
         for batch in 0..scaled(40) {
             let orders = (0..256).map(|it| delegation(batch * 256 + it, 3, range(it, it + (1 << 30))));
