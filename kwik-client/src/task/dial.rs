@@ -35,6 +35,8 @@ pub(super) struct Unreached {
     code: ErrorCode,
     /// For this end's log alone.
     detail: String,
+    /// An address at which another server is than was named.
+    another: Option<SocketAddr>,
     /// Least pause before the next try.
     pause: Duration,
 }
@@ -88,9 +90,9 @@ impl Task {
                 self.core.handle_connected(path, epoch, proof, now);
             }
             Err(unreached) => {
-                let Unreached { code, detail, pause } = unreached;
+                let Unreached { code, detail, another, pause } = unreached;
                 tracing::debug!(%path, ?code, detail, "a secondary was not reached");
-                self.core.handle_unreached(path, epoch, code, pause, now);
+                self.core.handle_unreached(path, epoch, code, another, pause, now);
             }
         }
     }
@@ -152,6 +154,7 @@ impl Attempt {
         let lost = |error: s2n_quic::connection::Error| Unreached {
             code: ErrorCode::Unreachable,
             detail: error.to_string(),
+            another: None,
             pause: Duration::ZERO,
         };
         let control = connection.open_bidirectional_stream().await.map_err(lost)?;
@@ -193,6 +196,10 @@ fn failure(errors: &[Failure]) -> Unreached {
     Unreached {
         code: code.unwrap_or(ErrorCode::Unreachable),
         detail: details.join("; "),
+        another: errors.iter().find_map(|error| match error {
+            Failure::Dial(DialError::Identity { target, .. }) => Some(*target),
+            _ => None,
+        }),
         pause: pauses.min().unwrap_or_default(),
     }
 }

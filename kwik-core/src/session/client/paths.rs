@@ -1,5 +1,6 @@
 //! The client's secondaries: dialled on order, admitted, watched, and reported to the primary.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use kwik_proto::frame::{
@@ -110,8 +111,8 @@ impl ClientSession {
         self.handle_event(path, epoch, event, code.into(), now);
     }
 
-    /// Dialling failed, and is not to be tried again before `pause`. The primary hears the code and nothing else: what a
-    /// host answers to whom is no business of somebody who names it.
+    /// Dialling failed, and is not to be tried again before `pause`. The primary hears the code, and which of the addresses
+    /// that it named `belongs_to_another`; no more: what a host answers to whom is no business of somebody who names it.
     ///
     /// [`ErrorCode::IdentityMismatch`] ends the path for good, as in [`handle_lost`](Self::handle_lost).
     pub fn handle_unreached(
@@ -119,6 +120,7 @@ impl ClientSession {
         path: PathId,
         epoch: Epoch,
         code: ErrorCode,
+        belongs_to_another: Option<SocketAddr>,
         pause: Duration,
         now: Instant,
     ) {
@@ -126,6 +128,10 @@ impl ClientSession {
             ErrorCode::IdentityMismatch => PathEvent::Refused,
             _ => PathEvent::Lost,
         };
+        if let Some(address) = belongs_to_another {
+            let detail = format!("{address} is not the server that it should be");
+            self.note_detail(path, epoch, &detail);
+        }
         let cause = Cause { code, retry_after: pause };
         self.handle_event(path, epoch, event, cause, now);
     }

@@ -26,7 +26,7 @@ fn what_a_host_answered_stays_with_the_client_and_its_pause_is_kept() {
     bench.primary(add_path(EDGE, 1));
     bench.wait(ms(2000));
     let pause = ms(60_000);
-    bench.client.handle_unreached(EDGE, Epoch(1), ErrorCode::Unreachable, pause, bench.now);
+    bench.client.handle_unreached(EDGE, Epoch(1), ErrorCode::Unreachable, None, pause, bench.now);
     bench.wait(ms(0));
     let (path, epoch, code) = (EDGE, Epoch(1), ErrorCode::Unreachable);
     let told = AddPathResult { path, epoch, code, detail: String::new() };
