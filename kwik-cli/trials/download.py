@@ -68,6 +68,10 @@ class Download:
 
     def keep(self):
         """Notes how much is durable now that a run is over: never much less than before."""
+        if self.output.exists():
+            # It was killed when the file was in its place, before it could say so.
+            self.durable = 0
+            return
         found = self.recorded()
         self.check(found)
         self.durable = max(self.durable, found)
