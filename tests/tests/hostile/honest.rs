@@ -18,7 +18,7 @@ pub(crate) const CONTENT: Content = Content(66);
 /// Bytes of an exchange: within the first window of a stream, so that a delegation of them is one order.
 pub(crate) const EXCHANGE: u64 = 48 << 10;
 /// Longest that an exchange may take. Only what hangs takes so long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An honest session, in which one exchange after the other is made.
 pub(crate) enum Honest {
