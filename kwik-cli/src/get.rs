@@ -80,7 +80,7 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
                 Left::Bytes(bytes) => {
                     let how = if args.no_resume { " without --no-resume" } else { "" };
                     anyhow!(
-                        "{error:#}; run the same command again{how} to continue at {bytes} bytes"
+                        "{error:#}; {bytes} bytes are kept, and the same command{how} continues there"
                     )
                 }
             });

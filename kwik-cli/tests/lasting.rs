@@ -62,7 +62,7 @@ fn an_interrupted_get_is_continued_where_it_ended() {
         let before = names(fleet.dir.path());
         let (said, durable) = interrupt(&fleet, signal);
         if signal != Signal::KILL {
-            let told = format!("run the same command again to continue at {durable} bytes");
+            let told = format!("{durable} bytes are kept, and the same command continues there");
             assert!(said.contains(&told) && said.lines().count() == 1, "{said}");
         }
         let output = succeed(fleet.get("f").args(["-o", "out", "--json"]));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use kwik_client::{Client, Session};
 use kwik_server::{Delegate, PathId, Paths};
 use kwik_tests::Content;
@@ -103,8 +103,26 @@ impl Honest {
     async fn timed(&mut self) -> anyhow::Result<Duration> {
         let start = Instant::now();
         let exchange = tokio::time::timeout(PATIENCE, self.exchange()).await;
-        exchange.with_context(|| format!("an exchange is not over after {PATIENCE:?}"))??;
+        let exchange = match exchange {
+            Ok(exchange) => exchange,
+            Err(_) => bail!("an exchange is not over after {PATIENCE:?}; {}", self.state().await),
+        };
+        exchange?;
         Ok(start.elapsed())
+    }
+
+    /// What its ends say of themselves.
+    async fn state(&self) -> String {
+        match self {
+            Self::Asks { session, .. } | Self::Files { session, .. } => {
+                format!("client: {:?}", session.metrics().await)
+            }
+            Self::Delegates { primary, session, .. } => {
+                let (client, primary) = (session.metrics().await, primary.metrics().await);
+                format!("client: {client:?}; primary: {primary:?}")
+            }
+            Self::Sends { primary, .. } => format!("primary: {:?}", primary.metrics().await),
+        }
     }
 
     async fn exchange(&mut self) -> anyhow::Result<()> {
