@@ -192,9 +192,17 @@ impl SharedReceive {
         }
     }
 
-    /// Says when the half asks for service.
+    /// Says when the half asks for service. A reader that has begun to wait before is told of at once: it may be that nothing
+    /// comes which would tell of it.
     pub fn watch(&self, watch: Watch) {
-        self.lock().watch = watch;
+        let mut state = self.lock();
+        let asks_more = watch == Watch::Progress && state.watch != watch;
+        let untold = asks_more && state.half.waiting_since().is_some();
+        state.watch = watch;
+        drop(state);
+        if untold {
+            self.0.bell.ring();
+        }
     }
 
     /// The session is over: the reader gets `error` after the last contiguous byte.

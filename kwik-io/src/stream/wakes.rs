@@ -105,6 +105,29 @@ fn a_reader_that_reads_meanwhile_is_not_left_asleep() {
     assert_eq!(wakes.count(), 1);
 }
 
+/// The session's task finds that others send on the stream just after the reader has found nothing.
+#[test]
+fn a_reader_that_waited_before_it_was_watched_is_told_of() {
+    let (services, mut due) = (ServiceList::default(), Vec::new());
+    let half = ReceiveHalf::new(ReceiveConfig::default());
+    let shared = SharedReceive::new(id(), half, &services, Env::system());
+    let mut stream = ReceiveStream::new(shared.clone());
+    let (_wakes, waker) = Wakes::new();
+    let mut cx = Context::from_waker(&waker);
+    shared.service(|_| ());
+    assert!(stream.poll_receive(&mut cx).is_pending());
+    services.take(&mut due);
+    assert_eq!(due, []);
+    shared.watch(Watch::Progress);
+    services.take(&mut due);
+    assert_eq!(due, [StreamHalf::Receive(id())]);
+    shared.service(|_| ());
+    shared.watch(Watch::Progress);
+    due.clear();
+    services.take(&mut due);
+    assert_eq!(due, []);
+}
+
 #[test]
 fn a_write_wakes_a_pump_that_waits_for_bytes_and_none_that_waits_for_quic() {
     let config = SendConfig { initial_window: 1 << 20, queue: 1 << 20 };
