@@ -1,18 +1,23 @@
 //! Files and directories that nobody else may read or change.
 
+use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
+use std::ops::Deref;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::fs::{Mode, OFlags};
+use zeroize::Zeroizing;
 
 #[cfg(test)]
 mod tests;
 
 /// Longest key file that is read, in bytes: certificate chains and keys have some kilobytes.
 const MAX_KEY: u64 = 1 << 20;
+/// Room that a text has beyond its length: without it the read that finds the end of the file makes the text grow.
+const PROBE: usize = 64;
 
 /// Whether the last name of a path may be a symbolic link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +28,31 @@ pub(crate) enum Links {
     Refused,
 }
 
+/// Text with a private key: wiped from memory when it is dropped, and not shown by `Debug`.
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+}
+
+impl Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
 /// The text of a file with a private key: a regular file of this user's or root's, which nobody else may read or change.
-pub(crate) fn read_key(path: &Path, links: Links) -> anyhow::Result<String> {
+pub(crate) fn read_key(path: &Path, links: Links) -> anyhow::Result<Secret> {
     let problem = || format!("cannot read {}", path.display());
     let file = open(path, links).with_context(problem)?;
     let metadata = file.metadata().with_context(problem)?;
@@ -35,7 +63,7 @@ pub(crate) fn read_key(path: &Path, links: Links) -> anyhow::Result<String> {
         metadata.mode() & 0o077 == 0,
         "{name} has a private key that others may read or change; run chmod 600 {name}"
     );
-    text(&file, MAX_KEY).with_context(problem)
+    Ok(text(&file, MAX_KEY).with_context(problem)?.into())
 }
 
 /// The text of a regular file that the program made, of at most `most` bytes.
@@ -77,7 +105,9 @@ fn open(path: &Path, links: Links) -> io::Result<File> {
 }
 
 fn text(file: &File, most: u64) -> io::Result<String> {
-    let mut text = String::new();
+    // In one piece: a text that grows leaves copies behind.
+    let length = usize::try_from(file.metadata()?.len().min(most)).unwrap_or_default();
+    let mut text = String::with_capacity(length + PROBE);
     file.take(most + 1).read_to_string(&mut text)?;
     match text.len() as u64 <= most {
         true => Ok(text),

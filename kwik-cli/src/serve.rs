@@ -21,7 +21,7 @@ use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
 use crate::monitor;
 use crate::primary::{Clients, Primary, Proof, Share};
-use crate::private::{self, Links};
+use crate::private::{self, Links, Secret};
 use crate::root::Root;
 use crate::secondary::contribute;
 use crate::signals::Stop;
@@ -186,7 +186,8 @@ fn certificate(args: &ServeArgs, state: &StateDir) -> anyhow::Result<ServerCerti
     let (Some(cert), Some(key)) = (&args.cert, &args.key) else {
         let pem = state.certificate(|| {
             let made = ServerCertificate::self_signed(["localhost"])?;
-            Ok(made.certificate_pem() + &made.key_pem())
+            let key = Secret::from(made.key_pem());
+            Ok((made.certificate_pem() + &key).into())
         })?;
         return ServerCertificate::from_pem(&pem, &pem)
             .with_context(|| format!("{}/server.pem; remove it", state.path().display()));

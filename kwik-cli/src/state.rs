@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::private::{self, Links};
+use crate::private::{self, Links, Secret};
 
 #[cfg(test)]
 mod tests;
@@ -46,8 +46,8 @@ impl StateDir {
     /// The kept certificate and key as PEM text; at the first time, what `make` makes.
     pub(crate) fn certificate(
         &self,
-        make: impl FnOnce() -> anyhow::Result<String>,
-    ) -> anyhow::Result<String> {
+        make: impl FnOnce() -> anyhow::Result<Secret>,
+    ) -> anyhow::Result<Secret> {
         let path = self.path.join(CERTIFICATE);
         let problem = || format!("cannot use {}; choose another --state", path.display());
         if let Some(pem) = read_secret(&path).with_context(problem)? {
@@ -72,7 +72,7 @@ fn default_path(variable: impl Fn(&str) -> Option<PathBuf>) -> anyhow::Result<Pa
 }
 
 /// The text of a file that nobody else may read; `None` if there is none.
-fn read_secret(path: &Path) -> anyhow::Result<Option<String>> {
+fn read_secret(path: &Path) -> anyhow::Result<Option<Secret>> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         _ => private::read_key(path, Links::Refused).map(Some),

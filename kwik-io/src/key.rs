@@ -11,10 +11,13 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use pasetors::keys::{AsymmetricPublicKey, AsymmetricSecretKey};
 use pasetors::paserk::{FormatAsPaserk, Id};
 use pasetors::version4::V4;
+use zeroize::Zeroizing;
 
 use crate::env::Env;
 
 /// A primary's Ed25519 key: signs tokens and orders. Written as the PASERK line `k4.secret.`.
+///
+/// It is wiped from memory when it is dropped, and `Debug` shows the public half's id alone.
 ///
 /// ```
 /// use kwik_io::env::Env;
@@ -92,13 +95,15 @@ pub enum KeyFileError {
 impl IdentityKey {
     /// A new key from the entropy of `env`.
     pub fn generate(env: &Env) -> Self {
-        Self::from_seed(&env.random()).expect("32 bytes are an Ed25519 seed, whatever they are")
+        Self::from_seed(&Zeroizing::new(env.random::<32>()))
+            .expect("32 bytes are an Ed25519 seed, whatever they are")
     }
 
     fn from_seed(seed: &[u8; 32]) -> Option<Self> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).ok()?;
         let public: [u8; 32] = pair.public_key().as_ref().try_into().ok()?;
-        let secret = AsymmetricSecretKey::from(&[*seed, public].concat()).ok()?;
+        let halves = Zeroizing::new([*seed, public].concat());
+        let secret = AsymmetricSecretKey::from(&halves).ok()?;
         Some(Self { pair, secret, public: PublicKey(public) })
     }
 
@@ -118,7 +123,7 @@ impl IdentityKey {
     /// [`KeyFileError`]; also when others than the owner may read the file.
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
         refuse_readable(path)?;
-        let text = read(path)?;
+        let text = Zeroizing::new(read(path)?);
         text.trim().parse().map_err(|error| KeyFileError::Key { path: path.to_owned(), error })
     }
 
@@ -127,7 +132,7 @@ impl IdentityKey {
     /// # Errors
     /// [`KeyFileError::Exists`] when there is such a file; it is left as it is.
     pub fn save_new(&self, path: &Path) -> Result<(), KeyFileError> {
-        write_new(path, &self.to_paserk(), Access::Owner)
+        write_new(path, &Zeroizing::new(self.to_paserk()), Access::Owner)
     }
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
@@ -295,7 +300,8 @@ fn write_new(path: &Path, line: &str, access: Access) -> Result<(), KeyFileError
         io::ErrorKind::AlreadyExists => KeyFileError::Exists { path: path.to_owned() },
         _ => io_error(path, error),
     })?;
-    file.write_all(format!("{line}\n").as_bytes())
+    file.write_all(line.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all())
         .map_err(|error| io_error(path, error))
 }

@@ -4,6 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use bytes::Bytes;
 use kwik_proto::frame::SignedOrders;
+use zeroize::Zeroizing;
 
 use crate::env::Env;
 use crate::key::{IdentityKey, PublicKey, TrustedKeys, signature};
@@ -83,7 +84,8 @@ pub struct ConfirmationKey(Ed25519KeyPair);
 impl ConfirmationKey {
     /// A new key from the entropy of `env`. It never leaves memory.
     pub fn generate(env: &Env) -> Self {
-        let pair = Ed25519KeyPair::from_seed_unchecked(&env.random::<32>())
+        let seed = Zeroizing::new(env.random::<32>());
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice())
             .expect("32 bytes are an Ed25519 seed, whatever they are");
         Self(pair)
     }

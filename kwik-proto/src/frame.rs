@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 
 use crate::id::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId};
+pub use crate::token::Token;
 
 /// Why a session, a path or an admission was refused or closed. Wire values as in `types.proto`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -160,7 +161,7 @@ pub struct Hello {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "control.proto documents each")]
 pub struct Admission {
-    pub token: String,
+    pub token: Token,
     pub proof: [u8; 64],
 }
 
@@ -191,7 +192,7 @@ pub struct AddPath {
     pub epoch: Epoch,
     pub addresses: Vec<SocketAddr>,
     pub identity: ServerIdentity,
-    pub token: String,
+    pub token: Token,
 }
 
 /// What became of an [`AddPath`].

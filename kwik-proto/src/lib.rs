@@ -14,6 +14,7 @@ mod queue;
 mod reader;
 mod shape;
 mod text;
+mod token;
 mod varint;
 mod wire;
 

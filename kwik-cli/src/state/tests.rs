@@ -20,9 +20,9 @@ fn the_default_follows_the_xdg_specification() {
 fn the_certificate_is_made_once_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(Some(&dir.path().join("a/b"))).unwrap();
-    assert_eq!(state.certificate(|| Ok("first".into())).unwrap(), "first");
+    assert_eq!(&*state.certificate(|| Ok("first".into())).unwrap(), "first");
     let again = StateDir::open(Some(state.path())).unwrap();
-    assert_eq!(again.certificate(|| panic!("made twice")).unwrap(), "first");
+    assert_eq!(&*again.certificate(|| panic!("made twice")).unwrap(), "first");
     assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
 }
 
@@ -34,7 +34,7 @@ fn of_two_that_make_it_at_once_both_use_the_one_that_is_kept() {
         state.certificate(|| Ok("faster".into())).unwrap();
         Ok("slower".into())
     });
-    assert_eq!(pem.unwrap(), "faster");
+    assert_eq!(&*pem.unwrap(), "faster");
 }
 
 #[test]

@@ -20,6 +20,8 @@ use serde_json::Value;
 
 /// Longest that a test waits for something that another process does. Only what is broken takes so long.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What servers log where a test does not say.
+const USUAL_LOG: &str = "kwik=info,kwik::secondary=debug,warn";
 /// Below it are services' ports.
 const FIRST_PORT: u32 = 10_000;
 
@@ -86,12 +88,19 @@ impl Server {
     /// The same, with a log at `log`.
     pub fn start_logging(dir: &Path, name: &str, root: &Path, log: &Path) -> Self {
         let listen = format!("127.0.0.1:{}", lasting_port());
-        Self::spawn(dir, name, root, &[], &listen, log.to_owned())
+        Self::spawn(dir, name, root, &[], &listen, (log.to_owned(), USUAL_LOG))
+    }
+
+    /// The same, with a log of everything.
+    pub fn start_tracing(dir: &Path, name: &str, root: &Path, args: &[&str]) -> Self {
+        let listen = format!("127.0.0.1:{}", lasting_port());
+        Self::spawn(dir, name, root, args, &listen, (dir.join(format!("{name}.log")), "trace"))
     }
 
     /// The same on a certain port.
     pub fn start_at(dir: &Path, name: &str, root: &Path, args: &[&str], listen: &str) -> Self {
-        Self::spawn(dir, name, root, args, listen, dir.join(format!("{name}.log")))
+        let log = (dir.join(format!("{name}.log")), USUAL_LOG);
+        Self::spawn(dir, name, root, args, listen, log)
     }
 
     fn spawn(
@@ -100,12 +109,12 @@ impl Server {
         root: &Path,
         args: &[&str],
         listen: &str,
-        path: PathBuf,
+        (path, level): (PathBuf, &str),
     ) -> Self {
         let mut command = kwik(dir);
         command.args(["serve", "--listen", listen, "--json", "--root"]).arg(root);
         command.arg("--state").arg(dir.join(name)).args(args);
-        command.env("KWIK_LOG", "kwik=info,kwik::secondary=debug,warn").env("NO_COLOR", "1");
+        command.env("KWIK_LOG", level).env("NO_COLOR", "1");
         let log = fs::File::options().create(true).append(true).open(&path).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();

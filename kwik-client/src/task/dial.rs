@@ -12,7 +12,7 @@ use kwik_io::sign::ConfirmationKey;
 use kwik_io::stream::application;
 use kwik_io::tls::{Pin, Trust};
 use kwik_io::worker::Worker;
-use kwik_proto::frame::{ErrorCode, ServerIdentity};
+use kwik_proto::frame::{ErrorCode, ServerIdentity, Token};
 use kwik_proto::{Epoch, PathId};
 use tracing::Instrument;
 
@@ -23,7 +23,7 @@ struct Attempt {
     path: PathId,
     epoch: Epoch,
     target: Target,
-    token: String,
+    token: Token,
     key: Arc<ConfirmationKey>,
     inbox: Inbox,
     /// The host of the primary.
@@ -60,7 +60,7 @@ impl fmt::Display for Failure {
 }
 
 impl Task {
-    pub(super) fn dial(&mut self, path: PathId, epoch: Epoch, target: Target, token: String) {
+    pub(super) fn dial(&mut self, path: PathId, epoch: Epoch, target: Target, token: Token) {
         let (key, inbox) = (self.key.clone(), self.inbox.clone());
         let primary = self.remote.ip();
         let attempt = Attempt { path, epoch, target, token, key, inbox, primary };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kwik_proto::frame::{AddPath, ErrorCode, PathState, PathStatus, ServerIdentity};
+use kwik_proto::frame::{AddPath, ErrorCode, PathState, PathStatus, ServerIdentity, Token};
 use kwik_proto::{Epoch, PathId};
 
 use super::account::Account;
@@ -92,7 +92,7 @@ pub struct Path {
     id: PathId,
     epoch: Epoch,
     target: Target,
-    token: String,
+    token: Token,
     state: PathState,
     reason: Option<ErrorCode>,
     wanted: bool,
@@ -157,7 +157,7 @@ impl Path {
     }
 
     /// The token for the Hello. Empty while the path is Gone: a token serves one epoch.
-    pub fn token(&self) -> &str {
+    pub fn token(&self) -> &Token {
         &self.token
     }
 
@@ -355,7 +355,7 @@ impl Path {
             self.prepare(*effect, cause, now);
         }
         if to == PathState::Gone {
-            self.token = String::new();
+            self.token = Token::default();
             self.wanted = self.start.is_some();
         }
         self.keep_account(now);

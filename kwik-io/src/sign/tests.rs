@@ -70,3 +70,9 @@ fn a_proof_holds_for_one_key_token_and_connection() {
 fn a_key_that_is_no_point_verifies_nothing() {
     assert!(!proof_verifies(&[0xff; 32], "token", &[7; 32], &[0; 64]));
 }
+
+#[test]
+fn the_debug_text_keeps_the_confirmation_key_secret() {
+    let confirmation = ConfirmationKey::generate(&Env::seeded(1, WallTime(0)));
+    assert_eq!(format!("{confirmation:?}"), "ConfirmationKey");
+}

@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use zeroize::Zeroizing;
 
 use super::Pin;
 use super::config::provider;
@@ -26,7 +27,8 @@ use crate::env::Env;
 #[derive(Clone)]
 pub struct ServerCertificate {
     certified: Arc<CertifiedKey>,
-    key: Arc<PrivateKeyDer<'static>>,
+    /// Wiped with the last clone.
+    key: Arc<Zeroizing<PrivateKeyDer<'static>>>,
     pin: Pin,
 }
 
@@ -130,7 +132,7 @@ impl ServerCertificate {
                 error => CertificateError::BadKey(error.to_string()),
             },
         )?;
-        Ok(Self { certified: Arc::new(certified), key: Arc::new(key), pin })
+        Ok(Self { certified: Arc::new(certified), key: Arc::new(Zeroizing::new(key)), pin })
     }
 
     /// The pin of the server's key.
@@ -145,7 +147,7 @@ impl ServerCertificate {
 
     /// The private key as PEM. Keep it in a file of mode 0600.
     pub fn key_pem(&self) -> String {
-        let label = match *self.key {
+        let label = match **self.key {
             PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
             PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
             _ => "PRIVATE KEY",
@@ -166,7 +168,7 @@ impl fmt::Debug for ServerCertificate {
 
 fn ed25519_key(env: &Env) -> Result<PrivatePkcs8KeyDer<'static>, CertificateError> {
     let mut der = ED25519_PKCS8.to_vec();
-    der.extend_from_slice(&env.random::<32>());
+    der.extend_from_slice(Zeroizing::new(env.random::<32>()).as_slice());
     Ok(PrivatePkcs8KeyDer::from(der))
 }
 

@@ -19,7 +19,7 @@ fn invalid<T>(field: &'static str, problem: Problem) -> Result<T> {
 pub(super) fn hello(message: wire::Hello) -> Result<ControlFrame> {
     let admission = match message.admission {
         Some(admission) => Some(Admission {
-            token: admission.token,
+            token: admission.token.into(),
             proof: array("Admission.proof", &admission.proof)?,
         }),
         None => None,
@@ -62,7 +62,7 @@ pub(super) fn add_path(message: wire::AddPath) -> Result<ControlFrame> {
         epoch: Epoch(message.epoch),
         addresses: message.addresses.iter().map(address).collect::<Result<_>>()?,
         identity,
-        token: message.token,
+        token: message.token.into(),
     }))
 }
 

@@ -96,7 +96,7 @@ fn hello(frame: &Hello) -> wire::Hello {
         limits: Some(limits(frame.limits)),
         confirmation_key: frame.confirmation_key.map_or_else(Bytes::new, |key| copy(&key)),
         admission: frame.admission.as_ref().map(|admission| wire::Admission {
-            token: admission.token.clone(),
+            token: admission.token.as_str().to_owned(),
             proof: copy(&admission.proof),
         }),
     }
@@ -129,7 +129,7 @@ fn add_path(frame: &AddPath) -> wire::AddPath {
         epoch: frame.epoch.0,
         addresses: frame.addresses.iter().copied().map(address).collect(),
         identity: Some(wire::ServerIdentity { identity: Some(identity) }),
-        token: frame.token.clone(),
+        token: frame.token.as_str().to_owned(),
     }
 }
 

@@ -98,8 +98,8 @@ fn limits() -> impl Strategy<Value = Limits> {
 }
 
 fn hello() -> impl Strategy<Value = Hello> {
-    let admission =
-        (token(), any::<[u8; 64]>()).prop_map(|(token, proof)| Admission { token, proof });
+    let admission = (token(), any::<[u8; 64]>())
+        .prop_map(|(token, proof)| Admission { token: token.into(), proof });
     let versions = vec(any::<u32>(), 1..=MAX_VERSIONS);
     let features = vec(any::<u32>(), 0..=MAX_FEATURES);
     (versions, features, limits(), option::of(any::<[u8; 32]>()), option::of(admission)).prop_map(
@@ -150,7 +150,7 @@ fn add_path() -> impl Strategy<Value = AddPath> {
             epoch,
             addresses,
             identity,
-            token,
+            token: token.into(),
         },
     )
 }

@@ -513,6 +513,7 @@ impl Task {
         };
         match token::sign(&key, &claims) {
             Ok(token) => {
+                let token = token.into();
                 let add = AddPath { path, epoch, addresses, identity, token };
                 self.send(&ControlFrame::AddPath(add));
             }

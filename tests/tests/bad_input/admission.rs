@@ -53,7 +53,7 @@ async fn tokens_that_are_not_the_clients_own_admit_nobody() {
     for (what, token, prover, code) in cases {
         let mut client = bare::connect(address, Pin(pin)).await;
         let proof = prover.prove(&token, &client.exporter);
-        let admission = Some(Admission { token, proof });
+        let admission = Some(Admission { token: token.into(), proof });
         client.send(ControlFrame::Hello(Hello { admission, ..bare::hello() }));
         assert_eq!(client.refusal().await, code, "{what}");
         *expected.entry(code).or_default() += 1;
@@ -81,7 +81,7 @@ async fn tokens_that_are_not_the_clients_own_admit_nobody() {
     for (what, code) in [("good", None), ("used before", Some(ErrorCode::TokenReplayed))] {
         let mut client = bare::connect(address, Pin(pin)).await;
         let proof = owner.prove(&good_token, &client.exporter);
-        let admission = Some(Admission { token: good_token.clone(), proof });
+        let admission = Some(Admission { token: good_token.clone().into(), proof });
         client.send(ControlFrame::Hello(Hello { admission, ..bare::hello() }));
         match code {
             Some(code) => assert_eq!(client.refusal().await, code, "{what}"),

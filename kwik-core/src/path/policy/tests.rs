@@ -190,10 +190,10 @@ fn a_name_is_a_dns_name_or_an_ip_literal() {
 #[test]
 fn a_token_is_short_and_plain() {
     for token in [String::new(), "a b".into(), "a\0".into(), "é".into(), "a".repeat(4097)] {
-        let bad = AddPath { token, ..add(&["8.8.8.8:1"]) };
+        let bad = AddPath { token: token.into(), ..add(&["8.8.8.8:1"]) };
         assert_eq!(PathPolicy::default().check(socket(GLOBAL), &bad), Err(PolicyError::Token));
     }
-    let longest = AddPath { token: "a".repeat(4096), ..add(&["8.8.8.8:1"]) };
+    let longest = AddPath { token: "a".repeat(4096).into(), ..add(&["8.8.8.8:1"]) };
     assert!(PathPolicy::default().check(socket(GLOBAL), &longest).is_ok());
 }
 

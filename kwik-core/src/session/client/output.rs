@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kwik_proto::frame::{ControlFrame, ErrorCode, PathState};
+use kwik_proto::frame::{ControlFrame, ErrorCode, PathState, Token};
 use kwik_proto::{Epoch, PathId, StreamId};
 
 use super::Route;
@@ -26,7 +26,7 @@ pub enum Output {
         /// Where and whom.
         target: Target,
         /// Sent back in [`ClientSession::handle_connected`](super::ClientSession::handle_connected), for the proof is over it.
-        token: String,
+        token: Token,
     },
     /// Close the path's connection, or stop dialling it.
     ClosePath {

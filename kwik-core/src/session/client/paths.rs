@@ -75,7 +75,7 @@ impl ClientSession {
             features: FEATURES.to_vec(),
             limits: self.config.limits(),
             confirmation_key: None,
-            admission: Some(Admission { token: known.token().to_owned(), proof }),
+            admission: Some(Admission { token: known.token().clone(), proof }),
         };
         self.connected.insert(path);
         self.send(path, ControlFrame::Hello(hello));
@@ -310,7 +310,7 @@ impl ClientSession {
         match work {
             PathWork::Dial { path, epoch } => {
                 if let Some(known) = self.paths.path(path) {
-                    let (target, token) = (known.target().clone(), known.token().to_owned());
+                    let (target, token) = (known.target().clone(), known.token().clone());
                     self.outputs.push_back(Output::Dial { path, epoch, target, token });
                 }
             }

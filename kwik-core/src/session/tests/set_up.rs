@@ -1,6 +1,7 @@
 //! Peers of other versions, and what a peer is told when it breaks a rule of the set-up.
 
 use super::*;
+use crate::path::table::Target;
 use crate::relay::{INITIAL_CREDIT, Inbox, MAX_PIECE};
 use crate::session::primary::Output as PrimaryOutput;
 use crate::session::secondary::Output as SecondaryOutput;
@@ -168,4 +169,13 @@ fn as_many_public_streams_as_the_limits_allow_have_carriers_at_a_time() {
         let routed = bench.header(PathId::PRIMARY, index << 2 | 3, public(of_primary(index)));
         assert!(matches!(routed, Ok(Routed::To(_))), "{index}: {routed:?}");
     }
+}
+
+#[test]
+fn a_dial_does_not_show_its_token() {
+    let target = Target { addresses: Vec::new(), identity: ServerIdentity::Pin([0; 32]) };
+    let token = "v4.public.x".into();
+    let dial = Output::Dial { path: EDGE, epoch: Epoch::FIRST, target, token };
+    let shown = format!("{dial:?}");
+    assert!(shown.contains("Token(") && !shown.contains("v4.public"), "{shown}");
 }

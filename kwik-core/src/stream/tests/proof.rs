@@ -286,3 +286,12 @@ fn what_a_liar_sent_is_not_counted_as_delivered() {
     assert_eq!(bench.half.path_bytes().collect::<Vec<_>>(), [(A, 0), (B, 1000)]);
     assert_eq!(bench.read(), 1000);
 }
+
+#[test]
+fn hashes_that_are_awaited_are_bounded() {
+    let mut half = ReceiveHalf::new(ReceiveConfig::default());
+    let mut next = (0..20_000).rev().map(|at| span(&(at..at + 1)));
+    let awaited = next.by_ref().take_while(|range| half.expect_hash(*range, [0; 32])).count();
+    assert_eq!(awaited, 16_384);
+    assert!(!next.all(|range| half.expect_hash(range, [0; 32])));
+}

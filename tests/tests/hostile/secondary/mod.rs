@@ -81,7 +81,7 @@ impl Secondary {
     pub(crate) async fn show_as(&self, token: &str, owner: &ConfirmationKey) -> RawPeer {
         let mut peer = RawPeer::silent_client(self.address, self.pin).await;
         let proof = owner.prove(token, &peer.exporter);
-        let admission = Some(Admission { token: token.to_owned(), proof });
+        let admission = Some(Admission { token: token.into(), proof });
         peer.send(ControlFrame::Hello(Hello { admission, ..hello() })).await;
         peer
     }

@@ -96,7 +96,7 @@ attacks! { ATTACKS on Secondary;
         let first = arena.show(&token).await;
         let proof = arena.owner.prove(&token, &first.exporter);
         let mut peer = RawPeer::silent_client(arena.address, arena.pin).await;
-        let admission = Some(kwik_proto::frame::Admission { token, proof });
+        let admission = Some(kwik_proto::frame::Admission { token: token.into(), proof });
         peer.send(ControlFrame::Hello(Hello { admission, ..hello() })).await;
         peer.end().await
     }
