@@ -4,9 +4,10 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::open_files::{OpenFiles, ServedFile};
 use crate::protocol::{Failed, FailureCode, Found, Get, Resource};
 use crate::request_path::RequestPath;
-use crate::root::{OpenError, OpenFile, Root};
+use crate::root::{OpenError, Root};
 use crate::source::FileSource;
 use crate::tag_cache::{Client, Lookup, TagCache};
 
@@ -18,14 +19,15 @@ mod tests;
 pub(crate) struct Catalog {
     root: Root,
     tags: TagCache,
-    /// For whom it is used: hashing is shared out among clients.
+    files: OpenFiles,
+    /// For whom it is used: hashing and open files are shared out among clients.
     client: Client,
 }
 
 /// A file that was asked for and can be sent.
 #[derive(Clone, Debug)]
 pub(crate) struct Content {
-    pub(crate) file: Arc<OpenFile>,
+    pub(crate) file: Arc<ServedFile>,
     pub(crate) found: Found,
 }
 
@@ -43,8 +45,8 @@ pub(crate) enum Refused {
 }
 
 impl Catalog {
-    pub(crate) fn new(root: Root, tags: TagCache) -> Self {
-        Self { root, tags, client: None }
+    pub(crate) fn new(root: Root, tags: TagCache, files: OpenFiles) -> Self {
+        Self { root, tags, files, client: None }
     }
 
     /// The same files, for a client of its own.
@@ -65,7 +67,6 @@ impl Catalog {
             Lookup::Busy => return Err(unhashed(&"too many files wait for it; try again later")),
             Lookup::Pending(hashing) => {
                 let key = file.key();
-                // A client may ask for many files: those that are not hashed yet are not kept open.
                 drop(file);
                 let tag = hashing.outcome().await.map_err(|error| unhashed(&error))?;
                 file = self.open(path.clone()).await.map_err(|error| explain(&path, &error))?;
@@ -129,9 +130,9 @@ impl Catalog {
         }
     }
 
-    async fn open(&self, path: RequestPath) -> Result<Arc<OpenFile>, OpenError> {
-        let root = self.root.clone();
-        let opened = tokio::task::spawn_blocking(move || root.open_file(&path)).await;
+    async fn open(&self, path: RequestPath) -> Result<Arc<ServedFile>, OpenError> {
+        let Self { root, files, client, .. } = self.clone();
+        let opened = tokio::task::spawn_blocking(move || files.find(&root, path, client)).await;
         let panicked = |error| OpenError::Unreadable(std::io::Error::other(error));
         opened.map_err(panicked)?.map(Arc::new)
     }

@@ -94,6 +94,10 @@ pub(crate) struct ServeArgs {
     /// How to decide how fast to send: bbr, or cubic, which yields more to other traffic on short queues.
     #[arg(long, value_name = "NAME", default_value_t = CongestionControl::Bbr)]
     pub(crate) congestion: CongestionControl,
+    /// Files that are open for sending at a time, of which the clients of one address have an eighth at most; the others are
+    /// opened when it is their turn. By default half of what the system lets a process open, at most 256.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) open_files: Option<u16>,
     /// Address for Prometheus metrics over HTTP.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,

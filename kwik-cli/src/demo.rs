@@ -16,6 +16,7 @@ use crate::cli::DemoArgs;
 use crate::connect::Servers;
 use crate::continuing::Patience;
 use crate::get::{Notes, Order, fetch, print};
+use crate::open_files::OpenFiles;
 use crate::output::Output;
 use crate::primary::{Clients, Primary, Proof, Share};
 use crate::progress::Show;
@@ -81,7 +82,8 @@ async fn prepare(dir: &Path, size: ByteSize) -> anyhow::Result<(Catalog, Tag)> {
     });
     let tag = made.await?.context("cannot make the demo's file; set TMPDIR to one with room")?;
     let tags = TagCache::new(TagStore::open(dir)?);
-    let catalog = Catalog::new(Root::open(&root)?, tags);
+    let files = OpenFiles::new(OpenFiles::default_most());
+    let catalog = Catalog::new(Root::open(&root)?, tags, files);
     let get = Get { path: FILE.to_owned(), offset: 0, length: None, if_tag: Some(tag) };
     match catalog.find(&get).await {
         Ok(_) => Ok((catalog, tag)),

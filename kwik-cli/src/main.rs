@@ -17,6 +17,7 @@ mod kept;
 mod keygen;
 mod log;
 mod monitor;
+mod open_files;
 mod output;
 mod part;
 mod primary;

@@ -14,12 +14,14 @@ const SESSIONS: &str = "kwik_sessions";
 const REQUESTS: &str = "kwik_requests_total";
 const DELEGATIONS: &str = "kwik_delegations_total";
 const RANGES: &str = "kwik_ranges_total";
+const OPEN: &str = "kwik_open_files";
 const SENT: &str = "kwik_sent_bytes_total";
 const REFUSED: &str = "kwik_refused_total";
 const HANDSHAKES: &str = "kwik_refused_handshakes_total";
 const THROTTLED: &str = "kwik_throttled_total";
 const ERRORS: &str = "kwik_session_errors_total";
 const HELD: &str = "kwik_send_memory_bytes";
+const PROMISED: &str = "kwik_receive_memory_bytes";
 
 /// How often the server's own counters are taken over. Nothing tells when they are asked for.
 const EXPORT: Duration = Duration::from_millis(250);
@@ -59,6 +61,8 @@ pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
     describe_counter!(THROTTLED, "Clients that began to send too many control frames.");
     describe_counter!(ERRORS, "Sessions that ended for an error, by role and code.");
     describe_gauge!(HELD, "Bytes on their way to clients.");
+    describe_gauge!(PROMISED, "Bytes that clients may send, or sent and nobody read.");
+    describe_gauge!(OPEN, "Files that are open for sending.");
     describe_counter!(SENT, "Bytes of replies and files handed to QUIC, by role.");
     Ok(())
 }
@@ -83,6 +87,11 @@ impl Drop for OpenSession {
 /// A request was answered. `outcome` is one of a few fixed words.
 pub(crate) fn request(outcome: &'static str) {
     counter!(REQUESTS, "outcome" => outcome).increment(1);
+}
+
+/// So many files are open for sending.
+pub(crate) fn open_files(count: usize) {
+    gauge!(OPEN).set(count as f64);
 }
 
 /// A delegation ended. `outcome` is one of a few fixed words.
@@ -135,4 +144,5 @@ fn bounds(counted: &ServerMetrics) {
     }
     counter!(THROTTLED).absolute(counted.throttled);
     gauge!(HELD).set(counted.send_memory_bytes as f64);
+    gauge!(PROMISED).set(counted.receive_memory_bytes as f64);
 }

@@ -106,7 +106,19 @@ impl OpenFile {
         Ok((now.size, now.modified) != (then.size, then.modified))
     }
 
+    /// Whether it is the file that had this key, with the content of that time. A new name, mode or owner is no matter.
+    pub(crate) fn is_still(&self, key: FileKey) -> bool {
+        let of = |key: FileKey| (key.device, key.inode, key.size, key.modified);
+        of(self.key) == of(key)
+    }
+
+    /// The same file, as one that was opened when it had that key.
+    pub(crate) fn opened_as(self, key: FileKey) -> Self {
+        Self { key, ..self }
+    }
+
     /// Size in bytes when the file was opened.
+    #[cfg(test)]
     pub(crate) fn size(&self) -> u64 {
         self.key.size
     }

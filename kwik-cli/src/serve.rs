@@ -20,6 +20,7 @@ use crate::catalog::Catalog;
 use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
 use crate::monitor;
+use crate::open_files::OpenFiles;
 use crate::primary::{Clients, Primary, Proof, Share};
 use crate::private::{self, Links, Secret};
 use crate::root::Root;
@@ -86,7 +87,9 @@ async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
     for secondary in &args.secondary {
         secondaries.push(resolve(secondary).await?);
     }
-    let catalog = Catalog::new(root, TagCache::new(TagStore::open(state.path())?));
+    let tags = TagCache::new(TagStore::open(state.path())?);
+    let files = args.open_files.map_or_else(OpenFiles::default_most, usize::from);
+    let catalog = Catalog::new(root, tags, OpenFiles::new(files));
     let share = if args.delegate_only { Share::RepairsOnly } else { Share::Own };
     let proof = if args.no_proof { Proof::Skipped } else { Proof::Named };
     let helps_only = identity.is_none() && !args.trust.is_empty();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kwik_server::RangeSource;
 use tokio::task::JoinHandle;
 
-use crate::root::OpenFile;
+use crate::open_files::ServedFile;
 
 #[cfg(test)]
 mod tests;
@@ -56,16 +56,16 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// An open file, addressed by offsets of a stream.
+/// A file that is served, addressed by offsets of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct FileSource {
-    file: Arc<OpenFile>,
+    file: Arc<ServedFile>,
     /// Stream offset minus file offset, in bytes.
     shift: i64,
 }
 
 impl FileSource {
-    pub(crate) fn new(file: Arc<OpenFile>, shift: i64) -> Self {
+    pub(crate) fn new(file: Arc<ServedFile>, shift: i64) -> Self {
         Self { file, shift }
     }
 

@@ -5,7 +5,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::root::{FileKey, OpenFile};
+use crate::open_files::ServedFile;
+use crate::root::FileKey;
 
 /// Bytes that are read at once while hashing.
 const CHUNK: usize = 1 << 20;
@@ -34,13 +35,13 @@ impl Tag {
 /// A file that is being hashed, slice by slice.
 #[derive(Debug)]
 pub(crate) struct Tagging {
-    file: Arc<OpenFile>,
+    file: Arc<ServedFile>,
     hasher: Box<blake3::Hasher>,
     offset: u64,
 }
 
 impl Tagging {
-    pub(crate) fn new(file: Arc<OpenFile>) -> Self {
+    pub(crate) fn new(file: Arc<ServedFile>) -> Self {
         Self { file, hasher: Box::default(), offset: 0 }
     }
 

@@ -7,9 +7,10 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
-use crate::root::{FileKey, OpenFile};
+use crate::open_files::ServedFile;
+use crate::root::FileKey;
 use crate::tag::{Tag, Tagging};
 use crate::tag_store::TagStore;
 
@@ -30,6 +31,8 @@ const MAX_ABANDONED: usize = 4;
 /// Bytes that are hashed of a file before it is another's turn: 8 MiB take some milliseconds, from a disk a tenth of a second.
 /// Larger: a small file waits longer. Smaller: disks seek.
 const SLICE: u64 = 8 << 20;
+/// Tags that are read from the store at a time: each takes a descriptor.
+const LOADING_AT_ONCE: usize = 16;
 /// Tags kept in memory. When full they are forgotten and read from the store again.
 const MAX_KNOWN: usize = 4096;
 
@@ -45,6 +48,7 @@ pub(crate) struct TagCache {
 #[derive(Debug)]
 struct Shared {
     store: TagStore,
+    loading: Semaphore,
     tables: Mutex<Tables>,
 }
 
@@ -102,18 +106,22 @@ impl Hashing {
 
 impl TagCache {
     pub(crate) fn new(store: TagStore) -> Self {
-        Self { shared: Arc::new(Shared { store, tables: Mutex::default() }) }
+        let loading = Semaphore::new(LOADING_AT_ONCE);
+        Self { shared: Arc::new(Shared { store, loading, tables: Mutex::default() }) }
     }
 
     /// The tag, if it is known; otherwise hashing is under way from now on.
-    pub(crate) async fn lookup(&self, file: &Arc<OpenFile>, client: Client) -> Lookup {
+    pub(crate) async fn lookup(&self, file: &Arc<ServedFile>, client: Client) -> Lookup {
         let key = file.key();
         if let Some(tag) = self.shared.tables().known.get(&key) {
             return Lookup::Ready(*tag);
         }
         let store = self.shared.store.clone();
+        let turn = self.shared.loading.acquire().await.expect("nobody closes it");
+        let loaded = tokio::task::spawn_blocking(move || store.load(key)).await;
+        drop(turn);
         // What cannot be loaded is hashed.
-        match tokio::task::spawn_blocking(move || store.load(key)).await {
+        match loaded {
             Ok(Some(tag)) => {
                 self.shared.tables().remember(key, tag);
                 Lookup::Ready(tag)
@@ -122,7 +130,7 @@ impl TagCache {
         }
     }
 
-    fn start_hashing(&self, file: &Arc<OpenFile>, client: Client) -> Lookup {
+    fn start_hashing(&self, file: &Arc<ServedFile>, client: Client) -> Lookup {
         let mut tables = self.shared.tables();
         let lookup = tables.enter(file, client);
         if matches!(lookup, Lookup::Pending(_)) && tables.workers < HASHING_AT_ONCE {
@@ -191,7 +199,7 @@ impl Tables {
     }
 
     /// Enters a file to be hashed, unless it is there.
-    fn enter(&mut self, file: &Arc<OpenFile>, client: Client) -> Lookup {
+    fn enter(&mut self, file: &Arc<ServedFile>, client: Client) -> Lookup {
         let key = file.key();
         // Between the two looks the hashing may have been started, or have ended.
         if let Some(tag) = self.known.get(&key) {

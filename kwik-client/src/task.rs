@@ -15,6 +15,7 @@ use kwik_core::path::primary::PrimaryState;
 use kwik_core::session::ClientSession;
 use kwik_core::session::client::Output;
 use kwik_core::session::config::SessionConfig;
+use kwik_core::throttle::Rates;
 use kwik_core::time::Instant;
 use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::control::PushError;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) dial_time: Duration,
     /// Most pumps at a time on one connection.
     pub(crate) most_pumps: usize,
+    /// How fast a server may send control frames.
+    pub(crate) rates: Arc<Rates>,
     /// How often QUIC asks a silent peer.
     pub(crate) keep_alive: Duration,
     /// Sessions so far.
@@ -152,7 +155,8 @@ pub(crate) async fn start(
     let control = connection.open_bidirectional_stream().await.map_err(connection::Error::from)?;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
-    let inbox = Inbox { links, carriers, most_pumps: shared.most_pumps };
+    let (most_pumps, rates) = (shared.most_pumps, shared.rates.clone());
+    let inbox = Inbox { links, carriers, most_pumps, rates };
     let span = tracing::info_span!("session", primary = %connect.address());
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let primary =

@@ -4,6 +4,7 @@
 //! that sends more of a class than any honest one needs is slowed first: its frames stay unread, at its own cost alone. If
 //! it keeps on it is cut off.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kwik_proto::frame::ControlFrame;
@@ -80,9 +81,9 @@ pub struct Wait {
     pub is_first: bool,
 }
 
-/// Counts the control frames that come on one connection.
+/// Frames a second that a peer may send, of each class and of all; as many of them at once.
 ///
-/// Default rates, in frames a second, as many of them at once (a frame of a class counts among all as well):
+/// Defaults, in frames a second (a frame of a class counts among all as well):
 ///
 /// | class | of a primary, a secondary | of a client |
 /// | --- | --- | --- |
@@ -95,18 +96,62 @@ pub struct Wait {
 /// | [`Probe`](Class::Probe) | 2,000 | 10,000 |
 /// | [`Message`](Class::Message) | 5,000 | 85,000 |
 ///
+/// What a client passes on for its secondaries fits in what its primary takes, whatever the secondaries send: of messages
+/// what seventeen of them may; of answers four for each order of that primary's own, since the client keeps answers to
+/// nothing and repeated ones to itself. A secondary that sends more is slowed, or closed, by the client.
+///
 /// ```
-/// use kwik_core::throttle::{Pace, Peer, Throttle};
+/// use kwik_core::throttle::{Class, Peer, Rates};
+///
+/// let rates = Rates::of(Peer::Client).with(Class::Token, 10);
+/// assert_eq!((rates.rate(Class::Token), rates.rate(Class::Path)), (10, 400));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rates([u32; CLASSES + 1]);
+
+impl Rates {
+    /// The defaults for such a peer.
+    ///
+    /// At least ten times what honest peers were seen to send, or could: a transfer of 20 Gbit/s in ranges of 64 KiB takes
+    /// 38,000 orders a second, in batches, and two answers for each; a path is dialled anew after 250 ms at the earliest.
+    pub const fn of(peer: Peer) -> Self {
+        match peer {
+            Peer::Client => Self([200_000, 200, 400, 20_000, 100_000, 20_000, 10_000, 85_000]),
+            Peer::Primary | Peer::Secondary => {
+                Self([200_000, 200, 400, 20_000, 20_000, 20_000, 2_000, 5_000])
+            }
+        }
+    }
+
+    /// The same with another rate for that class; at least 1.
+    #[must_use]
+    pub const fn with(mut self, class: Class, frames: u32) -> Self {
+        self.0[class as usize] = if frames == 0 { 1 } else { frames };
+        self
+    }
+
+    /// Frames of that class a second.
+    pub const fn rate(&self, class: Class) -> u32 {
+        self.0[class as usize]
+    }
+}
+
+/// Counts the control frames that come on one connection.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use kwik_core::throttle::{Pace, Peer, Rates, Throttle};
 /// use kwik_core::time::Instant;
 /// use kwik_proto::frame::{ControlFrame, Ping};
 ///
-/// let mut throttle = Throttle::new(Peer::Client);
+/// let mut throttle = Throttle::new(Arc::new(Rates::of(Peer::Client)));
 /// let ping = ControlFrame::Ping(Ping { nonce: 1 });
 /// assert_eq!(throttle.charge(&ping, Instant::ZERO), Ok(Pace::Now));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Throttle {
-    peer: Peer,
+    rates: Arc<Rates>,
     any: Bucket,
     /// Not there before the first frame of a class: an idle session has none.
     classes: Option<Box<[Bucket; CLASSES]>>,
@@ -125,8 +170,8 @@ struct Bucket {
 
 impl Throttle {
     /// No frame came so far.
-    pub fn new(peer: Peer) -> Self {
-        Self { peer, any: Bucket::default(), classes: None }
+    pub fn new(rates: Arc<Rates>) -> Self {
+        Self { rates, any: Bucket::default(), classes: None }
     }
 
     /// A frame came: when it may be handed on.
@@ -134,10 +179,10 @@ impl Throttle {
     /// # Errors
     /// [`RateExceeded`]: the peer is to be cut off.
     pub fn charge(&mut self, frame: &ControlFrame, now: Instant) -> Result<Pace, RateExceeded> {
-        let any = self.any.charge(Class::Any, self.peer, now)?;
+        let any = self.any.charge(Class::Any, &self.rates, now)?;
         let Some(class) = class(frame) else { return Ok(any) };
         let own = match self.classes.get_or_insert_default().get_mut(class as usize - 1) {
-            Some(bucket) => bucket.charge(class, self.peer, now)?,
+            Some(bucket) => bucket.charge(class, &self.rates, now)?,
             None => Pace::Now,
         };
         Ok(any.later(own))
@@ -155,11 +200,11 @@ impl Pace {
 }
 
 impl Bucket {
-    fn charge(&mut self, class: Class, peer: Peer, now: Instant) -> Result<Pace, RateExceeded> {
+    fn charge(&mut self, class: Class, rates: &Rates, now: Instant) -> Result<Pace, RateExceeded> {
         if self.paid.since(now) <= BURST / 2 {
             self.pressed = None;
         }
-        self.paid = self.paid.max(now) + Duration::from_secs(1) / rate(class, peer);
+        self.paid = self.paid.max(now) + Duration::from_secs(1) / rates.rate(class);
         let debt = self.paid.since(now);
         if debt <= BURST {
             return Ok(Pace::Now);
@@ -170,27 +215,6 @@ impl Bucket {
             return Err(RateExceeded(class));
         }
         Ok(Pace::Wait(Wait { until: now + (debt - BURST) + PAUSE, class, is_first }))
-    }
-}
-
-/// Frames a second.
-///
-/// At least ten times what honest peers were seen to send, or could: a transfer of 20 Gbit/s in ranges of 64 KiB takes
-/// 38,000 orders a second, in batches, and two answers for each; a path is dialled anew after 250 ms at the earliest.
-const fn rate(class: Class, peer: Peer) -> u32 {
-    let client = matches!(peer, Peer::Client);
-    match class {
-        Class::Any => 200_000,
-        Class::Token => 200,
-        Class::Path => 400,
-        Class::Orders | Class::Report => 20_000,
-        Class::Answer if client => 100_000,
-        Class::Answer => 20_000,
-        Class::Probe if client => 10_000,
-        Class::Probe => 2_000,
-        // What sixteen secondaries may send, and one more.
-        Class::Message if client => 85_000,
-        Class::Message => 5_000,
     }
 }
 

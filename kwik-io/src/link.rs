@@ -5,7 +5,7 @@ mod carriers;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kwik_core::throttle::{Class, Pace, Peer, RateExceeded, Throttle, Wait};
+use kwik_core::throttle::{Class, Pace, RateExceeded, Rates, Throttle, Wait};
 use kwik_core::time::Instant;
 use kwik_proto::frame::ControlFrame;
 use kwik_proto::{Epoch, PathId};
@@ -67,6 +67,8 @@ pub struct Inbox {
     /// [`EndpointLimits::most_pumps`](crate::endpoint::EndpointLimits::most_pumps). While there are as many no carrier is
     /// accepted.
     pub most_pumps: usize,
+    /// How fast the peer may send control frames.
+    pub rates: Arc<Rates>,
 }
 
 /// A connection of a session, as its task holds it. Dropping it ends its tasks and, with the last stream handle, the
@@ -99,8 +101,7 @@ impl Link {
             let _ = writer.run().await;
         });
         let handle = connection.clone();
-        let peer = if path.is_primary() { Peer::Primary } else { Peer::Secondary };
-        Self::spawn(&mut tasks, (path, epoch), (reader, peer), (handle, acceptor), inbox);
+        Self::spawn(&mut tasks, (path, epoch), reader, (handle, acceptor), inbox);
         Self { path, epoch, connection, control: sender, stats, tasks }
     }
 
@@ -117,21 +118,21 @@ impl Link {
         let (reader, sender) = control;
         let mut tasks = JoinSet::new();
         let handle = connection.clone();
-        Self::spawn(&mut tasks, (path, epoch), (reader, Peer::Client), (handle, acceptor), inbox);
+        Self::spawn(&mut tasks, (path, epoch), reader, (handle, acceptor), inbox);
         Self { path, epoch, connection, control: sender, stats, tasks }
     }
 
     fn spawn(
         tasks: &mut JoinSet<()>,
         (path, epoch): (PathId, Epoch),
-        (reader, peer): (ControlReader, Peer),
+        reader: ControlReader,
         connection: (Handle, StreamAcceptor),
         inbox: Inbox,
     ) {
-        let links = inbox.links.clone();
+        let (links, rates) = (inbox.links.clone(), inbox.rates.clone());
         // Within the session's span, if it is set up in that.
         let span = tracing::info_span!("path", %path, epoch = epoch.0);
-        tasks.spawn(read(path, epoch, (reader, peer), links).instrument(span.clone()));
+        tasks.spawn(read(path, epoch, (reader, rates), links).instrument(span.clone()));
         let (connection, acceptor) = connection;
         tasks.spawn(carriers::accept((path, epoch), connection, acceptor, inbox).instrument(span));
     }
@@ -195,11 +196,11 @@ impl Link {
 fn read(
     path: PathId,
     epoch: Epoch,
-    (mut reader, peer): (ControlReader, Peer),
+    (mut reader, rates): (ControlReader, Arc<Rates>),
     links: Sender<Box<FromLink>>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        let mut gauge = Gauge::new(peer);
+        let mut gauge = Gauge::new(rates);
         loop {
             let event = match reader.recv().await {
                 Ok(Some(frame)) => match gauge.charge(&frame) {
@@ -236,8 +237,8 @@ struct Gauge {
 }
 
 impl Gauge {
-    fn new(peer: Peer) -> Self {
-        Self { throttle: Throttle::new(peer), start: tokio::time::Instant::now() }
+    fn new(rates: Arc<Rates>) -> Self {
+        Self { throttle: Throttle::new(rates), start: tokio::time::Instant::now() }
     }
 
     fn charge(&mut self, frame: &ControlFrame) -> Result<Pace, RateExceeded> {

@@ -8,6 +8,7 @@
 mod bidirectional;
 mod error;
 mod receive;
+mod receive_memory;
 mod send;
 mod send_state;
 mod service;
@@ -22,6 +23,7 @@ pub use bidirectional::BidirectionalStream;
 pub use error::Error;
 pub use kwik_proto::StreamKind as Type;
 pub use receive::ReceiveStream;
+pub use receive_memory::{ReceiveMemory, ReceiveShare};
 pub use send::SendStream;
 pub use service::{ServiceBell, ServiceList, StreamHalf};
 pub use share::{SendMemory, SendShare};

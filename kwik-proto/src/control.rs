@@ -37,7 +37,7 @@ impl ControlFrame {
     /// Writes the frame with its length prefix.
     ///
     /// Texts for people (`reason`, `detail`) are cut at a character boundary to
-    /// [`MAX_TEXT`](limits::MAX_TEXT) bytes. All other limits are the caller's to keep: a frame that breaks one is
+    /// [`MAX_TEXT`](limits::MAX_TEXT) bytes; decoded, they are [`sanitized`](crate::sanitized). All other limits are the caller's to keep: a frame that breaks one is
     /// refused by its receiver, so a debug build asserts [`validate`](Self::validate).
     ///
     /// ```

@@ -8,7 +8,10 @@ use bytes::{Bytes, BytesMut};
 use kwik_proto::DecodeError;
 use kwik_proto::control::ControlDecoder;
 use kwik_proto::control::limits::MAX_TEXT;
-use kwik_proto::frame::{ControlFrame, ErrorCode, Orders, SignedOrders};
+use kwik_proto::frame::{
+    AddPathResult, ControlFrame, ErrorCode, Orders, Refuse, SessionClose, SignedOrders,
+};
+use kwik_proto::{Epoch, PathId, sanitized};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::{control_frame, orders, split};
@@ -109,10 +112,10 @@ proptest! {
     }
 
     #[test]
-    fn long_texts_are_cut_between_characters(reason in "\\PC{0,400}") {
+    fn long_texts_are_cut_between_characters(reason in "[ -~à-ü日本🦀]{0,400}") {
         let code = ErrorCode::Busy;
         let close = |reason: String| {
-            ControlFrame::SessionClose(kwik_proto::frame::SessionClose {
+            ControlFrame::SessionClose(SessionClose {
                 code,
                 application_code: None,
                 reason,
@@ -123,6 +126,25 @@ proptest! {
         prop_assert!(reason.starts_with(&arrived.reason));
         prop_assert!(arrived.reason.len() <= MAX_TEXT);
         prop_assert!(reason.len() <= MAX_TEXT || arrived.reason.len() > MAX_TEXT - 4);
+    }
+
+    #[test]
+    fn texts_arrive_sanitized_wherever_they_are(text in any::<String>()) {
+        let (path, epoch, code) = (PathId::new(1), Epoch(1), ErrorCode::Busy);
+        let sent = [
+            ControlFrame::Refuse(Refuse { code, reason: text.clone(), retry_after_ms: None }),
+            ControlFrame::AddPathResult(AddPathResult { path, epoch, code, detail: text.clone() }),
+            ControlFrame::SessionClose(SessionClose { code, application_code: None, reason: text }),
+        ];
+        for frame in decode(&[encode(&sent)]).unwrap() {
+            let shown = match &frame {
+                ControlFrame::Refuse(refuse) => &refuse.reason,
+                ControlFrame::AddPathResult(result) => &result.detail,
+                ControlFrame::SessionClose(close) => &close.reason,
+                other => panic!("{other:?}"),
+            };
+            prop_assert_eq!(&sanitized(shown).to_string(), shown);
+        }
     }
 }
 

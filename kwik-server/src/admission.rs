@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use kwik_core::admission::{AdmissionError, Claims, Expectation, ReplayCache, judge};
 use kwik_core::session::{PrimarySession, SecondarySession, SessionConfig};
+use kwik_core::throttle::Rates;
 use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlError, ControlReader, ControlSender};
 use kwik_io::endpoint::Accepted;
 use kwik_io::env::Env;
 use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
-use kwik_io::stream::{SendMemory, SendShare};
+use kwik_io::stream::{ReceiveMemory, SendMemory, SendShare};
 use kwik_io::{control, sign, token};
 use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello, Refuse};
 use kwik_proto::{DecodeError, Problem, SessionId};
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) hello: Duration,
     /// Most pumps at a time on one connection.
     pub(crate) most_pumps: usize,
+    /// How fast a client may send control frames.
+    pub(crate) rates: Arc<Rates>,
     pub(crate) identity: Option<Arc<IdentityKey>>,
     pub(crate) trusted: TrustedKeys,
     pub(crate) expectation: Expectation,
@@ -48,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) census: Arc<Census>,
     /// What is on its way to all clients, and how much of it one session may have.
     pub(crate) send_memory: (SendMemory, u64),
+    /// What all clients may send.
+    pub(crate) receive_memory: ReceiveMemory,
     /// Who is told that there is no room, at a time: the others' connections are closed without a Refuse.
     pub(crate) refusing: Semaphore,
 }

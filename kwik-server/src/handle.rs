@@ -51,7 +51,8 @@ impl ServerHandle {
 
     /// What the server has counted since its start.
     pub fn metrics(&self) -> ServerMetrics {
-        self.shared.counters.snapshot(&self.rejected, &self.handshakes, &self.shared.send_memory.0)
+        let memory = (&self.shared.send_memory.0, &self.shared.receive_memory);
+        self.shared.counters.snapshot(&self.rejected, &self.handshakes, memory)
     }
 
     /// Takes the server down. Returns when its last session is over and the client was told.

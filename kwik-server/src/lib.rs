@@ -45,6 +45,7 @@ pub use kwik_core::delegation::{Event as RangeEvent, PathShare, PlanId, Schedule
 pub use kwik_core::path::lifecycle::PathState;
 pub use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
 pub use kwik_core::stream::WriteError;
+pub use kwik_core::throttle::Class as FrameClass;
 pub use kwik_io::endpoint::CongestionControl;
 pub use kwik_io::env::Env;
 pub use kwik_io::key::{IdentityKey, KeyFileError, PublicKey};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use kwik_core::session::SessionConfig;
+use kwik_core::throttle::{Class, Peer, Rates};
 use kwik_io::endpoint::EndpointLimits;
-use kwik_io::stream::SendMemory;
+use kwik_io::stream::{ReceiveMemory, SendMemory};
 
 /// How much of everything one session of a server may take, and all of them together.
 ///
@@ -29,7 +30,12 @@ pub struct Limits {
     send_memory: u64,
     session_send_memory: u64,
     reader_patience: Duration,
+    receive_memory: u64,
+    rates: Rates,
 }
+
+/// Bytes that all clients may send: of 1 GiB one session may have an eighth of what is free.
+const RECEIVE_MEMORY: u64 = 1 << 30;
 
 /// Bytes on their way to all clients: of 1 GiB one session may have an eighth of what is free.
 const SEND_MEMORY: u64 = 1 << 30;
@@ -63,6 +69,8 @@ impl Default for Limits {
             send_memory: SEND_MEMORY,
             session_send_memory: SESSION_SEND_MEMORY,
             reader_patience: session.reader_patience,
+            receive_memory: RECEIVE_MEMORY,
+            rates: Rates::of(Peer::Client),
         }
     }
 }
@@ -159,6 +167,45 @@ impl Limits {
     pub fn with_reader_patience(mut self, patience: Duration) -> Self {
         self.reader_patience = patience;
         self
+    }
+
+    /// Bytes that all clients together may have on their way to the server's applications: what their windows leave room for,
+    /// and what came and was not read, each byte of a window counted one and a half times. Default 1 GiB. The more is
+    /// promised the less one session may have (an eighth of what is free), within its
+    /// [budget](Self::with_session_budget); each open stream has 64 KiB of window always. When all is promised windows do not
+    /// grow, so uploads go on, at 64 KiB a round trip. Too low: many uploads at once, or far ones, are slow. Too
+    /// high: memory, when applications do not read.
+    #[must_use]
+    pub fn with_receive_memory(mut self, all: u64) -> Self {
+        self.receive_memory = all;
+        self
+    }
+
+    /// Control frames of a class that a client may send in a second, and as many at once; of all classes for
+    /// [`FrameClass::Any`](crate::FrameClass). At least 1. One that sends more is read more slowly, and is cut off with
+    /// [`RateExceeded`](crate::ErrorCode) after 10 s of that. Defaults: any 200,000, tokens 200, paths 400, orders 20,000,
+    /// answers 100,000, reports 20,000, probes 10,000, messages 85,000: what a client with sixteen secondaries at full speed
+    /// sends, several times. Too low: honest clients are slowed, and fast transfers with them. Too high: one client takes
+    /// a core.
+    ///
+    /// ```
+    /// use kwik_server::{FrameClass, Limits};
+    ///
+    /// // No application of this server takes messages of secondaries.
+    /// let limits = Limits::new().with_frame_rate(FrameClass::Message, 10);
+    /// ```
+    #[must_use]
+    pub fn with_frame_rate(mut self, class: Class, frames: u32) -> Self {
+        self.rates = self.rates.with(class, frames);
+        self
+    }
+
+    pub(crate) fn receive_memory(&self) -> ReceiveMemory {
+        ReceiveMemory::new(self.receive_memory)
+    }
+
+    pub(crate) fn rates(&self) -> Rates {
+        self.rates
     }
 
     pub(crate) fn send_memory(&self) -> (SendMemory, u64) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use kwik_io::endpoint::Handshakes;
 use kwik_io::pump::SentBytes;
-use kwik_io::stream::SendMemory;
+use kwik_io::stream::{ReceiveMemory, SendMemory};
 use kwik_proto::frame::ErrorCode;
 
 /// Counters of a server since its start.
@@ -28,6 +28,8 @@ pub struct ServerMetrics {
     pub rejected_handshakes: u64,
     /// Bytes on their way to clients: written, and not acknowledged.
     pub send_memory_bytes: u64,
+    /// Bytes that the windows of clients leave room for, or that were received and not read.
+    pub receive_memory_bytes: u64,
     /// First packets that were answered with a Retry, because many handshakes were under way.
     pub retried_handshakes: u64,
     /// First packets that were dropped, because as many handshakes were under way as may be. Clients try again.
@@ -84,7 +86,7 @@ impl Counters {
         &self,
         rejected: &[Arc<AtomicU64>],
         handshakes: &[Handshakes],
-        memory: &SendMemory,
+        (sending, receiving): (&SendMemory, &ReceiveMemory),
     ) -> ServerMetrics {
         ServerMetrics {
             primary_sessions: self.primary_sessions.load(Ordering::Relaxed),
@@ -92,7 +94,8 @@ impl Counters {
             refused: copy(&self.refused),
             primary_sent_bytes: self.primary_sent.total(),
             secondary_sent_bytes: self.secondary_sent.total(),
-            send_memory_bytes: memory.used(),
+            send_memory_bytes: sending.used(),
+            receive_memory_bytes: receiving.used(),
             throttled: self.throttled.load(Ordering::Relaxed),
             primary_errors: copy(&self.primary_errors),
             secondary_errors: copy(&self.secondary_errors),

@@ -111,6 +111,7 @@ impl Server {
             config,
             hello: builder.limits.hello(),
             most_pumps: builder.endpoint().most_pumps(),
+            rates: Arc::new(builder.limits.rates()),
             identity: builder.identity,
             trusted: builder.trusted,
             replays: Mutex::new(ReplayCache::default()),
@@ -119,6 +120,7 @@ impl Server {
             reads: Reads::new(builder.limits.reads()),
             census: Census::new(most, most_of_address),
             send_memory: builder.limits.send_memory(),
+            receive_memory: builder.limits.receive_memory(),
             refusing: Semaphore::new(REFUSING),
         });
         let (primaries, primary_sessions) = mpsc::channel(BACKLOG);

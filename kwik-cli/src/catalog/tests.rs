@@ -20,7 +20,7 @@ fn bench(content: &[u8]) -> Bench {
     fs::create_dir(&root).unwrap();
     fs::write(root.join("f"), content).unwrap();
     let tags = TagCache::new(TagStore::open(&dir.path().join("state")).unwrap());
-    Bench { catalog: Catalog::new(Root::open(&root).unwrap(), tags), dir }
+    Bench { catalog: Catalog::new(Root::open(&root).unwrap(), tags, OpenFiles::new(2)), dir }
 }
 
 fn get(path: &str) -> Get {

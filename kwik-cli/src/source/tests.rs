@@ -3,12 +3,14 @@
 use std::fs;
 
 use super::*;
+use crate::open_files::OpenFiles;
 use crate::request_path::RequestPath;
 use crate::root::Root;
 
 fn source(dir: &tempfile::TempDir, content: &[u8], shift: i64) -> FileSource {
     fs::write(dir.path().join("f"), content).unwrap();
-    let file = Root::open(dir.path()).unwrap().open_file(&RequestPath::new("f").unwrap()).unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let file = OpenFiles::new(8).find(&root, RequestPath::new("f").unwrap(), None).unwrap();
     FileSource::new(Arc::new(file), shift)
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::*;
+use crate::open_files::OpenFiles;
 use crate::request_path::RequestPath;
 use crate::root::Root;
 
@@ -21,14 +22,15 @@ fn bench() -> Bench {
 }
 
 impl Bench {
-    fn file(&self, content: &[u8]) -> Arc<OpenFile> {
+    fn file(&self, content: &[u8]) -> Arc<ServedFile> {
         fs::write(self.root.join("f"), content).unwrap();
         self.reopened()
     }
 
-    fn reopened(&self) -> Arc<OpenFile> {
+    fn reopened(&self) -> Arc<ServedFile> {
         let root = Root::open(&self.root).unwrap();
-        Arc::new(root.open_file(&RequestPath::new("f").unwrap()).unwrap())
+        let files = OpenFiles::new(1);
+        Arc::new(files.find(&root, RequestPath::new("f").unwrap(), None).unwrap())
     }
 
     fn cache(&self) -> TagCache {
@@ -38,7 +40,7 @@ impl Bench {
 
 impl TagCache {
     /// The tag, waiting for it if need be.
-    async fn tag(&self, file: &Arc<OpenFile>) -> io::Result<Tag> {
+    async fn tag(&self, file: &Arc<ServedFile>) -> io::Result<Tag> {
         match self.lookup(file, None).await {
             Lookup::Ready(tag) => Ok(tag),
             Lookup::Pending(hashing) => hashing.outcome().await,
@@ -136,15 +138,15 @@ fn memory_for_tags_is_bounded() {
 /// Some files, opened.
 struct Files {
     _dir: tempfile::TempDir,
-    opened: Vec<Arc<OpenFile>>,
+    opened: Vec<Arc<ServedFile>>,
 }
 
 fn files(count: usize) -> Files {
     let dir = tempfile::tempdir().unwrap();
-    let root = Root::open(dir.path()).unwrap();
+    let (root, files) = (Root::open(dir.path()).unwrap(), OpenFiles::new(1));
     let open = |n: usize| {
         fs::write(dir.path().join(n.to_string()), n.to_string()).unwrap();
-        Arc::new(root.open_file(&RequestPath::new(n.to_string()).unwrap()).unwrap())
+        Arc::new(files.find(&root, RequestPath::new(n.to_string()).unwrap(), None).unwrap())
     };
     let opened = (0..count).map(open).collect();
     Files { _dir: dir, opened }
@@ -154,7 +156,7 @@ fn client(n: u8) -> Client {
     Some([192, 0, 2, n].into())
 }
 
-fn pending(tables: &mut Tables, file: &Arc<OpenFile>, client: Client) -> Hashing {
+fn pending(tables: &mut Tables, file: &Arc<ServedFile>, client: Client) -> Hashing {
     match tables.enter(file, client) {
         Lookup::Pending(hashing) => hashing,
         other => panic!("{other:?}"),

@@ -295,6 +295,11 @@ impl PublicStreams {
         self.budget.promised()
     }
 
+    /// Until the next call no window grows once that many bytes are promised. What was promised stays.
+    pub(super) fn limit_promises(&mut self, bytes: u64) {
+        self.budget.set_limit(bytes);
+    }
+
     /// The application left what this end sends, finished or reset: the session owns it until the receiver is done, or
     /// takes nothing for [`SessionConfig::linger`].
     pub(super) fn detach(&mut self, id: StreamId, delivered: bool, now: Instant) {

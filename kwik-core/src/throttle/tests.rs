@@ -5,6 +5,10 @@ use kwik_proto::{Epoch, PathId};
 
 use super::*;
 
+fn usual(peer: Peer) -> Throttle {
+    Throttle::new(Arc::new(Rates::of(peer)))
+}
+
 fn ping() -> ControlFrame {
     ControlFrame::Ping(Ping { nonce: 1 })
 }
@@ -25,18 +29,18 @@ fn flood(throttle: &mut Throttle, frame: &ControlFrame, now: Instant) -> (u32, I
 
 #[test]
 fn a_second_s_frames_pass_at_once_and_the_next_one_waits() {
-    let mut throttle = Throttle::new(Peer::Client);
+    let mut throttle = usual(Peer::Client);
     let (passed, at) = flood(&mut throttle, &token(), Instant::ZERO);
     assert_eq!(passed, 200);
     assert_eq!(at, Instant::ZERO + PAUSE + Duration::from_millis(5));
-    let mut any = Throttle::new(Peer::Secondary);
+    let mut any = usual(Peer::Secondary);
     let pong = ControlFrame::Pong(Pong { nonce: 1 });
     assert_eq!(flood(&mut any, &pong, Instant::ZERO).0, 200_000);
 }
 
 #[test]
 fn a_class_that_is_slowed_leaves_the_others_their_rate() {
-    let mut throttle = Throttle::new(Peer::Client);
+    let mut throttle = usual(Peer::Client);
     let (_, now) = flood(&mut throttle, &token(), Instant::ZERO);
     assert_eq!(throttle.charge(&ping(), now), Ok(Pace::Now));
     assert_eq!(throttle.charge(&ControlFrame::Pong(Pong { nonce: 1 }), now), Ok(Pace::Now));
@@ -44,7 +48,7 @@ fn a_class_that_is_slowed_leaves_the_others_their_rate() {
 
 /// Sends as fast as it is read. Frames until the peer is cut off, and when that is.
 fn cut_off(frame: &ControlFrame, peer: Peer) -> (u32, Duration, RateExceeded) {
-    let (mut throttle, mut now, mut told) = (Throttle::new(peer), Instant::ZERO, 0);
+    let (mut throttle, mut now, mut told) = (usual(peer), Instant::ZERO, 0);
     for frames in 0.. {
         match throttle.charge(frame, now) {
             Ok(Pace::Now) => {}
@@ -74,7 +78,7 @@ fn who_keeps_on_gets_no_more_than_the_rate_and_is_cut_off() {
 
 #[test]
 fn who_pauses_in_between_is_slowed_and_never_cut_off() {
-    let (mut throttle, mut now) = (Throttle::new(Peer::Client), Instant::ZERO);
+    let (mut throttle, mut now) = (usual(Peer::Client), Instant::ZERO);
     for _ in 0..1000 {
         let (_, at) = flood(&mut throttle, &token(), now);
         now = at + Duration::from_millis(600);
@@ -84,21 +88,33 @@ fn who_pauses_in_between_is_slowed_and_never_cut_off() {
 #[test]
 fn a_peer_at_its_rate_is_never_slowed() {
     for peer in [Peer::Client, Peer::Primary, Peer::Secondary] {
-        let (mut throttle, mut now) = (Throttle::new(peer), Instant::ZERO);
+        let (mut throttle, mut now) = (usual(peer), Instant::ZERO);
         for _ in 0..100_000 {
             assert_eq!(throttle.charge(&ping(), now), Ok(Pace::Now));
-            now = now + Duration::from_secs(1) / rate(Class::Probe, peer);
+            now = now + Duration::from_secs(1) / Rates::of(peer).rate(Class::Probe);
         }
     }
 }
 
+/// Paths to secondaries that a client has, at most.
+const SECONDARIES: u32 = 16;
+/// Answers that a client passes on for one order, at most: Pending, Accepted, Sent, Failed.
+const ANSWERS: u32 = 4;
+
 #[test]
 fn what_secondaries_may_send_a_client_may_pass_on() {
-    for class in [Class::Message, Class::Probe] {
-        let secondaries = match class {
-            Class::Message => 16,
-            _ => 1,
-        };
-        assert!(rate(class, Peer::Client) >= secondaries * rate(class, Peer::Secondary));
-    }
+    let (client, server) = (Rates::of(Peer::Client), Rates::of(Peer::Secondary));
+    assert!(client.rate(Class::Message) >= SECONDARIES * server.rate(Class::Message));
+    assert!(client.rate(Class::Probe) >= server.rate(Class::Probe));
+    let orders = Rates::of(Peer::Primary).rate(Class::Orders);
+    assert!(client.rate(Class::Answer) >= ANSWERS * orders + server.rate(Class::Answer));
+}
+
+#[test]
+fn a_rate_can_be_set_and_is_never_nothing() {
+    let rates = Rates::of(Peer::Client).with(Class::Token, 7).with(Class::Probe, 0);
+    let mut throttle = Throttle::new(Arc::new(rates));
+    assert_eq!(flood(&mut throttle, &token(), Instant::ZERO).0, 7);
+    assert_eq!(flood(&mut throttle, &ping(), Instant::ZERO).0, 1);
+    assert_eq!(rates.rate(Class::Path), 400);
 }

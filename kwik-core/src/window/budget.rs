@@ -32,6 +32,8 @@ pub struct Budget {
     open: u32,
     /// Bytes of memory promised to open streams beyond their floors.
     beyond: u64,
+    /// Bytes of memory at which nothing is promised any more beyond floors, as things stand.
+    limit: u64,
 }
 
 impl Budget {
@@ -52,7 +54,7 @@ impl Budget {
     /// [`Budget::FLOOR`], since it is promised before a stream opens.
     pub fn with_floor(total: u64, streams: u32, floor: u64) -> Self {
         let total = total.max(memory(floor).saturating_mul(u64::from(streams)));
-        Self { total, floor, streams, open: 0, beyond: 0 }
+        Self { total, floor, streams, open: 0, beyond: 0, limit: u64::MAX }
     }
 
     /// Bytes of memory that may be promised.
@@ -70,10 +72,26 @@ impl Budget {
         memory(self.floor) * u64::from(self.open) + self.beyond
     }
 
+    /// Sets how many bytes of memory the session may promise as things stand, where it shares a memory with others (see
+    /// [`fair_part`](super::fair_part)). Below what it has promised nothing is taken back, and floors are given all the same.
+    ///
+    /// ```
+    /// use kwik_core::window::Budget;
+    ///
+    /// let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 200);
+    /// budget.set_limit(0);
+    /// assert_eq!(budget.free(), 0);
+    /// assert_eq!(budget.initial_window(), Budget::FLOOR);
+    /// ```
+    pub fn set_limit(&mut self, bytes: u64) {
+        self.limit = bytes;
+    }
+
     /// Bytes of window that can still be promised beyond the floors.
     pub fn free(&self) -> u64 {
         let floors = memory(self.floor) * u64::from(self.streams.max(self.open));
-        self.total.saturating_sub(floors).saturating_sub(self.beyond) / 3 * 2
+        let own = self.total.saturating_sub(floors).saturating_sub(self.beyond);
+        own.min(self.limit.saturating_sub(self.promised())) / 3 * 2
     }
 
     /// Bytes of window that a new stream starts with: a quarter of what is free, at most 4 MiB, at least the floor.

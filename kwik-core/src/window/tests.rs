@@ -153,6 +153,33 @@ fn every_stream_has_its_floor_when_one_took_the_rest() {
 }
 
 #[test]
+fn a_limit_ends_growth_takes_nothing_back_and_leaves_new_streams_their_floor() {
+    let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 4);
+    let mut greedy = opened(Budget::FLOOR, &mut budget);
+    greedy.demand(8 * MIB);
+    greedy.extended(at(0), Duration::ZERO, &mut budget);
+    let promised = budget.promised();
+    assert_eq!(promised, memory(8 * MIB));
+    // Less than it has: others came.
+    for limit in [promised, promised / 2, 0] {
+        budget.set_limit(limit);
+        greedy.demand(16 * MIB);
+        greedy.extended(at(0), Duration::ZERO, &mut budget);
+        assert_eq!((greedy.size(), budget.promised()), (8 * MIB, promised));
+        assert_eq!(budget.initial_window(), Budget::FLOOR);
+    }
+    let mut late = opened(Budget::FLOOR, &mut budget);
+    assert_eq!(late.size(), Budget::FLOOR);
+    late.consumed(Budget::FLOOR);
+    assert!(late.extended(at(0), Duration::ZERO, &mut budget).is_some(), "the floor moves on");
+    greedy.close(&mut budget);
+    budget.set_limit(memory(Budget::FLOOR) + memory(MIB));
+    late.demand(16 * MIB);
+    late.extended(at(0), Duration::ZERO, &mut budget);
+    assert!(late.size() > MIB / 2 && budget.promised() <= memory(Budget::FLOOR) + memory(MIB));
+}
+
+#[test]
 fn streams_beyond_the_limits_are_not_admitted() {
     let mut budget = Budget::new(Budget::DEFAULT_TOTAL, 1);
     let mut first = opened(Budget::FLOOR, &mut budget);

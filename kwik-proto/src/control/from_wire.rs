@@ -8,6 +8,7 @@ use super::limits::MAX_TEXT;
 use crate::error::{InvalidField, Problem};
 use crate::frame::*;
 use crate::id::{ByteRange, DelegationId, Epoch, MAX_VARINT, Offset, PathId, SessionId, StreamId};
+use crate::text::sanitized;
 use crate::wire;
 
 type Result<T> = std::result::Result<T, InvalidField>;
@@ -412,10 +413,13 @@ fn optional_array<const N: usize>(field: &'static str, bytes: &Bytes) -> Result<
     if bytes.is_empty() { Ok(None) } else { array(field, bytes).map(Some) }
 }
 
+/// A text for people. The one place where such a text comes in: whatever shows it or passes it on may do so as it is.
 fn text(field: &'static str, text: String) -> Result<String> {
     if text.len() > MAX_TEXT {
         let (size, limit) = (text.len() as u64, MAX_TEXT as u64);
         return invalid(field, Problem::TooLong { size, limit });
     }
-    Ok(text)
+    let mut shown = sanitized(&text).to_string();
+    shown.truncate(shown.floor_char_boundary(MAX_TEXT));
+    Ok(shown)
 }

@@ -57,8 +57,13 @@ fn bytes(most: usize) -> impl Strategy<Value = Bytes> {
     vec(any::<u8>(), 0..=most).prop_map(Bytes::from)
 }
 
+/// Texts as they are once they were received.
 fn text(most: usize) -> impl Strategy<Value = String> {
-    vec(any::<char>(), 0..=most / 4).prop_map(String::from_iter)
+    vec(any::<char>(), 0..=most / 4).prop_map(move |text| {
+        let mut text = kwik_proto::sanitized(&String::from_iter(text)).to_string();
+        text.truncate(text.floor_char_boundary(most));
+        text
+    })
 }
 
 fn token() -> impl Strategy<Value = String> {

@@ -16,7 +16,9 @@ use kwik_io::link::{FromLink, Inbox, Link, LinkEvent};
 use kwik_io::pulse::Pulse;
 use kwik_io::pump::{CarrierEvent, SentBytes, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
-use kwik_io::stream::{SendShare, ServiceList, SharedSend, StreamHalf, application, connection};
+use kwik_io::stream::{
+    ReceiveShare, SendShare, ServiceList, SharedSend, StreamHalf, application, connection,
+};
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::worker::Worker;
 use kwik_io::{sign, token};
@@ -70,6 +72,8 @@ pub(super) struct Task {
     pub(super) reader: Reader,
     /// What is on its way to the client.
     pub(super) share: SendShare,
+    /// What the client may send.
+    receiving: ReceiveShare,
     /// What was handed to QUIC.
     pub(super) sent: SentBytes,
     told: Told,
@@ -107,7 +111,8 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
     let Parts { connection, control, stats, info, worker, resident } = parts;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
-    let inbox = Inbox { links, carriers, most_pumps: shared.most_pumps };
+    let (most_pumps, rates) = (shared.most_pumps, shared.rates.clone());
+    let inbox = Inbox { links, carriers, most_pumps, rates };
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let span = tracing::info_span!("session", id = %core.id(), client = ?info.remote);
     let link =
@@ -134,6 +139,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
         proving,
         reader,
         share,
+        receiving: shared.receive_memory.share(),
         sent: SentBytes::within(&shared.counters.primary_sent),
         told: Told::default(),
         requests,
@@ -365,7 +371,9 @@ impl Task {
         if let Some(code) = receive.stop_code() {
             self.core.stop_stream(id, code.into());
         }
+        self.core.limit_promises(self.receiving.limit());
         receive.service(|half| self.core.service_stream(id, half, now));
+        self.receiving.hold(self.core.promised_bytes());
     }
 
     fn service_send(&mut self, id: StreamId) {

@@ -129,3 +129,39 @@ async fn an_upload_that_is_not_accepted_keeps_its_first_window() {
         other => panic!("expected a window, not {other:?}"),
     }
 }
+
+/// A client with a stream on which it sends for ever, and the server's end of that stream.
+async fn upload(
+    server: &mut Server,
+) -> (impl Sized + use<>, kwik_server::stream::BidirectionalStream) {
+    let client = kwik_client::Client::builder().with_tls(server.pin()).unwrap().start().unwrap();
+    let session = client.connect(kwik_client::Connect::new(server.local_addr())).await.unwrap();
+    let mut stream = session.handle().open_bidirectional_stream().await.unwrap();
+    stream.send("first".into()).await.unwrap();
+    let mut accepted = server.accept().await.unwrap();
+    let received = accepted.accept_bidirectional_stream().await.unwrap().unwrap();
+    let sending =
+        tokio::spawn(async move { while stream.send(vec![7; 64 << 10].into()).await.is_ok() {} });
+    ((client, session, accepted, sending), received)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uploads_that_nobody_reads_share_a_memory_and_leave_the_next_one_its_floor() {
+    const FLOOR: u64 = 96 << 10;
+    let mut server = server(Limits::new().with_receive_memory(2 * MIB));
+    let mut unread = Vec::new();
+    for number in 1..=12 {
+        unread.push(upload(&mut server).await);
+        let promised = server.metrics().receive_memory_bytes;
+        assert!(promised <= 2 * MIB + number * FLOOR, "{promised} bytes for {number} uploads");
+    }
+    let (late, mut received) = upload(&mut server).await;
+    let mut read = 0;
+    while read < 4 * MIB {
+        read += received.receive().await.unwrap().unwrap().len() as u64;
+        let promised = server.metrics().receive_memory_bytes;
+        assert!(promised <= 2 * MIB + 13 * FLOOR, "{promised} bytes");
+    }
+    drop((unread, late, received));
+    eventually("it is given back", || async { server.metrics().receive_memory_bytes == 0 }).await;
+}

@@ -3,7 +3,7 @@
 use kwik_io::control::{ControlError, PushError};
 use kwik_proto::frame::{Ping, Pong, TokenRequest};
 use kwik_proto::{Epoch, PathId};
-use kwik_server::Delegate;
+use kwik_server::{Delegate, FrameClass};
 use kwik_tests::{Content, Rig, SecondaryServer, all_up, read_whole};
 
 use super::*;
@@ -44,6 +44,22 @@ async fn a_client_that_floods_is_slowed_and_then_cut_off_and_counted() {
     assert_eq!(good.next().await, ControlFrame::Pong(Pong { nonce: 8 }));
     flood.abort();
     drop(handle);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_a_lower_rate_slows_at_that() {
+    let limits = Limits::new().with_frame_rate(FrameClass::Probe, 10);
+    let (slow, usual) = (server(limits), server(Limits::new()));
+    for server in [&slow, &usual] {
+        let mut client = client(server).await;
+        for nonce in 0..12 {
+            client.send(ControlFrame::Ping(Ping { nonce }));
+        }
+        for nonce in 0..12 {
+            assert_eq!(client.next().await, ControlFrame::Pong(Pong { nonce }));
+        }
+    }
+    assert_eq!((slow.metrics().throttled, usual.metrics().throttled), (1, 0));
 }
 
 /// 128 MiB from two secondaries, as fast as this machine goes.

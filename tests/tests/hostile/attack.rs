@@ -93,8 +93,6 @@ pub(crate) struct Attack<A> {
     pub(crate) expected: Outcome,
     /// How much the process may grow, in MiB.
     pub(crate) memory: u64,
-    /// It is known to get through today.
-    pub(crate) pending: bool,
     /// Does it.
     pub(crate) act: for<'a> fn(&'a mut A) -> Running<'a>,
 }
@@ -158,13 +156,7 @@ fn said(panic: &(dyn Any + Send)) -> String {
 
 /// A list of attacks on an arena: name, what comes of it, and what is done.
 macro_rules! attacks {
-    ($list:ident on $arena:ty; $($rest:tt)*) => {
-        $crate::attack::attacks!(@list $list, $arena, false; $($rest)*);
-    };
-    (pending $list:ident on $arena:ty; $($rest:tt)*) => {
-        $crate::attack::attacks!(@list $list, $arena, true; $($rest)*);
-    };
-    (@list $list:ident, $arena:ty, $pending:literal; $($(#[doc = $doc:literal])* $name:ident $(within $memory:literal MiB)? => $expected:expr, |$it:ident| $body:block)*) => {
+    ($list:ident on $arena:ty; $($(#[doc = $doc:literal])* $name:ident $(within $memory:literal MiB)? => $expected:expr, |$it:ident| $body:block)*) => {
         $(
             $(#[doc = $doc])*
             fn $name<'a>($it: &'a mut $arena) -> $crate::attack::Running<'a> {
@@ -179,7 +171,6 @@ macro_rules! attacks {
                 name: stringify!($name),
                 expected: $expected,
                 memory: { let memory = $crate::attack::MEMORY; $(let _ = memory; let memory = $memory;)? memory },
-                pending: $pending,
                 act: $name,
             },
         )*];

@@ -291,6 +291,18 @@ impl PrimarySession {
         self.streams.reset(id, error_code, final_size);
     }
 
+    /// What the client may be promised in all, as things stand, in bytes of memory: for a server that shares its memory out among
+    /// sessions. Asked for before each [`service_stream`](Self::service_stream); see
+    /// [`Budget::set_limit`](crate::window::Budget::set_limit).
+    pub fn limit_promises(&mut self, bytes: u64) {
+        self.streams.limit_promises(bytes);
+    }
+
+    /// Bytes promised to the client now, as the session's budget counts them.
+    pub fn promised_bytes(&self) -> u64 {
+        self.streams.promised()
+    }
+
     /// Looks at a receiving half after it changed.
     pub fn service_stream(&mut self, id: StreamId, half: &mut ReceiveHalf, now: Instant) {
         self.streams.service(id, half, now, self.scheduler.control_loop());

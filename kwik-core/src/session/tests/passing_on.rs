@@ -53,6 +53,40 @@ fn answers_to_nothing_and_answers_again_do_not_reach_the_primary() {
     assert_eq!(passed(&bench), 4);
 }
 
+/// Whatever sixteen secondaries say, their client sends its primary a few answers for each order, and so never more than its
+/// primary takes of it (`throttle::Rates`).
+#[test]
+fn a_client_with_hostile_secondaries_answers_each_order_a_few_times() {
+    const ORDERS: u64 = 5;
+    let mut bench = Bench::attached(EDGE);
+    let paths: Vec<PathId> = (EDGE.value()..EDGE.value() + 16).map(PathId::new).collect();
+    for (path, number) in paths.iter().zip(0..) {
+        if *path != EDGE {
+            bench.attach(*path, 1);
+        }
+        let order = |it: u64| {
+            let id = number * ORDERS + it;
+            delegation(id, stream(0), range(100 * id, 100 * id + 100))
+        };
+        bench.order(*path, 1, 1, (0..ORDERS).map(order).collect());
+    }
+    bench.forget();
+    for turn in 0..2_000 {
+        for path in &paths {
+            for state in [
+                DelegationState::Pending,
+                DelegationState::Accepted,
+                DelegationState::Sent,
+                DelegationState::Failed(GapReason::Busy),
+                DelegationState::Refused(GapReason::Busy),
+            ] {
+                bench.secondary(*path, 1, status(turn % (20 * ORDERS), state));
+            }
+        }
+    }
+    assert!(passed(&bench) as u64 <= 4 * 16 * ORDERS, "{}", passed(&bench));
+}
+
 #[test]
 fn credit_that_does_not_grow_does_not_reach_the_primary() {
     let mut bench = Bench::attached(EDGE);

@@ -4,8 +4,8 @@ mod addresses;
 mod carriers;
 mod contributions;
 mod floods;
+mod greed;
 mod helpers;
-mod pending;
 mod primaries;
 
 use std::net::SocketAddr;
@@ -28,12 +28,12 @@ pub(crate) const BY_PRIMARIES: &[&[Attack<ByPrimary>]] = &[
     addresses::ATTACKS,
     carriers::ATTACKS,
     floods::ATTACKS,
-    pending::BY_PRIMARIES,
+    greed::BY_PRIMARIES,
 ];
 
 /// Attacks by secondaries.
 pub(crate) const BY_SECONDARIES: &[&[Attack<BySecondary>]] =
-    &[contributions::ATTACKS, helpers::ATTACKS, pending::BY_SECONDARIES];
+    &[contributions::ATTACKS, helpers::ATTACKS, greed::BY_SECONDARIES];
 
 /// A client in a process of its own, with a session at an honest primary, that connects to the attacker's primary too.
 pub(crate) struct ByPrimary {

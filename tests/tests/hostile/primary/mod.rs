@@ -2,8 +2,8 @@
 
 mod control;
 mod floods;
+mod greed;
 mod handshakes;
-mod pending;
 mod streams;
 
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::victim::Victim;
 
 /// All attacks.
 pub(crate) const LISTS: &[&[Attack<Primary>]] =
-    &[handshakes::ATTACKS, control::ATTACKS, streams::ATTACKS, floods::ATTACKS, pending::ATTACKS];
+    &[handshakes::ATTACKS, control::ATTACKS, streams::ATTACKS, floods::ATTACKS, greed::ATTACKS];
 
 /// A primary in a process of its own, with an honest client.
 pub(crate) struct Primary {

@@ -9,7 +9,7 @@ use kwik_tests::bare::{
 
 use super::Primary;
 use crate::attack::Outcome::{Closed, Ignored, Stopped, Throttled};
-use crate::attack::{Outcome, attacks, scaled};
+use crate::attack::{Outcome, attacks, kept_up, scaled};
 use crate::wire::{LAST, at, id};
 
 /// How the primary takes a carrier that carries this, and nothing behind it.
@@ -219,7 +219,7 @@ attacks! { ATTACKS on Primary;
             peer.send(crate::wire::reset(stream, 0)).await;
             let _ = carrier.reset(1u8.into());
         }
-        crate::attack::kept_up(peer.verdict().await)?
+        kept_up(peer.verdict().await)?
     }
 
     /// The same for requests, whose answers are given up too, without the word that their places are free.
@@ -257,7 +257,7 @@ attacks! { ATTACKS on Primary;
     }
 
     /// Complete, small and many.
-    uploads_of_one_byte => Ignored, |arena| {
+    uploads_of_one_byte => Throttled, |arena| {
         let mut peer = arena.client().await;
         for number in 0..scaled(2000) {
             let stream = 2 + 4 * number;
@@ -268,6 +268,6 @@ attacks! { ATTACKS on Primary;
                 kwik_proto::frame::StreamBlocked { stream: id(stream), max_offset: at(1) },
             )).await;
         }
-        peer.verdict().await
+        kept_up(peer.verdict().await)?
     }
 }

@@ -1,7 +1,7 @@
 //! The program `kwik` against hostile clients, servers and directories.
 
 mod downloads;
-mod pending;
+mod greed;
 mod requests;
 mod start;
 
@@ -24,7 +24,7 @@ use crate::victim::Victim;
 
 /// All attacks.
 pub(crate) const LISTS: &[&[Attack<Program>]] =
-    &[requests::ATTACKS, downloads::ATTACKS, start::ATTACKS, pending::ATTACKS];
+    &[requests::ATTACKS, downloads::ATTACKS, start::ATTACKS, greed::ATTACKS];
 
 /// Most bytes that a `kwik get` may have resident.
 const GET_MEMORY: u64 = 160 << 20;

@@ -2,7 +2,6 @@
 
 mod control;
 mod orders;
-mod pending;
 mod tokens;
 
 use std::net::SocketAddr;
@@ -31,7 +30,7 @@ use crate::wire::{LAST, at, id};
 
 /// All attacks.
 pub(crate) const LISTS: &[&[Attack<Secondary>]] =
-    &[tokens::ATTACKS, orders::ATTACKS, control::ATTACKS, pending::ATTACKS];
+    &[tokens::ATTACKS, orders::ATTACKS, control::ATTACKS];
 
 /// A secondary in a process of its own, that an honest primary uses. It trusts the attacker's primary too.
 pub(crate) struct Secondary {

@@ -243,4 +243,15 @@ attacks! { ATTACKS on Secondary;
         attached.peer.send(ControlFrame::Orders(signed)).await;
         attached.peer.verdict().await
     }
+
+    /// A thousand of them, none of which is read: a session may hold 64 MiB, and 64 KiB for each.
+    a_thousand_delegations_unread within 144 MiB => Throttled, |arena| {
+        let mut attached = arena.attach().await;
+        for batch in 0..8 {
+            let orders = (0..128).map(|it| delegation(batch * 128 + it, 3, range(0, 1 << 40)));
+            attached.order(&arena.key, orders.collect()).await;
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        Throttled
+    }
 }

@@ -1,4 +1,4 @@
-//! Attacks on a client that are known to get through.
+//! More than a peer may have of a client: dials, frames, streams, ranges that nobody ordered, and the terminal.
 
 use std::net::UdpSocket;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::attack::Outcome::{Closed, Stopped, Throttled};
 use crate::attack::{attacks, scaled};
 use crate::wire::range;
 
-attacks! { pending BY_PRIMARIES on ByPrimary;
+attacks! { BY_PRIMARIES on ByPrimary;
     /// One victim, under ever new numbers: the datagrams that it gets do not grow with the orders.
     one_victim_again_and_again => Throttled, |arena| {
         let mut peer = arena.session().await?;
@@ -37,14 +37,14 @@ attacks! { pending BY_PRIMARIES on ByPrimary;
         Throttled
     }
 
-    half_a_million_control_frames_at_a_client => Closed(ErrorCode::LimitExceeded), |arena| {
+    half_a_million_control_frames_at_a_client => Closed(ErrorCode::RateExceeded), |arena| {
         let mut peer = arena.session().await?;
         peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
         peer.verdict().await
     }
 }
 
-attacks! { pending BY_SECONDARIES on BySecondary;
+attacks! { BY_SECONDARIES on BySecondary;
     /// Streams that begin and end, under a grant without end: what the client keeps of each adds up.
     contributions_that_end_at_once within 32 MiB => Throttled, |arena| {
         let Target { stream, mut peer, .. } = arena.target(true).await?;
@@ -57,7 +57,7 @@ attacks! { pending BY_SECONDARIES on BySecondary;
         Throttled
     }
 
-    half_a_million_control_frames_of_a_secondary => Closed(ErrorCode::LimitExceeded), |arena| {
+    half_a_million_control_frames_of_a_secondary => Closed(ErrorCode::RateExceeded), |arena| {
         let (mut peer, _) = arena.attached(true).await?;
         peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
         peer.verdict().await

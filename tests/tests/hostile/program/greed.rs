@@ -1,4 +1,4 @@
-//! Attacks on the program that are known to get through.
+//! More than one client may have of `kwik serve`, and files that others put in its way.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,7 +15,7 @@ use super::downloads::{answered, found, tag};
 use super::{Program, kwik, request, run};
 use crate::attack::Outcome::{Fails, Ignored, Throttled};
 use crate::attack::{attacks, scaled};
-use crate::honest::CONTENT;
+use crate::honest::{CONTENT, Held};
 use crate::wire::{LAST, window};
 
 /// A file of zeros that takes no space.
@@ -30,23 +30,57 @@ fn ticks(process: u32) -> u64 {
     fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
-attacks! { pending ATTACKS on Program;
+/// Asks a hundred times for that file, with room for all of it, and reads nothing.
+async fn ask_for_a_hundred(peer: &mut RawPeer) -> Vec<Held> {
+    let mut held: Vec<Held> = Vec::new();
+    for number in 0..100 {
+        let stream = 4 * number;
+        let get = request(b"large").delimited();
+        let asked = [public_header(stream), public_frame(stream, 0, &get, true)].concat();
+        if let Some(request) = peer.request(asked).await {
+            held.push(Box::new(request));
+        }
+        peer.send(window(stream, LAST)).await;
+    }
+    held
+}
+
+attacks! { ATTACKS on Program;
     /// A hundred requests for a large file, of which nothing is read.
     a_hundred_files_that_nobody_reads within 96 MiB => Throttled, |arena| {
         sparse(arena, "large", 64 << 20)?;
         let before = arena.process().descriptors();
         let mut peer = arena.peer().await;
-        let mut held = Vec::new();
-        for number in 0..100 {
-            let stream = 4 * number;
-            let get = request(b"large").delimited();
-            held.extend(peer.request([public_header(stream), public_frame(stream, 0, &get, true)].concat()).await);
-            peer.send(window(stream, LAST)).await;
-        }
+        let _held = ask_for_a_hundred(&mut peer).await;
         tokio::time::sleep(Duration::from_secs(4)).await;
         let after = arena.process().descriptors();
         ensure!(after <= before + 40, "{before} descriptors, then {after}");
         assert_eq!(peer.verdict().await, Verdict::Alive);
+        Throttled
+    }
+
+    /// Three clients, each of which asks for a hundred files and reads none, where the system gives 256 descriptors: one beside
+    /// them gets what it asks for.
+    three_hundred_files_at_256_descriptors => Throttled, |arena| {
+        sparse(arena, "large", 64 << 20)?;
+        let dir = arena.dir.path().to_owned();
+        let args = ["--state", "other"];
+        let (mut server, address, pin) = Program::serve(&dir, &args, Some("ulimit -n 256")).await?;
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            let mut peer = RawPeer::client(address, pin).await;
+            held.extend(ask_for_a_hundred(&mut peer).await);
+            assert_eq!(peer.verdict().await, Verdict::Alive);
+            held.push(Box::new(peer));
+        }
+        let (_client, mut session) = super::session(address, pin).await?;
+        for _ in 0..50 {
+            super::fetch(&mut session).await?;
+            let open = server.descriptors();
+            ensure!(open <= 128, "{open} descriptors");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        ensure!(server.runs() && server.panics().is_empty());
         Throttled
     }
 
