@@ -129,16 +129,12 @@ impl ClientSession {
         (!fits).then_some(ErrorCode::Mapping)
     }
 
-    /// A header that names a delegation and no range means the delegation's. One that was never ordered is refused even where
-    /// a grant would cover its range (STREAM-12).
+    /// A header that names a delegation and no range means the delegation's.
     pub(super) fn named(
         &self,
         path: PathId,
         mut header: StreamHeader,
     ) -> Result<StreamHeader, ErrorCode> {
-        if !path.is_primary() && header.delegation > self.last_ordered {
-            return Err(ErrorCode::NotGranted);
-        }
         if let (Some(id), None) = (header.delegation, header.promised) {
             let known = self.promises.range_of(path, id).filter(|known| known.0 == header.stream);
             header.promised = Some(known.ok_or(ErrorCode::NotGranted)?.1);

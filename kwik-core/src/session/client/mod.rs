@@ -22,9 +22,7 @@ use kwik_proto::frame::{
     ControlFrame, ErrorCode, Hello, PathState, PathStatus, Ping, Pong, SessionClose, SignedOrders,
     Welcome,
 };
-use kwik_proto::{
-    ByteRange, DelegationId, Epoch, Initiator, PathId, SessionId, StreamId, StreamKind,
-};
+use kwik_proto::{ByteRange, Epoch, Initiator, PathId, SessionId, StreamId, StreamKind};
 
 use super::config::SessionConfig;
 use super::handshake::{FEATURES, VERSIONS, check};
@@ -78,8 +76,6 @@ pub struct ClientSession {
     tolls: BTreeMap<PathId, Toll>,
     /// Why a path failed, for the AddPathResult.
     details: BTreeMap<PathId, String>,
-    /// The greatest number of a delegation that the primary ordered.
-    last_ordered: Option<DelegationId>,
     promises: Promises,
     stalls: Stalls,
     carriers: BTreeMap<(PathId, u64), Carrier>,
@@ -154,7 +150,6 @@ impl ClientSession {
             resync: Resync::default(),
             tolls: BTreeMap::new(),
             details: BTreeMap::new(),
-            last_ordered: None,
             promises: Promises::new(gaps),
             stalls: Stalls::default(),
             carriers: BTreeMap::new(),

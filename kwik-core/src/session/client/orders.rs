@@ -166,7 +166,6 @@ impl ClientSession {
                 Ok(())
             }
             Order::Delegation(delegation) => {
-                self.last_ordered = self.last_ordered.max(Some(delegation.id));
                 self.announce_target(delegation.stream)?;
                 self.note_delegation(path, delegation, current, now);
                 Ok(())

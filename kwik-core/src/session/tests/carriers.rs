@@ -281,19 +281,6 @@ fn the_client_tells_both_kinds_of_servers_what_it_sends() {
 }
 
 #[test]
-fn a_delegation_that_was_never_ordered_is_refused_under_any_grant() {
-    let mut bench = Bench::attached(EDGE);
-    bench.attach(OTHER, 1);
-    bench.order(EDGE, 1, 1, vec![open_grant(stream(0))]);
-    let named = |id| contribution(stream(0), id, range(0, 100));
-    assert_eq!(bench.header(EDGE, 3, named(0)), Err(ErrorCode::NotGranted), "STREAM-12");
-    bench.order(OTHER, 1, 1, vec![delegation(7, stream(0), range(0, 100))]);
-    assert_eq!(bench.header(EDGE, 7, named(8)), Err(ErrorCode::NotGranted));
-    bench.order(EDGE, 1, 2, vec![delegation(8, stream(0), range(0, 100))]);
-    bench.header(EDGE, 11, named(8)).unwrap().unwrap();
-}
-
-#[test]
 fn a_header_that_names_a_delegation_alone_means_its_range() {
     let mut bench = Bench::attached(EDGE);
     bench.order(EDGE, 1, 1, vec![delegation(1, stream(0), range(0, 100))]);
