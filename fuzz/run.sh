@@ -1,7 +1,7 @@
 #!/bin/sh
-# Fuzzes one decoder with libFuzzer and AddressSanitizer, on the stable toolchain. Needs a C++ compiler.
+# Fuzzes a decoder or a session core with libFuzzer and AddressSanitizer, on the stable toolchain. Needs a C++ compiler.
 #
-# usage: run.sh control|data [SECONDS]
+# usage: run.sh control|data|client|primary|secondary|files [SECONDS]
 #
 # Starts from corpus/, keeps what it finds in target/found/; a crash is left in target/artifacts/.
 # `run.sh TARGET merge` adds to corpus/ what target/found/ covers and corpus/ does not.

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| kwik_fuzz::check_data(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| kwik_fuzz::codec::check_data(input));

@@ -249,6 +249,14 @@ impl Grants {
             .is_none_or(|rest| on_path.ranges.covers(rest))
     }
 
+    /// As [`allows`](Self::allows), without grants that have no end.
+    pub fn allows_bounded(&self, path: PathId, stream: StreamId, range: ByteRange) -> bool {
+        let Some(grants) = self.streams.get(&stream) else { return false };
+        let Some(on_path) = grants.paths.get(&path) else { return false };
+        let start = range.start().max(grants.read_offset);
+        ByteRange::new(start, range.end()).is_none_or(|rest| on_path.ranges.covers(rest))
+    }
+
     /// What the path may send of the stream now: a copy, for who sends or receives it elsewhere.
     pub fn allowed(&self, path: PathId, stream: StreamId) -> Allowed {
         let grants = self.streams.get(&stream);

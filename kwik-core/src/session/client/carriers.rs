@@ -129,17 +129,39 @@ impl ClientSession {
         (!fits).then_some(ErrorCode::Mapping)
     }
 
-    /// A header that names a delegation and no range means the delegation's.
+    /// A header that names a delegation and no range means the delegation's. A public carrier has neither.
     pub(super) fn named(
         &self,
         path: PathId,
         mut header: StreamHeader,
     ) -> Result<StreamHeader, ErrorCode> {
+        if header.kind == CarrierKind::Public {
+            return Ok(StreamHeader { delegation: None, promised: None, ..header });
+        }
         if let (Some(id), None) = (header.delegation, header.promised) {
             let known = self.promises.range_of(path, id).filter(|known| known.0 == header.stream);
             header.promised = Some(known.ok_or(ErrorCode::NotGranted)?.1);
         }
         Ok(header)
+    }
+
+    /// Whether a secondary was told of the delegation that its header names, with a range that holds the promise.
+    ///
+    /// A delegation that is over is not remembered, and its late header is no fault: then the range is one that was granted
+    /// with an end. A grant without an end says nothing about delegations.
+    fn was_told(&self, path: PathId, header: &StreamHeader) -> bool {
+        let (Some(id), Some(promised)) = (header.delegation, header.promised) else { return true };
+        let known = self.promises.range_of(path, id).filter(|known| known.0 == header.stream);
+        path.is_primary()
+            || known.map_or_else(
+                || self.grants.allows_bounded(path, header.stream, promised),
+                |(_, range)| range.covers(promised),
+            )
+    }
+
+    /// Whether the header's promise was granted, or anything where it has none.
+    pub(super) fn is_granted(&self, path: PathId, header: &StreamHeader) -> bool {
+        granted(&self.grants, path, header.stream, header.promised) && self.was_told(path, header)
     }
 
     /// This end opened a QUIC stream to the primary as the carrier of a public stream.
@@ -256,7 +278,14 @@ impl ClientSession {
                 Ok(Known::Open) => {}
                 Ok(Known::Closed) => return Standing::Refused(ErrorCode::StreamClosed),
                 Ok(Known::Wait) => return Standing::Early,
-                Err(code) => return Standing::Refused(code),
+                Err(code) => {
+                    self.close(
+                        code,
+                        None,
+                        "a contribution to a stream that the primary may not open",
+                    );
+                    return Standing::Refused(code);
+                }
             }
         }
         match self.streams.unknown(stream) {
@@ -270,8 +299,10 @@ impl ClientSession {
         if isolated(&self.isolated, stream, path) {
             return Standing::Refused(ErrorCode::DataConflict);
         }
-        let granted = granted(&self.grants, path, stream, header.promised);
-        if granted { Standing::Fits } else { Standing::Refused(ErrorCode::NotGranted) }
+        match self.is_granted(path, header) {
+            true => Standing::Fits,
+            false => Standing::Refused(ErrorCode::NotGranted),
+        }
     }
 
     /// The primary's own supplies are promised by their header; a secondary's by the order that passed through.

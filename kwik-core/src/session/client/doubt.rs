@@ -50,6 +50,9 @@ impl ClientSession {
         let routed = self
             .named(path, header)
             .and_then(|header| {
+                if !self.is_granted(path, &header) {
+                    return Err(ErrorCode::NotGranted);
+                }
                 let mapped = self.mapping.create(path, carrier, header);
                 mapped.map(|_| header).map_err(|error| error.code())
             })

@@ -40,6 +40,8 @@ impl PublicStreams {
         match stream.receive {
             Half::Absent => Err(ErrorCode::StreamState),
             Half::Ended | Half::Closed => Ok(()),
+            // As for a byte there: an end names no more than what it, and who it ordered to send, may have sent.
+            Half::Open if frame.final_size > stream.window => Err(ErrorCode::FlowControl),
             Half::Open => {
                 self.act(StreamAction::Reset(frame.stream, frame.error_code, frame.final_size));
                 Ok(())

@@ -21,6 +21,45 @@ fn a_contribution_needs_a_grant_that_covers_it() {
     assert_eq!(route.unwrap().allowed, Some(range(0, 100).into()));
 }
 
+/// STREAM-12: a grant without an end is no word about delegations.
+#[test]
+fn a_delegation_that_nobody_gave_is_refused_under_a_grant_without_end() {
+    let mut bench = Bench::attached(EDGE);
+    let made_up = |promised| contribution(stream(0), 1 << 40, promised);
+    let refused = Err(ErrorCode::NotGranted);
+    bench.order(EDGE, 1, 1, vec![open_grant(stream(0))]);
+    assert_eq!(bench.header(EDGE, 3, made_up(range(200, 300))), refused);
+    bench.order(EDGE, 1, 2, vec![delegation(1, stream(0), range(0, 100))]);
+    assert_eq!(bench.header(EDGE, 7, made_up(range(50, 101))), refused);
+    // Nor does it widen a delegation that was given.
+    assert_eq!(bench.header(EDGE, 11, contribution(stream(0), 1, range(0, 101))), refused);
+    bench.header(EDGE, 15, contribution(stream(0), 1, range(0, 100))).unwrap().unwrap();
+    bench.header(EDGE, 19, open_ended(0)).unwrap().unwrap();
+    assert_eq!(bench.state(EDGE), Some(PathState::Live));
+}
+
+/// STREAM-12: what else the header of a public carrier says is ignored.
+#[test]
+fn a_public_carrier_that_names_a_delegation_is_its_streams() {
+    let mut bench = Bench::established();
+    for (carrier, delegation, promised) in
+        [(1, Some(DelegationId(9)), None), (5, Some(DelegationId(9)), Some(range(3, 7)))]
+    {
+        let header = StreamHeader { delegation, promised, ..public(stream(carrier)) };
+        let route = bench.header(PathId::PRIMARY, carrier, header).unwrap().unwrap();
+        assert_eq!(route.allowed, None);
+    }
+}
+
+/// STREAM-5, for the header of a supply as for one of a public carrier.
+#[test]
+fn a_supply_for_a_stream_beyond_all_limits_ends_the_session() {
+    let mut bench = Bench::established();
+    let header = contribution(stream(4 * 1000 + 1), 1, range(0, 100));
+    assert_eq!(bench.header(PathId::PRIMARY, 3, header), Err(ErrorCode::LimitExceeded));
+    assert_eq!(bench.closed_with(), Some(ErrorCode::LimitExceeded));
+}
+
 #[test]
 fn bytes_outside_the_promise_are_not_taken() {
     let mut bench = Bench::attached(EDGE);

@@ -109,3 +109,21 @@ fn a_slow_reader_of_an_upload_is_heard_of_too() {
     let window = ControlFrame::StreamWindow(StreamWindow { stream: id, max_offset });
     assert_eq!(primary.poll_output(due), Some(PrimaryOutput::Send(window)));
 }
+
+/// WINDOW-5: a reset names no byte that nobody may have sent.
+#[test]
+fn a_reset_beyond_the_window_ends_the_session() {
+    let reset = |final_size| {
+        let (stream, error_code) = (stream(0), 1);
+        ControlFrame::StreamReset(StreamReset { stream, error_code, final_size })
+    };
+    let mut bench = Bench::established();
+    let window = bench.windows[&(PathId::PRIMARY, stream(0))];
+    bench.primary(reset(window));
+    assert_eq!(bench.closed_with(), None);
+    for beyond in [window.saturating_add(1), Offset::MAX] {
+        let mut bench = Bench::established();
+        bench.primary(reset(beyond));
+        assert_eq!(bench.closed_with(), Some(ErrorCode::FlowControl), "{beyond}");
+    }
+}
