@@ -55,7 +55,6 @@ impl fmt::Debug for Token {
 mod tests {
     use std::net::SocketAddr;
 
-    use super::*;
     use crate::frame::{AddPath, Admission, ControlFrame, Hello, Limits, ServerIdentity};
     use crate::{Epoch, PathId};
 

@@ -20,7 +20,7 @@ fn the_default_follows_the_xdg_specification() {
 fn the_certificate_is_made_once_and_kept() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(Some(&dir.path().join("a/b"))).unwrap();
-    assert_eq!(&*state.certificate(|| Ok("first".into())).unwrap(), "first");
+    assert_eq!(&*state.certificate(|| Ok("first".to_owned().into())).unwrap(), "first");
     let again = StateDir::open(Some(state.path())).unwrap();
     assert_eq!(&*again.certificate(|| panic!("made twice")).unwrap(), "first");
     assert_eq!(fs::read_dir(state.path()).unwrap().count(), 1);
@@ -31,8 +31,8 @@ fn of_two_that_make_it_at_once_both_use_the_one_that_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(Some(dir.path())).unwrap();
     let pem = state.certificate(|| {
-        state.certificate(|| Ok("faster".into())).unwrap();
-        Ok("slower".into())
+        state.certificate(|| Ok("faster".to_owned().into())).unwrap();
+        Ok("slower".to_owned().into())
     });
     assert_eq!(&*pem.unwrap(), "faster");
 }
@@ -41,7 +41,7 @@ fn of_two_that_make_it_at_once_both_use_the_one_that_is_kept() {
 fn only_the_owner_may_read_the_key() {
     let dir = tempfile::tempdir().unwrap();
     let state = StateDir::open(Some(dir.path())).unwrap();
-    state.certificate(|| Ok("pem".into())).unwrap();
+    state.certificate(|| Ok("pem".to_owned().into())).unwrap();
     let path = dir.path().join(CERTIFICATE);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
