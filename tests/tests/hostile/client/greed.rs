@@ -67,8 +67,8 @@ attacks! { BY_SECONDARIES on BySecondary;
     a_delegation_that_nobody_gave_under_a_grant => Stopped(ErrorCode::NotGranted), |arena| {
         let Target { stream, mut peer, .. } = arena.target(true).await?;
         let unknown = Some((DelegationId(1 << 40), range(200, 300)));
-        let _carrier = peer.carrier(contribution_header(stream.id(), unknown)).await;
-        peer.verdict().await
+        let carrier = peer.carrier(contribution_header(stream.id(), unknown)).await;
+        peer.carrier_verdict(carrier).await
     }
 
     /// What a secondary says of itself reaches the log of whoever shows the primary's events.
