@@ -186,7 +186,7 @@ impl Secondary {
             Output::Message(message) => {
                 self.messages.push(message.len());
                 let held: usize = self.messages.iter().sum();
-                assert!(held <= 2 * 256 << 10, "{held} bytes of messages beyond the credit");
+                assert!(held <= 512 << 10, "{held} bytes of messages beyond the credit");
             }
             _ => {}
         }
