@@ -2,6 +2,10 @@
 
 use super::*;
 
+#[path = "../../../fuzz/src/files.rs"]
+#[allow(unreachable_pub, reason = "a module of a library in fuzz/")]
+mod checks;
+mod corpus;
 mod vectors;
 
 const TAG: Tag = Tag([9; 32]);

@@ -331,9 +331,10 @@ impl ReceivePump {
         true
     }
 
-    /// Decodes what there is, up to the caps of one delivery.
+    /// Decodes what there is, up to the caps of one delivery. A final size ends one: of two in a row the half sees both.
     fn decode(&mut self) -> Decoded {
-        while self.arrivals.pieces.len() < PIECES_PER_DELIVERY
+        while self.arrivals.fin.is_none()
+            && self.arrivals.pieces.len() < PIECES_PER_DELIVERY
             && self.faults.len() < FAULTS_PER_DELIVERY
         {
             match self.decoder.poll() {

@@ -117,6 +117,26 @@ async fn a_wrong_checksum_is_reported_and_costs_one_frame() {
     assert_eq!(client.ended().await.1, CarrierEnd::Finished);
 }
 
+/// STREAM-18, also where both arrive at once.
+#[tokio::test]
+async fn a_second_final_size_is_refused() {
+    for second in [6, 4] {
+        let (mut client, mut server) = pair().await;
+        let receive = client.table.receive(1, WINDOW);
+        let stream = StreamId::from_wire(1).unwrap();
+        let mut all = BytesMut::from(&stream_header(1, CarrierKind::Public)[..]);
+        for size in [5, second] {
+            let (offset, fin) = (Offset::new(size).unwrap(), true);
+            DataHeader { stream, offset, fin, length: 0, crc32c: None }.encode(&mut all);
+        }
+        let _carrier = carrier(&mut server, &[all.freeze()]).await;
+        let (_, end) = client.ended().await;
+        let refused = matches!(end, CarrierEnd::Insert(ReceiveError::FinalSize { .. }));
+        assert!(refused, "{second}: {end:?}");
+        assert_eq!(receive.inspect(|half| half.final_size()), Offset::new(5));
+    }
+}
+
 #[tokio::test]
 async fn a_frame_of_another_stream_is_reported_and_can_be_rerouted() {
     let (mut client, mut server) = pair().await;
