@@ -108,7 +108,9 @@ mod tests {
     fn sessions_that_take_all_they_may_leave_the_next_one_its_part() {
         let memory = ReceiveMemory::new(256 * MIB);
         let first = greedy(&memory, 20);
-        assert!(first.1 <= 32 * MIB, "an eighth of it is all that one gets: {}", first.1);
+        // Its first stream takes the eighth; the others have their floors all the same.
+        let floors = 19 * (Budget::FLOOR / 2 * 3);
+        assert!(first.1 <= 32 * MIB + floors, "an eighth of it is all that one gets: {}", first.1);
         let held: Vec<_> = (0..20).map(|_| greedy(&memory, 1)).collect();
         assert!(memory.used() <= 256 * MIB, "{}", memory.used());
         let late = greedy(&memory, 1);
