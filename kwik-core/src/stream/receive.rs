@@ -229,7 +229,10 @@ impl ReceiveHalf {
         if range.end() > max_offset {
             return Err(ReceiveError::FlowControl { path, offset: range.end(), max_offset });
         }
-        if self.final_size.is_some_and(|final_size| range.end() > final_size) {
+        // Who was ordered to send may not have heard of a reset yet, and may go on to the window: nobody wants that, and it
+        // is no fault.
+        let bound = path.is_primary() || self.state == State::Open;
+        if bound && self.final_size.is_some_and(|final_size| range.end() > final_size) {
             return Err(ReceiveError::FinalSize { path, offset: range.end() });
         }
         if !self.sources.allows(key, range, self.reassembler.read_offset()) {

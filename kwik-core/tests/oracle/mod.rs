@@ -148,7 +148,8 @@ impl Oracle {
         if end > self.max_offset {
             return Err(Refused::FlowControl);
         }
-        if self.final_size.is_some_and(|size| end > size) {
+        let bound = path == 0 || self.state == State::Open;
+        if bound && self.final_size.is_some_and(|size| end > size) {
             return Err(Refused::FinalSize);
         }
         if let Some(allowed) = allowed

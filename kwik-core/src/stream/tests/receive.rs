@@ -335,3 +335,17 @@ fn window_follows_the_reader() {
     assert_eq!(half.update_window(NOW, Duration::ZERO, &mut budget), Some(at(80 << 10)));
     assert!(!half.wants_window(NOW));
 }
+
+/// STREAM-18: a secondary may not have heard of a reset.
+#[test]
+fn bytes_beyond_a_reset_are_the_senders_fault_alone() {
+    let mut half = first_wins(100);
+    let (own, other) = (half.add_source(PathId::PRIMARY, None), half.add_source(A, None));
+    half.insert(other, at(0), text("abc"), 3, NOW).unwrap();
+    half.handle_reset(7, at(5)).unwrap();
+    let taken = half.insert(other, at(3), text("defgh"), 5, NOW).unwrap();
+    assert_eq!((taken.new_bytes, taken.duplicate_bytes), (0, 5));
+    let beyond = half.insert(own, at(3), text("defgh"), 5, NOW).unwrap_err();
+    assert!(matches!(beyond, ReceiveError::FinalSize { .. }), "{beyond}");
+    assert_eq!(half.read(10, NOW), Read::Reset { error_code: 7 });
+}
