@@ -112,7 +112,7 @@ impl Honest {
     }
 
     /// What its ends say of themselves.
-    async fn state(&self) -> String {
+    async fn state(&mut self) -> String {
         match self {
             Self::Asks { session, .. } | Self::Files { session, .. } => {
                 format!("client: {:?}", session.metrics().await)
