@@ -232,7 +232,7 @@ attacks! { ATTACKS on ByPrimary;
         one(arena, reset(LAST, 0)).await?
     }
 
-    a_reset_of_two_to_the_62 => Ignored, |arena| {
+    a_reset_of_two_to_the_62 => Closed(ErrorCode::FlowControl), |arena| {
         one(arena, reset(3, LAST)).await?
     }
 

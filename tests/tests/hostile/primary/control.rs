@@ -179,7 +179,7 @@ attacks! { ATTACKS on Primary;
     }
 
     /// It promises no byte, and takes no memory.
-    a_reset_at_the_end_of_all_offsets => Ignored, |arena| {
+    a_reset_at_the_end_of_all_offsets => Closed(ErrorCode::FlowControl), |arena| {
         one(arena, reset(2, LAST)).await
     }
 
