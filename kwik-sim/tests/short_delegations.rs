@@ -16,6 +16,8 @@ const SECONDARY: &str = "secondary";
 /// Bytes of a stream: within its first window, so that one order is all of it.
 const SIZE: u64 = 48 << 10;
 const STREAMS: u32 = 200;
+/// Longest that one of them may take: the client's gap timeout. In 95 seeds the longest took 2.1 s, at 10 % of loss.
+const SOON: Duration = Duration::from_secs(10);
 
 fn link(loss: Chance) -> LinkConfig {
     let (rate, delay) = (Some(Rate::mbit(200)), Duration::from_millis(1));
@@ -77,6 +79,6 @@ fn each_of_them_arrives_soon_whatever_is_lost() {
             Ok(longest)
         });
         let (longest, _) = run.unwrap_or_else(|failure| panic!("{failure}"));
-        eprintln!("seed {seed} {loss:?} longest {longest:?}");
+        assert!(longest < SOON, "{longest:?} at {loss:?}");
     });
 }
