@@ -13,6 +13,9 @@ use crate::time_limit::TimeLimit;
 use crate::url::KwikUrl;
 use kwik_client::{CongestionControl, Pin};
 
+/// QUIC's smallest datagram of 1,200 bytes and its headers (RFC 9000, 14).
+const SMALLEST_MTU: i64 = 1_228;
+
 #[cfg(test)]
 mod tests;
 
@@ -94,6 +97,9 @@ pub(crate) struct ServeArgs {
     /// How to decide how fast to send: bbr, or cubic, which yields more to other traffic on short queues.
     #[arg(long, value_name = "NAME", default_value_t = CongestionControl::Bbr)]
     pub(crate) congestion: CongestionControl,
+    /// Largest IP packet to send, in bytes, where a path turns out to carry it; by default 9001.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(SMALLEST_MTU..))]
+    pub(crate) max_mtu: Option<u16>,
     /// Files that are open for sending at a time, of which the clients of one address have an eighth at most; the others are
     /// opened when it is their turn. By default half of what the system lets a process open, at most 256.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
@@ -135,6 +141,9 @@ pub(crate) struct GetArgs {
     /// Fetch nothing that is larger, such as 4GiB.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<ByteSize>,
+    /// Largest IP packet to send, in bytes, where a path turns out to carry it; by default 9001. Servers decide for themselves.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(SMALLEST_MTU..))]
+    pub(crate) max_mtu: Option<u16>,
     /// End with one JSON object (on standard error with -o -).
     #[arg(long)]
     pub(crate) json: bool,

@@ -40,11 +40,13 @@ pub(crate) struct Source {
 }
 
 impl Servers {
-    /// The servers of `urls`, each of which has to satisfy any of `trusts`. `dial`: what a handshake may take.
+    /// The servers of `urls`, each of which has to satisfy any of `trusts`. `dial`: what a handshake may take; `max_mtu`:
+    /// the largest packet to send, in bytes, if not the library's own.
     pub(crate) fn new(
         urls: &[KwikUrl],
         trusts: Vec<Trust>,
         dial: Duration,
+        max_mtu: Option<u16>,
     ) -> anyhow::Result<Self> {
         let source = |url: &KwikUrl| {
             let path = url.path().with_context(|| url.to_string())?;
@@ -53,7 +55,14 @@ impl Servers {
         let sources = urls.iter().map(source).collect::<anyhow::Result<_>>()?;
         let advice = advice(trusts.first());
         let limits = Limits::new().with_idle_timeout(SILENCE).with_dial_timeout(dial);
-        let client = |trust| Ok(Client::builder().with_tls(trust)?.with_limits(limits).start()?);
+        let client = |trust| {
+            let builder = Client::builder().with_tls(trust)?.with_limits(limits);
+            let builder = match max_mtu {
+                Some(bytes) => builder.with_max_mtu(bytes),
+                None => builder,
+            };
+            Ok(builder.start()?)
+        };
         let clients = trusts.into_iter().map(client).collect::<anyhow::Result<_>>()?;
         Ok(Self { sources, clients, advice })
     }

@@ -61,7 +61,7 @@ async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
     let patience =
         Patience { connect: Duration::from_secs(10), silence: Duration::from_secs(60), rate: 0 };
     let trust = vec![Trust::Pin(primary.pin)];
-    let servers = Arc::new(Servers::new(&[url], trust, patience.connect)?);
+    let servers = Arc::new(Servers::new(&[url], trust, patience.connect, None)?);
     let show = if args.json { Show::Never } else { Show::OnTerminal };
     let order = Order { servers, patience, max_size: None, show, notes: Notes::Silent };
     let report = fetch(order, Output::discard()).await?;
@@ -118,6 +118,7 @@ fn start_secondary(catalog: &Catalog, identity: &IdentityKey) -> anyhow::Result<
         trusted: vec![identity.public().clone()],
         primary: serves(catalog, Vec::new(), Clients::Refused),
         congestion: CongestionControl::default(),
+        max_mtu: None,
     }
     .start()
 }
@@ -135,6 +136,7 @@ fn start_primary(
         trusted: Vec::new(),
         primary: serves(catalog, paths, Clients::Served),
         congestion: CongestionControl::default(),
+        max_mtu: None,
     }
     .start()
 }

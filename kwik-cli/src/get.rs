@@ -102,7 +102,9 @@ async fn download(args: &GetArgs, keeper: Keeper) -> anyhow::Result<Report> {
         silence: args.timeout.0,
         rate: args.min_rate.0,
     };
-    let servers = Arc::new(Servers::new(&args.urls, connect::trusts(args)?, patience.connect)?);
+    let trusts = connect::trusts(args)?;
+    let servers = Servers::new(&args.urls, trusts, patience.connect, args.max_mtu)?;
+    let servers = Arc::new(servers);
     let show = if args.json || args.quiet { Show::Never } else { Show::OnTerminal };
     let notes = if args.quiet { Notes::Silent } else { Notes::Told };
     let (output, note) = open_output(args, keeper).await?;

@@ -42,6 +42,8 @@ pub(crate) struct Service {
     pub(crate) trusted: Vec<PublicKey>,
     pub(crate) primary: Primary,
     pub(crate) congestion: CongestionControl,
+    /// `None`: the library's own.
+    pub(crate) max_mtu: Option<u16>,
 }
 
 /// A server that runs until it is dropped.
@@ -95,8 +97,8 @@ async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
     let helps_only = identity.is_none() && !args.trust.is_empty();
     let clients = if helps_only { Clients::Refused } else { Clients::Served };
     let primary = Primary { catalog, secondaries: secondaries.into(), share, proof, clients };
-    let (listen, congestion) = (args.listen, args.congestion);
-    Ok(Service { listen, certificate, identity, trusted, primary, congestion })
+    let (listen, congestion, max_mtu) = (args.listen, args.congestion, args.max_mtu);
+    Ok(Service { listen, certificate, identity, trusted, primary, congestion, max_mtu })
 }
 
 impl Service {
@@ -108,6 +110,9 @@ impl Service {
             .with_io(self.listen)?
             .with_congestion_control(self.congestion)
             .with_trusted_primaries(self.trusted)?;
+        if let Some(bytes) = self.max_mtu {
+            builder = builder.with_max_mtu(bytes);
+        }
         if let Some(identity) = self.identity {
             builder = builder.with_identity(identity)?;
         }

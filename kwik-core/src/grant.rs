@@ -144,7 +144,7 @@ impl Grants {
         start: Offset,
         end: Option<Offset>,
     ) -> Recorded {
-        if end.is_some_and(|end| end <= start) {
+        if end.unwrap_or(Offset::MAX) <= start {
             return Recorded::Kept;
         }
         if !self.streams.contains_key(&stream) && self.streams.len() >= Self::MAX_STREAMS {

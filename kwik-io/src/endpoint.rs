@@ -1,6 +1,7 @@
 //! QUIC endpoints: where connections are dialled and accepted.
 
 mod client;
+pub(crate) mod clock;
 mod congestion;
 mod connections;
 mod dial;
@@ -11,6 +12,7 @@ mod probe;
 mod server;
 mod sockets;
 mod stagger;
+mod udp;
 
 pub use client::ClientEndpoints;
 pub use congestion::{CongestionControl, UnknownCongestionControl};

@@ -5,7 +5,7 @@
 //!
 //! The model is a transmitter with a queue, followed by a wire:
 //!
-//! 1. A link that is down takes nothing.
+//! 1. A link that is down takes nothing, and none takes a packet above its [`LinkConfig::mtu`].
 //! 2. The queue has room for [`LinkConfig::queue`] bytes, the packet on the transmitter not counted; what finds no
 //!    room is dropped (drop-tail).
 //! 3. The transmitter sends [`LinkConfig::rate`] bits per second, one packet after the other.
@@ -58,6 +58,9 @@ pub struct LinkConfig {
     pub reordered: Chance,
     /// The most that chance adds to the delay of such a packet (uniform).
     pub reordering: Duration,
+    /// The largest packet that it carries, in bytes, [`HEADERS`] included. Default 1,500: Ethernet. Larger ones are dropped without a
+    /// word, as routers do that send no ICMP: an endpoint finds out by probing (RFC 8899).
+    pub mtu: u16,
     /// Room of the queue in bytes. Default 256 KiB. Too low: a burst is cut to pieces. Too high: a full queue adds
     /// seconds of delay.
     pub queue: usize,
@@ -73,10 +76,14 @@ impl Default for LinkConfig {
             corruption: Chance::NEVER,
             reordered: Chance::NEVER,
             reordering: Duration::ZERO,
+            mtu: 1_500,
             queue: 256 << 10,
         }
     }
 }
+
+/// What IPv4 and UDP add to a datagram's payload, in bytes.
+pub const HEADERS: usize = 28;
 
 /// Whether a link takes packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +113,8 @@ pub enum Fate {
 pub enum DropReason {
     /// The link was down.
     Down,
+    /// It is above the link's MTU.
+    TooLarge,
     /// No room in the queue.
     QueueFull,
     /// The wire lost it.
@@ -206,11 +215,14 @@ impl Link {
         self.condition = condition;
     }
 
-    /// Sends a packet of `length` bytes and says what becomes of it. `now` counts from any fixed moment and must not
+    /// Sends a datagram with `length` bytes of payload and says what becomes of it. `now` counts from any fixed moment and must not
     /// go back; where it does, the transmitter goes on from where it was.
     pub fn send(&mut self, now: Duration, length: usize) -> Fate {
         if self.condition == Condition::Down {
             return Fate::Dropped(DropReason::Down);
+        }
+        if length + HEADERS > self.config.mtu.into() {
+            return Fate::Dropped(DropReason::TooLarge);
         }
         // Drawn for every packet that the link takes up, whatever becomes of it: a change of one chance must not
         // shift what the others decide.

@@ -111,7 +111,8 @@ fn a_path_or_a_stream_that_is_over_leaves_nothing() {
 
 #[test]
 fn nothing_backwards_or_empty_is_a_grant() {
-    let grants = granted(&[(100, Some(100)), (100, Some(50))]);
+    let last = Offset::MAX.value();
+    let grants = granted(&[(100, Some(100)), (100, Some(50)), (last, None)]);
     assert_eq!((grants.streams(), grants.known_end(stream(0))), (0, Offset::ZERO));
     assert!(grants.allowed(EDGE, stream(0)).is_empty());
 }

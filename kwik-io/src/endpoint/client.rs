@@ -217,12 +217,25 @@ impl Shared {
             let (env, port) = (self.env.clone(), network.bind(local).map_err(no_socket)?);
             let (network, runtime) = (network.clone(), worker.runtime().clone());
             let random = crate::sim::Random(env.clone());
+            let max_mtu = self.limits.max_mtu;
+            let io = crate::sim::Io { env, network, port, runtime, max_mtu };
             let builder = builder
                 .with_random(random.clone())
                 .and_then(|builder| builder.with_connection_id(random.clone()))
                 .and_then(|builder| builder.with_stateless_reset_token(random))
-                .and_then(|builder| builder.with_io(crate::sim::Io { env, network, port, runtime }))
+                .and_then(|builder| builder.with_io(io))
                 .unwrap_or_else(|never| match never {});
+            let client = (self.limits.congestion_control)
+                .start_client(builder)
+                .map_err(|error| DialError::Socket(error.to_string()))?;
+            return Ok(self.endpoint(worker, client));
+        }
+        if std::env::var_os("KWIK_OWN").is_some() {
+            let socket = std::net::UdpSocket::bind(local).map_err(no_socket)?;
+            let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+            let (env, runtime) = (self.env.clone(), worker.runtime().clone());
+            let io = super::udp::Io { env, socket, runtime, max_mtu: self.limits.max_mtu };
+            let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
             let client = (self.limits.congestion_control)
                 .start_client(builder)
                 .map_err(|error| DialError::Socket(error.to_string()))?;

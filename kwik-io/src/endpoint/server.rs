@@ -175,7 +175,7 @@ impl ServerEndpoint {
             let port = network.bind(address).map_err(|error| bind_error(address, error))?;
             let (network, runtime, local) =
                 (network.clone(), worker.runtime().clone(), port.address());
-            let io = crate::sim::Io { env: env.clone(), network, port, runtime };
+            let io = crate::sim::Io { env: env.clone(), network, port, runtime, max_mtu };
             let random = crate::sim::Random(env.clone());
             let builder = builder
                 .with_random(random.clone())
@@ -183,6 +183,16 @@ impl ServerEndpoint {
                 .and_then(|builder| builder.with_stateless_reset_token(random))
                 .and_then(|builder| builder.with_io(io))
                 .unwrap_or_else(|never| match never {});
+            let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
+            return Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes });
+        }
+        if std::env::var_os("KWIK_OWN").is_some() {
+            let socket = udp_socket(address, port).map_err(|error| bind_error(address, error))?;
+            let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+            let local = socket.local_addr().map_err(|error| bind_error(address, error))?;
+            let (env2, runtime) = (env.clone(), worker.runtime().clone());
+            let io = super::udp::Io { env: env2, socket, runtime, max_mtu };
+            let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
             let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
             return Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes });
         }
@@ -254,6 +264,17 @@ fn socket(
     port: Port,
     max_mtu: u16,
 ) -> io::Result<(tokio::Provider, SocketAddr)> {
+    let socket = udp_socket(address, port)?;
+    let local = socket.local_addr()?;
+    let io = tokio::Builder::default()
+        .with_handle(worker.runtime().clone())
+        .with_rx_socket(socket)?
+        .with_max_mtu(max_mtu)?;
+    let io = sockets(io, Role::Server)?.build()?;
+    Ok((io, local))
+}
+
+fn udp_socket(address: SocketAddr, port: Port) -> io::Result<UdpSocket> {
     let socket = match port {
         Port::Own => UdpSocket::bind(address)?,
         Port::Shared => {
@@ -264,13 +285,7 @@ fn socket(
         }
     };
     socket.set_nonblocking(true)?;
-    let local = socket.local_addr()?;
-    let io = tokio::Builder::default()
-        .with_handle(worker.runtime().clone())
-        .with_rx_socket(socket)?
-        .with_max_mtu(max_mtu)?;
-    let io = sockets(io, Role::Server)?.build()?;
-    Ok((io, local))
+    Ok(socket)
 }
 
 fn bind_error(address: SocketAddr, error: io::Error) -> BindError {

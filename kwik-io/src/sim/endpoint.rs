@@ -17,8 +17,8 @@ use s2n_quic_core::io::{rx, tx};
 use s2n_quic_core::path::{LocalAddress, Tuple, mtu};
 use tokio::runtime::Handle;
 
-use super::clock::SimClock;
 use super::{Datagram, Network, Port};
+use crate::endpoint::clock::EnvClock;
 use crate::env::Env;
 
 /// Largest datagram that an endpoint may send: s2n-quic's own limit, MTU probes included.
@@ -30,6 +30,8 @@ pub(crate) struct Io {
     pub(crate) network: Arc<dyn Network>,
     pub(crate) port: Arc<Port>,
     pub(crate) runtime: Handle,
+    /// As in [`EndpointLimits`](crate::endpoint::EndpointLimits).
+    pub(crate) max_mtu: u16,
 }
 
 impl Provider for Io {
@@ -37,10 +39,13 @@ impl Provider for Io {
     type Error = io::Error;
 
     fn start<E: Endpoint<PathHandle = Tuple>>(self, mut endpoint: E) -> io::Result<SocketAddress> {
-        let mtu = mtu::Config::builder().build().map_err(|_| io::Error::other("bad MTU"))?;
+        let mtu = mtu::Config::builder()
+            .with_max_mtu(self.max_mtu)
+            .and_then(mtu::Builder::build)
+            .map_err(|_| io::Error::other("bad MTU"))?;
         endpoint.set_mtu_config(mtu);
         let local = SocketAddress::from(self.port.address());
-        let clock = SimClock(self.env);
+        let clock = EnvClock(self.env);
         let (batch, from) = (VecDeque::new(), local.into());
         let tx =
             Outgoing { network: self.network, from: self.port.address(), buffer: [0; LARGEST] };

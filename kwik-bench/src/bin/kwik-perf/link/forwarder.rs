@@ -220,6 +220,7 @@ impl Forwarder {
             down: counts.down,
             down_bytes: counts.down_bytes,
             queue_full: counts.queue_full,
+            too_large: counts.too_large,
             lost: counts.lost,
             silenced: counts.silenced,
             socket_drops: self.socket_drops(),

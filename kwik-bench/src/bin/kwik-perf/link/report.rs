@@ -62,6 +62,8 @@ pub(crate) struct Report {
     pub(crate) down_bytes: u64,
     /// Dropped by the model: queue full, either direction. A link does that.
     pub(crate) queue_full: u64,
+    /// Dropped by the model: above the link's MTU, as probes are. A link does that.
+    pub(crate) too_large: u64,
     /// Dropped by the model: lost on the wire.
     pub(crate) lost: u64,
     /// Dropped because the link was silent.

@@ -42,6 +42,7 @@ pub(crate) struct Counts {
     pub(crate) down: u64,
     pub(crate) down_bytes: u64,
     pub(crate) queue_full: u64,
+    pub(crate) too_large: u64,
     pub(crate) lost: u64,
     pub(crate) silenced: u64,
     pub(crate) overflow: u64,
@@ -102,6 +103,7 @@ impl Wire {
         let (at, corruption) = match direction.link.send(now, payload.len()) {
             Fate::Delivered { at, corruption } => (at, corruption),
             Fate::Dropped(DropReason::Down) => return self.counts.silenced += 1,
+            Fate::Dropped(DropReason::TooLarge) => return self.counts.too_large += 1,
             Fate::Dropped(DropReason::QueueFull) => return self.counts.queue_full += 1,
             Fate::Dropped(DropReason::Lost) => return self.counts.lost += 1,
         };

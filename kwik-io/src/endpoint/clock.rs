@@ -13,26 +13,26 @@ use crate::env::Env;
 
 /// Reads the environment's clock.
 #[derive(Clone, Debug)]
-pub(super) struct SimClock(pub(super) Env);
+pub(crate) struct EnvClock(pub(crate) Env);
 
 /// What this clock calls its start: the least timestamp that can be made without `unsafe`.
 fn start() -> Timestamp {
     NoopClock.get_time()
 }
 
-impl Clock for SimClock {
+impl Clock for EnvClock {
     fn get_time(&self) -> Timestamp {
         start() + self.0.now().elapsed()
     }
 }
 
-impl ClockWithTimer for SimClock {
-    type Timer = SimTimer;
+impl ClockWithTimer for EnvClock {
+    type Timer = EnvTimer;
 
-    fn timer(&self) -> SimTimer {
+    fn timer(&self) -> EnvTimer {
         let env = self.0.clone();
         let sleep = Box::pin(tokio::time::sleep_until(env.deadline(env.now())));
-        SimTimer { env, sleep, armed: Armed::No }
+        EnvTimer { env, sleep, armed: Armed::No }
     }
 }
 
@@ -44,13 +44,13 @@ enum Armed {
 
 /// One timer of an endpoint.
 #[derive(Debug)]
-pub(super) struct SimTimer {
+pub(crate) struct EnvTimer {
     env: Env,
     sleep: Pin<Box<Sleep>>,
     armed: Armed,
 }
 
-impl Timer for SimTimer {
+impl Timer for EnvTimer {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.armed == Armed::No {
             return Poll::Pending;
