@@ -1,6 +1,7 @@
 //! QUIC endpoints: where connections are dialled and accepted.
 
 mod client;
+#[cfg(any(feature = "sim", feature = "udp"))]
 pub(crate) mod clock;
 mod congestion;
 mod connections;
@@ -12,6 +13,7 @@ mod probe;
 mod server;
 mod sockets;
 mod stagger;
+#[cfg(feature = "udp")]
 mod udp;
 
 pub use client::ClientEndpoints;

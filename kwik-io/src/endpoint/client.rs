@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use s2n_quic::Client;
-use s2n_quic::provider::io::tokio as quic_io;
 use s2n_quic::provider::tls::rustls;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -15,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::dial::{Dial, DialError, Dialled, Refusals};
 use super::goodbye::Goodbyes;
 use super::limits::{EndpointLimits, Role};
-use super::sockets::sockets;
+use super::sockets;
 use crate::connection::Observer;
 use crate::env::Env;
 use crate::tls::{Trust, client_config};
@@ -230,17 +229,6 @@ impl Shared {
                 .map_err(|error| DialError::Socket(error.to_string()))?;
             return Ok(self.endpoint(worker, client));
         }
-        if std::env::var_os("KWIK_OWN").is_some() {
-            let socket = std::net::UdpSocket::bind(local).map_err(no_socket)?;
-            let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
-            let (env, runtime) = (self.env.clone(), worker.runtime().clone());
-            let io = super::udp::Io { env, socket, runtime, max_mtu: self.limits.max_mtu };
-            let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
-            let client = (self.limits.congestion_control)
-                .start_client(builder)
-                .map_err(|error| DialError::Socket(error.to_string()))?;
-            return Ok(self.endpoint(worker, client));
-        }
         let builder = builder
             .with_io(self.socket(worker, local).map_err(no_socket)?)
             .unwrap_or_else(|never| match never {});
@@ -268,12 +256,9 @@ impl Shared {
         Refusals::Icmp(self.local.map(|local| local.ip()))
     }
 
-    fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<quic_io::Provider> {
-        let io = quic_io::Builder::default()
-            .with_handle(worker.runtime().clone())
-            .with_receive_address(local)?
-            .with_max_mtu(self.limits.max_mtu)?;
-        sockets(io, self.role)?.build()
+    fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<sockets::Io> {
+        let socket = UdpSocket::bind(local)?;
+        sockets::io(&self.env, worker, socket, self.role, self.limits.max_mtu)
     }
 }
 

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use s2n_quic::provider::StartError;
-use s2n_quic::provider::io::tokio;
 use s2n_quic::provider::tls::rustls;
 use s2n_quic::{Connection, Server};
 use socket2::{Domain, Socket, Type};
@@ -14,7 +13,7 @@ use socket2::{Domain, Socket, Type};
 use super::connections::Connections;
 use super::handshakes::Handshakes;
 use super::limits::{EndpointLimits, Role};
-use super::sockets::sockets;
+use super::sockets;
 use crate::connection::{ConnectionStats, Observed, Observer};
 use crate::env::Env;
 use crate::tls::{ServerCertificate, TrustError, server_config};
@@ -186,18 +185,10 @@ impl ServerEndpoint {
             let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
             return Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes });
         }
-        if std::env::var_os("KWIK_OWN").is_some() {
-            let socket = udp_socket(address, port).map_err(|error| bind_error(address, error))?;
-            let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
-            let local = socket.local_addr().map_err(|error| bind_error(address, error))?;
-            let (env2, runtime) = (env.clone(), worker.runtime().clone());
-            let io = super::udp::Io { env: env2, socket, runtime, max_mtu };
-            let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
-            let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
-            return Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes });
-        }
-        let (io, local) =
-            socket(worker, address, port, max_mtu).map_err(|error| bind_error(address, error))?;
+        let socket_error = |error| bind_error(address, error);
+        let socket = bound(address, port).map_err(socket_error)?;
+        let local = socket.local_addr().map_err(socket_error)?;
+        let io = sockets::io(env, worker, socket, Role::Server, max_mtu).map_err(socket_error)?;
         let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
         let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
         Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes })
@@ -258,23 +249,7 @@ fn accepted(mut connection: Connection) -> Option<Accepted> {
 }
 
 /// Bound here and not in s2n-quic, whose errors are texts only.
-fn socket(
-    worker: &Worker,
-    address: SocketAddr,
-    port: Port,
-    max_mtu: u16,
-) -> io::Result<(tokio::Provider, SocketAddr)> {
-    let socket = udp_socket(address, port)?;
-    let local = socket.local_addr()?;
-    let io = tokio::Builder::default()
-        .with_handle(worker.runtime().clone())
-        .with_rx_socket(socket)?
-        .with_max_mtu(max_mtu)?;
-    let io = sockets(io, Role::Server)?.build()?;
-    Ok((io, local))
-}
-
-fn udp_socket(address: SocketAddr, port: Port) -> io::Result<UdpSocket> {
+fn bound(address: SocketAddr, port: Port) -> io::Result<UdpSocket> {
     let socket = match port {
         Port::Own => UdpSocket::bind(address)?,
         Port::Shared => {
@@ -284,7 +259,6 @@ fn udp_socket(address: SocketAddr, port: Port) -> io::Result<UdpSocket> {
             socket.into()
         }
     };
-    socket.set_nonblocking(true)?;
     Ok(socket)
 }
 

@@ -1,10 +1,13 @@
 //! The buffers between QUIC and the kernel.
 
 use std::io;
+use std::net::UdpSocket;
 
 use s2n_quic::provider::io::tokio::Builder;
 
 use super::limits::Role;
+use crate::env::Env;
+use crate::worker::Worker;
 
 /// What s2n-quic reads datagrams into, in slots of 64 KiB that it goes round. Its default of 8 MiB leaves the
 /// processor's cache before it is decrypted: with it 1 GiB over loopback costs a tenth more CPU, and each of 16
@@ -45,4 +48,40 @@ pub fn sockets(io: Builder, role: Role) -> io::Result<Builder> {
             .with_internal_recv_buffer_size(SERVER_RECEIVE_RING)?
             .with_internal_send_buffer_size(SEND_RING),
     }
+}
+
+/// What s2n-quic starts an endpoint of KWIK's with.
+#[cfg(feature = "udp")]
+pub(super) type Io = super::udp::Io;
+#[cfg(not(feature = "udp"))]
+pub(super) type Io = s2n_quic::provider::io::tokio::Provider;
+
+/// Hands a bound socket to QUIC.
+#[cfg(feature = "udp")]
+pub(super) fn io(
+    env: &Env,
+    worker: &Worker,
+    socket: UdpSocket,
+    _role: Role,
+    max_mtu: u16,
+) -> io::Result<Io> {
+    socket2::SockRef::from(&socket).set_recv_buffer_size(SOCKET_RECEIVE_BUFFER)?;
+    Ok(Io { env: env.clone(), socket, runtime: worker.runtime().clone(), max_mtu })
+}
+
+/// Hands a bound socket to QUIC.
+#[cfg(not(feature = "udp"))]
+pub(super) fn io(
+    _env: &Env,
+    worker: &Worker,
+    socket: UdpSocket,
+    role: Role,
+    max_mtu: u16,
+) -> io::Result<Io> {
+    socket.set_nonblocking(true)?;
+    let io = Builder::default()
+        .with_handle(worker.runtime().clone())
+        .with_rx_socket(socket)?
+        .with_max_mtu(max_mtu)?;
+    sockets(io, role)?.build()
 }

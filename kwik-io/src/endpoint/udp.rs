@@ -104,3 +104,6 @@ impl Turn {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests;

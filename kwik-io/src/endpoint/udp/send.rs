@@ -18,7 +18,7 @@ use super::{Socket, Turn};
 const CALL: usize = 65_507;
 /// Bytes that are sent before the endpoint looks at what it has received. Less: more turns. More: acknowledgements wait, and
 /// the peer gets bursts.
-const BURST: usize = 512 << 10;
+pub(super) const BURST: usize = 512 << 10;
 
 /// Packets for one peer, of one size but for the last, that go to the kernel in one call.
 #[derive(Clone, Copy, Debug)]
@@ -75,6 +75,12 @@ impl Outgoing {
         self.blocked = false;
         self.sent += batch.length;
         self.batch = None;
+    }
+
+    /// Whether something has been written that the kernel has not got.
+    #[cfg(test)]
+    pub(super) fn holds(&self) -> bool {
+        self.batch.is_some()
     }
 
     fn is_full(&self) -> bool {
