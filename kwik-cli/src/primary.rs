@@ -15,7 +15,7 @@ use crate::inbound::Inbound;
 use crate::incidents;
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
-use crate::source::{FileSource, ReadAhead, Trouble};
+use crate::source::{FileSource, Trouble};
 
 /// Files up to this size come from the primary alone: attaching secondaries costs round trips.
 const SMALL: u64 = 1 << 20;
@@ -245,19 +245,23 @@ impl Client {
     }
 }
 
+/// Reads what there is room for, and no further: bytes that wait for a client are those that the server's send memory counts.
+/// The stream's queue is what is read ahead.
 async fn send_all(
     send: &mut SendStream,
     source: &FileSource,
-    range: Range<u64>,
+    mut left: Range<u64>,
 ) -> anyhow::Result<()> {
-    let mut ahead = ReadAhead::new(source.clone(), range);
-    loop {
-        match ahead.next().await {
-            Ok(Some((_, bytes))) => send.send(bytes).await?,
-            Ok(None) => return Ok(()),
+    while !left.is_empty() {
+        let room = std::future::poll_fn(|cx| send.poll_send_ready(cx)).await?;
+        let bytes = match source.read(&left, room).await {
+            Ok(bytes) => bytes,
             Err(error) => return Err(in_trouble(source, error).await),
-        }
+        };
+        left.start += bytes.len() as u64;
+        send.send(bytes).await?;
     }
+    Ok(())
 }
 
 /// What a failed read means.

@@ -17,6 +17,12 @@ mod tests;
 
 /// Bytes that are read at once.
 const CHUNK: u64 = 256 << 10;
+/// Bytes that are read at once where there is room, at most. The room is not kept while they are read: a hundred streams that
+/// see the same room may hold as many of these beyond it, for the one time. Larger: more than that. Smaller: as below.
+const MOST_CHUNK: u64 = 128 << 10;
+/// Bytes that are read at once even where there is room for fewer: what a stream may hold always, so that a server whose send
+/// memory is used up reads no more than that. Smaller: a system call and a change of threads for each few packets.
+const LEAST_CHUNK: u64 = 64 << 10;
 
 /// How often a file is looked at that only others send. A look is one system call.
 const LOOK: Duration = Duration::from_millis(250);
@@ -94,6 +100,15 @@ impl FileSource {
         range.start <= range.end
             && self.file_offset(range.start).is_some()
             && self.file_offset(range.end).is_some_and(|end| end <= self.file.size())
+    }
+
+    /// The first bytes of a range, off the asynchronous threads: about as many as there is room for, and at least one.
+    pub(crate) async fn read(&self, range: &Range<u64>, room: usize) -> io::Result<Bytes> {
+        let most = (room as u64).clamp(LEAST_CHUNK, MOST_CHUNK);
+        let length = range.end.saturating_sub(range.start).min(most) as usize;
+        let (source, offset) = (self.clone(), range.start);
+        let reading = tokio::task::spawn_blocking(move || source.read_at(offset, length));
+        reading.await.map_err(io::Error::other)?
     }
 
     fn file_offset(&self, stream_offset: u64) -> Option<u64> {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 
@@ -25,9 +26,14 @@ const HASHING_AT_ONCE: usize = 2;
 const MAX_RUNNING: usize = 256;
 /// Of these, files that one client asked for first. When full, its requests for further files are told Busy.
 const MAX_OF_CLIENT: usize = 32;
-/// Of these, files that nobody waits for any more. They are hashed on while nothing else is to be done, so that who comes
-/// back for a large file finds it further; those beyond are given up.
+/// Of these, files that nobody waits for any more. They are hashed on while nothing else is to be done, slowly
+/// ([`ABANDONED_SHARE`]), so that who comes back for a large file finds it further; those beyond are given up.
 const MAX_ABANDONED: usize = 4;
+/// Of one worker's time, the part that files which nobody waits for may have all together: one in so many. Clients that ask
+/// for large files and leave cost the server a twentieth of a core and of its disk, however often they do so; 100 GB that
+/// take three minutes to hash are there an hour later, for who comes back then. Smaller: they cost more. Larger: who comes
+/// back finds little more than there was when it left.
+const ABANDONED_SHARE: u32 = 20;
 /// Bytes that are hashed of a file before it is another's turn: 8 MiB take some milliseconds, from a disk a tenth of a second.
 /// Larger: a small file waits longer. Smaller: disks seek.
 const SLICE: u64 = 8 << 20;
@@ -60,6 +66,17 @@ struct Tables {
     turns: Turns,
     /// Tasks that hash, at most [`HASHING_AT_ONCE`].
     workers: usize,
+    /// A file that nobody waits for is at work, or rests after a slice: until that is over there is no turn for such files.
+    resting: bool,
+}
+
+/// A turn of a file.
+#[derive(Debug)]
+struct Turn {
+    key: FileKey,
+    tagging: Tagging,
+    /// Nobody waited for it when it began.
+    abandoned: bool,
 }
 
 /// A file that is hashed, or is to be.
@@ -131,50 +148,64 @@ impl TagCache {
     }
 
     fn start_hashing(&self, file: &Arc<ServedFile>, client: Client) -> Lookup {
-        let mut tables = self.shared.tables();
-        let lookup = tables.enter(file, client);
-        if matches!(lookup, Lookup::Pending(_)) && tables.workers < HASHING_AT_ONCE {
-            tables.workers += 1;
-            tokio::spawn(work(Arc::clone(&self.shared)));
+        let lookup = self.shared.tables().enter(file, client);
+        if matches!(lookup, Lookup::Pending(_)) {
+            Shared::put_to_work(&self.shared);
         }
         lookup
     }
 }
 
-/// Hashes slice by slice, until there is nothing to be hashed.
+/// Hashes slice by slice, until there is nothing to be hashed now.
 async fn work(shared: Arc<Shared>) {
     loop {
-        let (key, mut tagging) = {
-            let mut tables = shared.tables();
-            match tables.next() {
-                Some(job) => job,
-                None => {
-                    tables.workers -= 1;
-                    return;
-                }
-            }
-        };
-        let store = shared.store.clone();
-        let slice = move || {
-            let tag = tagging.advance(SLICE)?;
-            if let Some(Err(error)) = tag.map(|tag| store.save(key, tag)) {
-                tracing::warn!(%error, "tag not kept on disk");
-            }
-            io::Result::Ok(match tag {
-                Some(tag) => Slice::Last(tag),
-                None => Slice::More(tagging),
-            })
-        };
-        let outcome = match tokio::task::spawn_blocking(slice).await {
-            Ok(Ok(Slice::More(tagging))) => {
-                shared.tables().put_back(key, tagging);
-                continue;
-            }
-            Ok(Ok(Slice::Last(tag))) => Ok(tag),
-            Ok(Err(error)) => Err(error.to_string().into()),
-            Err(panic) => Err(panic.to_string().into()),
-        };
-        shared.tables().finish(key, outcome);
+        let Some(turn) = shared.tables().next_or_leave() else { return };
+        let (key, abandoned) = (turn.key, turn.abandoned);
+        let start = Instant::now();
+        let outcome = slice(&shared.store, turn).await;
+        let mut tables = shared.tables();
+        match outcome {
+            Ok(Slice::More(tagging)) => tables.put_back(key, tagging),
+            Ok(Slice::Last(tag)) => tables.finish(key, Ok(tag)),
+            Err(error) => tables.finish(key, Err(error)),
+        }
+        drop(tables);
+        if abandoned {
+            tokio::spawn(rest(Arc::clone(&shared), pause_after(start.elapsed())));
+        }
+    }
+}
+
+/// Has files that nobody waits for rest, and then go on.
+async fn rest(shared: Arc<Shared>, pause: Duration) {
+    tokio::time::sleep(pause).await;
+    shared.tables().resting = false;
+    Shared::put_to_work(&shared);
+}
+
+/// How long files that nobody waits for rest after a slice that took so long.
+fn pause_after(took: Duration) -> Duration {
+    took.saturating_mul(ABANDONED_SHARE - 1)
+}
+
+/// Hashes a slice of a file.
+async fn slice(store: &TagStore, turn: Turn) -> Result<Slice, Arc<str>> {
+    let store = store.clone();
+    let Turn { key, mut tagging, .. } = turn;
+    let slice = move || {
+        let tag = tagging.advance(SLICE)?;
+        if let Some(Err(error)) = tag.map(|tag| store.save(key, tag)) {
+            tracing::warn!(%error, "tag not kept on disk");
+        }
+        io::Result::Ok(match tag {
+            Some(tag) => Slice::Last(tag),
+            None => Slice::More(tagging),
+        })
+    };
+    match tokio::task::spawn_blocking(slice).await {
+        Ok(Ok(slice)) => Ok(slice),
+        Ok(Err(error)) => Err(error.to_string().into()),
+        Err(panic) => Err(panic.to_string().into()),
     }
 }
 
@@ -187,6 +218,15 @@ impl Shared {
     fn tables(&self) -> MutexGuard<'_, Tables> {
         // The tables are consistent after every statement, so a panic elsewhere does not spoil them.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has one more task hash, unless there are enough.
+    fn put_to_work(shared: &Arc<Self>) {
+        let mut tables = shared.tables();
+        if tables.workers < HASHING_AT_ONCE {
+            tables.workers += 1;
+            tokio::spawn(work(Arc::clone(shared)));
+        }
     }
 }
 
@@ -220,14 +260,28 @@ impl Tables {
         Lookup::Pending(Hashing(pending))
     }
 
-    /// The job whose turn it is. Those that nobody waits for come after all others.
-    fn next(&mut self) -> Option<(FileKey, Tagging)> {
+    /// The turn that is next; `None`: nothing is to be done now, and the worker that asked has left.
+    fn next_or_leave(&mut self) -> Option<Turn> {
+        let turn = self.next();
+        if turn.is_none() {
+            self.workers -= 1;
+        }
+        turn
+    }
+
+    /// The job whose turn it is. Those that nobody waits for come after all others, and one at a time.
+    fn next(&mut self) -> Option<Turn> {
         self.give_up_abandoned();
-        let Self { running, turns, .. } = self;
+        let Self { running, turns, resting, .. } = self;
         let wanted = |key: &FileKey| running.get(key).is_some_and(|job| !job.is_abandoned());
-        let key = turns.take(wanted).or_else(|| turns.take(|_| true))?;
+        let (key, abandoned) = match turns.take(wanted) {
+            Some(key) => (key, false),
+            None if *resting => return None,
+            None => (turns.take(|_| true)?, true),
+        };
         let tagging = running.get_mut(&key)?.tagging.take()?;
-        Some((key, tagging))
+        *resting |= abandoned;
+        Some(Turn { key, tagging, abandoned })
     }
 
     fn put_back(&mut self, key: FileKey, tagging: Tagging) {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use kwik_core::throttle::{Peer, Rates};
 use kwik_io::endpoint::{ClientEndpoints, Role, stagger};
 use kwik_io::env::Env;
 use kwik_io::stream::connection;
@@ -54,8 +53,8 @@ impl Client {
             trust: builder.trust,
             dial_time: limits.handshake,
             most_pumps: limits.most_pumps(),
-            // Of the primary as of the others.
-            rates: Arc::new(Rates::of(Peer::Primary)),
+            rates: Arc::new(builder.limits.rates()),
+            send_memory: builder.limits.send_memory(),
             keep_alive: limits.keep_alive(),
         });
         Ok(Self { shared, primaries, workers })

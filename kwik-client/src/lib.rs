@@ -140,6 +140,7 @@ pub use connection::{Handle, StreamAcceptor};
 pub use kwik_core::conflict::ConflictPolicy;
 pub use kwik_core::path::policy::Scope;
 pub use kwik_core::path::primary::PrimaryState;
+pub use kwik_core::throttle::Class as FrameClass;
 pub use kwik_io::endpoint::{CongestionControl, DialError};
 pub use kwik_io::tls::{Pin, Trust};
 pub use kwik_io::worker::Placement;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use kwik_core::path::policy::PathPolicy;
 use kwik_core::session::SessionConfig;
+use kwik_core::throttle::{Class, Peer, Rates};
 use kwik_io::endpoint::EndpointLimits;
+use kwik_io::stream::SendMemory;
 
 /// How much of everything a client's sessions may take.
 ///
@@ -24,7 +26,16 @@ pub struct Limits {
     max_paths: usize,
     idle_timeout: Duration,
     dial_timeout: Duration,
+    send_memory: u64,
+    session_send_memory: u64,
+    rates: Rates,
 }
+
+/// Bytes on their way from all sessions of a client: of 1 GiB one session may have an eighth of what is free.
+const SEND_MEMORY: u64 = 1 << 30;
+
+/// Bytes on their way from one session: what the largest QUIC window of a primary carries, and as much again that waits.
+const SESSION_SEND_MEMORY: u64 = 64 << 20;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -36,6 +47,9 @@ impl Default for Limits {
             max_paths: PathPolicy::MAX_PATHS,
             idle_timeout: endpoint.idle,
             dial_timeout: endpoint.handshake,
+            send_memory: SEND_MEMORY,
+            session_send_memory: SESSION_SEND_MEMORY,
+            rates: Rates::of(Peer::Primary),
         }
     }
 }
@@ -89,6 +103,45 @@ impl Limits {
     pub fn with_dial_timeout(mut self, timeout: Duration) -> Self {
         self.dial_timeout = timeout;
         self
+    }
+
+    /// Bytes that the client holds for servers: what applications wrote until a server's QUIC has acknowledged it. Of all
+    /// sessions, and of one. Default 1 GiB and 64 MiB. The more of all is used the less one session may have (an eighth
+    /// of what is free), and the more a session uses the less each of its streams may have; 64 KiB always. Writers wait when
+    /// there is no room, as they do for a server that does not read. Too low: many uploads at once, or far ones, are slow. Too
+    /// high: memory, when servers read slowly or not at all.
+    #[must_use]
+    pub fn with_send_memory(mut self, all: u64, session: u64) -> Self {
+        self.send_memory = all;
+        self.session_send_memory = session;
+        self
+    }
+
+    /// Control frames of a class that a server may send in a second, and as many at once; of all classes for
+    /// [`FrameClass::Any`](crate::FrameClass). At least 1. It holds for each connection: one that sends more is read more
+    /// slowly, and is cut off with [`RateExceeded`](crate::ErrorCode) after 10 s of that: the session where it is the
+    /// primary, else nothing but its own connection. Defaults: any 200,000, tokens 200, paths 400, orders 20,000, answers
+    /// 20,000, reports 20,000, probes 2,000, messages 5,000. Too low: honest servers are slowed, and fast transfers with
+    /// them. Too high: one server takes a core.
+    ///
+    /// ```
+    /// use kwik_client::{FrameClass, Limits};
+    ///
+    /// let limits = Limits::new().with_frame_rate(FrameClass::Probe, 100);
+    /// ```
+    #[must_use]
+    pub fn with_frame_rate(mut self, class: Class, frames: u32) -> Self {
+        self.rates = self.rates.with(class, frames);
+        self
+    }
+
+    pub(crate) fn rates(&self) -> Rates {
+        self.rates
+    }
+
+    /// Of all sessions, and how much one may have.
+    pub(crate) fn send_memory(&self) -> (SendMemory, u64) {
+        (SendMemory::new(self.send_memory), self.session_send_memory)
     }
 
     pub(crate) fn endpoint(&self) -> EndpointLimits {

@@ -26,7 +26,9 @@ use kwik_io::pulse::Pulse;
 use kwik_io::pump::{CarrierControl, CarrierEvent, SentBytes, Waiting};
 use kwik_io::session::{Open, Request, Requests, SessionHandle, SessionInfo, requests};
 use kwik_io::sign::ConfirmationKey;
-use kwik_io::stream::{ServiceList, SharedSend, StreamHalf, Watch, application, connection};
+use kwik_io::stream::{
+    SendMemory, ServiceList, SharedSend, StreamHalf, Watch, application, connection,
+};
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::tls::Trust;
 use kwik_io::worker::{Worker, Workers};
@@ -63,8 +65,10 @@ pub(crate) struct Shared {
     pub(crate) dial_time: Duration,
     /// Most pumps at a time on one connection.
     pub(crate) most_pumps: usize,
-    /// How fast a server may send control frames.
+    /// How fast a server may send control frames: the primary as the others.
     pub(crate) rates: Arc<Rates>,
+    /// What sessions hold of what they send, and how much one may.
+    pub(crate) send_memory: (SendMemory, u64),
     /// How often QUIC asks a silent peer.
     pub(crate) keep_alive: Duration,
     /// Sessions so far.
@@ -165,6 +169,8 @@ pub(crate) async fn start(
     let services = ServiceList::default();
     let (table, incomings) =
         StreamTable::new(shared.env.clone(), services.clone(), requests.ending.clone());
+    let (memory, most) = &shared.send_memory;
+    let table = table.sharing(memory.share(*most));
     let (dial_results, dials) = channel::bounded(INBOX);
     let key = Arc::new(ConfirmationKey::generate(&shared.env));
     let seed = u64::from_le_bytes(shared.env.random());

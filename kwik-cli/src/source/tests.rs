@@ -68,6 +68,24 @@ async fn a_range_is_read_in_order_and_completely() {
 }
 
 #[tokio::test]
+async fn no_more_is_read_than_there_is_room_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = source(&dir, &vec![7; 2 * CHUNK as usize], 40);
+    let range = 40..40 + 2 * CHUNK;
+    for (room, read) in [
+        (1, LEAST_CHUNK),
+        (LEAST_CHUNK as usize, LEAST_CHUNK),
+        (100_000, 100_000),
+        (usize::MAX, MOST_CHUNK),
+    ] {
+        assert_eq!(source.read(&range, room).await.unwrap().len() as u64, read);
+    }
+    let last = source.read(&(range.end - 5..range.end), 1).await.unwrap();
+    assert_eq!(last.len(), 5);
+    assert!(source.read(&(range.end..range.end + 1), 1).await.is_err());
+}
+
+#[tokio::test]
 async fn a_range_beyond_the_file_is_an_error_and_ends() {
     let dir = tempfile::tempdir().unwrap();
     let mut ahead = ReadAhead::new(source(&dir, b"short", 0), 0..6);

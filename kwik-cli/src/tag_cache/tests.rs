@@ -182,10 +182,10 @@ fn a_small_file_does_not_wait_for_the_large_ones_of_another_client() {
     let at_work = [(); HASHING_AT_ONCE].map(|()| tables.next().unwrap());
     let small = &files.opened[30];
     let _small = pending(&mut tables, small, client(2));
-    for (key, tagging) in at_work {
-        tables.put_back(key, tagging);
+    for turn in at_work {
+        tables.put_back(turn.key, turn.tagging);
     }
-    assert_eq!(tables.next().unwrap().0, small.key());
+    assert_eq!(tables.next().unwrap().key, small.key());
 }
 
 #[test]
@@ -207,13 +207,62 @@ fn what_nobody_waits_for_comes_last_and_only_a_little_of_it_is_kept() {
     }
     let wanted = &files.opened[10];
     let _waits = pending(&mut tables, wanted, client(1));
-    assert_eq!(tables.next().unwrap().0, wanted.key());
+    assert_eq!(tables.next().unwrap().key, wanted.key());
     assert_eq!(tables.running.len(), 1 + MAX_ABANDONED);
     // Who comes back finds it further, and in front of those that nobody wants.
     let back = &files.opened[9];
     let _again = pending(&mut tables, back, client(3));
-    assert_eq!(tables.next().unwrap().0, back.key());
-    assert_eq!(tables.next().unwrap().0, files.opened[6].key());
+    assert_eq!(tables.next().unwrap().key, back.key());
+    assert_eq!(tables.next().unwrap().key, files.opened[6].key());
+}
+
+#[test]
+fn what_nobody_waits_for_rests_after_each_slice_and_keeps_nobody_up() {
+    let files = files(3);
+    let mut tables = Tables::default();
+    for file in &files.opened[..2] {
+        drop(pending(&mut tables, file, client(1)));
+    }
+    let first = tables.next().unwrap();
+    assert!(first.abandoned);
+    assert!(tables.next().is_none(), "one at a time");
+    tables.put_back(first.key, first.tagging);
+    assert!(tables.next().is_none(), "it rests");
+    // Who waits for one is not held up: for another file, nor for one of these.
+    for wanted in [&files.opened[2], &files.opened[0]] {
+        let _waits = pending(&mut tables, wanted, client(2));
+        let turn = tables.next().unwrap();
+        assert_eq!((turn.key, turn.abandoned), (wanted.key(), false));
+        tables.finish(turn.key, Ok(Tag([1; 32])));
+        assert!(tables.next().is_none());
+    }
+    tables.resting = false;
+    assert_eq!(tables.next().unwrap().key, files.opened[1].key());
+}
+
+#[test]
+fn files_that_nobody_waits_for_have_a_twentieth_of_a_worker() {
+    for took in [1, 100, 3_000].map(Duration::from_millis) {
+        assert_eq!(took + pause_after(took), ABANDONED_SHARE * took);
+    }
+}
+
+/// Who comes back finds it done.
+#[tokio::test]
+async fn a_file_whose_client_is_gone_is_hashed_to_its_end() {
+    let bench = bench();
+    let content: Vec<u8> = (0..3 * SLICE + 5).map(|at| (at / 1000) as u8).collect();
+    let (cache, file) = (bench.cache(), bench.file(&content));
+    drop(cache.lookup(&file, client(1)).await);
+    while !cache.shared.tables().known.contains_key(&file.key()) {
+        // As if the pause were over.
+        cache.shared.tables().resting = false;
+        Shared::put_to_work(&cache.shared);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(
+        matches!(cache.lookup(&file, None).await, Lookup::Ready(tag) if tag == tag_of(&content))
+    );
 }
 
 #[test]
@@ -223,7 +272,7 @@ fn the_client_that_left_hinders_nobody_who_waits_for_the_same_file() {
     let gone = pending(&mut tables, &files.opened[0], client(1));
     let stays = pending(&mut tables, &files.opened[0], client(2));
     drop(gone);
-    let (key, _) = tables.next().unwrap();
-    tables.finish(key, Ok(Tag([1; 32])));
+    let turn = tables.next().unwrap();
+    tables.finish(turn.key, Ok(Tag([1; 32])));
     assert!(matches!(*stays.0.borrow(), Some(Ok(Tag(tag))) if tag == [1; 32]));
 }

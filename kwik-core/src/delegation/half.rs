@@ -163,3 +163,21 @@ impl Half {
         self.window.since(self.read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn pieces_that_a_client_holds_are_remembered_up_to_a_bound() {
+        let at = |offset| Offset::new(offset).unwrap();
+        let mut half = Half { window: at(1 << 20), ..Half::default() };
+        let mut news = News::new();
+        for piece in 0..10_000 {
+            half.add(ByteRange::new(at(2 * piece), at(2 * piece + 1)).unwrap(), None, &mut news);
+        }
+        assert_eq!((half.held.count(), news.len()), (4_096, 4_096));
+    }
+}

@@ -1,5 +1,6 @@
 //! The receiving half.
 
+mod claims;
 mod end;
 mod flow;
 mod judge;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use kwik_core::admission::Claims;
 use kwik_io::endpoint::{Dialled, Role};
+use kwik_io::env::Env;
 use kwik_io::stream::application;
+use kwik_io::tls::{Trust, client_config};
 use kwik_io::token;
 use kwik_proto::control::ControlDecoder;
 use kwik_proto::frame::{ControlFrame, ErrorCode, Hello, Ping, Welcome};
@@ -186,6 +188,29 @@ impl RawPeer {
         peer.send(ControlFrame::Hello(hello)).await;
         peer.next(|frame| matches!(frame, ControlFrame::Welcome(_)).then_some(())).await;
         peer
+    }
+
+    /// As [`client`](Self::client), with those limits of QUIC's.
+    ///
+    /// # Errors
+    /// Where there is no connection.
+    pub async fn client_within(
+        server: SocketAddr,
+        pin: Pin,
+        limits: s2n_quic::provider::limits::Limits,
+    ) -> anyhow::Result<Self> {
+        let (config, _) = client_config(&Env::system(), &Trust::Pin(pin))?;
+        let tls = s2n_quic::provider::tls::rustls::Client::from(config);
+        let client = s2n_quic::Client::builder().with_tls(tls)?.with_limits(limits)?;
+        let client = client.with_io("127.0.0.1:0")?.start()?;
+        let connect = s2n_quic::client::Connect::new(server).with_server_name("localhost");
+        let mut connection = client.connect(connect).await?;
+        connection.keep_alive(true)?;
+        let control = connection.open_bidirectional_stream().await?;
+        let mut peer = Self::over(connection.split(), control, [0; 32], Reads::All);
+        peer.send(ControlFrame::Hello(hello())).await;
+        peer.next(|frame| matches!(frame, ControlFrame::Welcome(_)).then_some(())).await;
+        Ok(peer)
     }
 
     /// A client whose Hello was sent, and that never reads its control stream.

@@ -10,7 +10,7 @@ mod sessions;
 use kwik_client::ErrorCode;
 use kwik_proto::frame::ControlFrame;
 use kwik_server::{Builder, Limits, Server};
-use kwik_tests::bare::{self, BareConnection};
+use kwik_tests::bare::{self, BareConnection, BareServer};
 use kwik_tests::{certificate, eventually};
 
 fn builder() -> Builder {

@@ -165,3 +165,40 @@ async fn uploads_that_nobody_reads_share_a_memory_and_leave_the_next_one_its_flo
     drop((unread, late, received));
     eventually("it is given back", || async { server.metrics().receive_memory_bytes == 0 }).await;
 }
+
+/// What a client takes of its application for a server that reads nothing, over twenty streams.
+async fn taken(limits: kwik_client::Limits) -> u64 {
+    const CHUNK: usize = 64 << 10;
+    let mut server = BareServer::start();
+    let client = kwik_client::Client::builder().with_tls(server.pin()).unwrap();
+    let client = client.with_limits(limits).start().unwrap();
+    let connecting = client.connect(kwik_client::Connect::new(server.address()));
+    let (session, (_held, _)) = tokio::join!(connecting, server.accept_as_primary());
+    let session = session.unwrap();
+    let (mut streams, mut taken) = (Vec::new(), 0);
+    for _ in 0..20 {
+        let mut stream = session.handle().open_send_stream().await.unwrap();
+        while stream.send_data(vec![7; CHUNK].into()).is_ok() {
+            taken += CHUNK as u64;
+        }
+        streams.push(stream);
+    }
+    taken
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_holds_for_a_server_is_bounded() {
+    // Beside its share each stream has its floor, a window that the server has taken, and a chunk that crosses the line.
+    let beside = 20 * (3 * (64 << 10));
+    let limits = kwik_client::Limits::new().with_send_memory(256 * MIB, MIB);
+    let held = taken(limits).await;
+    assert!((MIB..=MIB + beside).contains(&held), "{held} bytes");
+    let limits = kwik_client::Limits::new().with_send_memory(8 * MIB, 256 * MIB);
+    let held = taken(limits).await;
+    assert!(
+        (MIB..=MIB + beside).contains(&held),
+        "{held} bytes, where an eighth of all is to be had"
+    );
+    let usual = taken(kwik_client::Limits::new()).await;
+    assert!(usual > 16 * MIB, "{usual} bytes");
+}

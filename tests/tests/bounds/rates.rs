@@ -80,3 +80,35 @@ async fn a_fast_transfer_is_never_slowed() {
     assert_eq!(read_whole(&mut public, Content(5)).await, LENGTH);
     assert_eq!(rig.server.metrics().throttled, 0);
 }
+
+/// A server that a client gives a rate is cut off where another would not even be slowed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_a_lower_rate_cuts_a_server_off_at_that() {
+    const PINGS: u64 = 1_000;
+    let slow = kwik_client::Limits::new().with_frame_rate(kwik_client::FrameClass::Probe, 10);
+    for (limits, cut_off) in [(slow, true), (kwik_client::Limits::new(), false)] {
+        let mut server = BareServer::start();
+        let client = kwik_client::Client::builder().with_tls(server.pin()).unwrap();
+        let client = client.with_limits(limits).start().unwrap();
+        let connecting = client.connect(kwik_client::Connect::new(server.address()));
+        let (session, (mut peer, _)) = tokio::join!(connecting, server.accept_as_primary());
+        let _session = session.unwrap();
+        for nonce in 0..PINGS {
+            peer.send(ControlFrame::Ping(Ping { nonce }));
+        }
+        let mut answered = 0;
+        let code = loop {
+            match peer.reader.recv().await {
+                Ok(Some(ControlFrame::Pong(_))) => answered += 1,
+                Ok(Some(ControlFrame::SessionClose(close))) => break Some(close.code),
+                Err(ControlError::Stream(error)) => break Some(bare::closing_code(error)),
+                Ok(Some(_)) => {}
+                other => panic!("expected an answer or a close, not {other:?}"),
+            }
+            if answered == PINGS {
+                break None;
+            }
+        };
+        assert_eq!(code, cut_off.then_some(ErrorCode::RateExceeded), "{answered} were answered");
+    }
+}

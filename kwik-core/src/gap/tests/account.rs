@@ -105,3 +105,26 @@ fn what_is_missing_without_a_promise_is_said_once() {
     bench.promises.revoke(Q, D, at(3));
     assert_eq!(end(&mut bench, range(0, 100)), gap(range(0, 100), GapReason::Reset, P, E));
 }
+
+/// A contribution that ends with holes without number does not become as many frames.
+#[test]
+fn an_end_with_many_holes_tells_sixty_three_and_the_rest_in_one() {
+    let mut bench = Bench::new();
+    bench.record(P, D, range(0, 10_000), 0);
+    let missing: Vec<ByteRange> = (0..100).map(|n| range(n * 100, n * 100 + 50)).collect();
+    bench.promises.handle_end((P, stream(), D), &missing, GapReason::Reset, at(1));
+    let reports = &bench.promises.waits[&stream()].reports;
+    let told: Vec<ByteRange> = reports.iter().map(|gap| gap.range).collect();
+    assert_eq!(told[..63], missing[..63]);
+    assert_eq!(told[63..], [range(6_300, 9_950)]);
+}
+
+#[test]
+fn missing_ranges_that_nobody_promised_are_news_up_to_a_bound() {
+    let mut wait = Wait::new(stream(), at(0));
+    let news = (0..5_000).filter(|n| wait.is_news(range(2 * n, 2 * n + 1))).count();
+    assert_eq!(news, 1_024);
+    wait.asked_anew(range(0, 1));
+    assert!(wait.is_news(range(0, 1)));
+    assert!(!wait.is_news(range(9_000, 9_001)));
+}

@@ -270,3 +270,23 @@ impl ClientSession {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn ranges_that_no_server_has_are_remembered_up_to_a_bound() {
+        let at = |offset| Offset::new(offset).unwrap();
+        let range = |start, end| ByteRange::new(at(start), at(end)).unwrap();
+        let mut watch = StreamWatch::default();
+        (0..200).for_each(|n| watch.note_unserved(range(100 * n, 100 * n + 50)));
+        assert_eq!(watch.unserved.count(), 64);
+        // An order in the middle of each makes two of one.
+        (0..200).for_each(|n| watch.asked_anew(range(100 * n + 20, 100 * n + 30)));
+        assert_eq!(watch.unserved.count(), 64);
+        assert!(watch.unserved.overlaps(range(0, 20)), "the first ones stay");
+    }
+}

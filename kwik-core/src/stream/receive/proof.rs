@@ -1,9 +1,10 @@
 //! Ranges whose hash the primary named: nobody reads a byte of them before the hash holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use kwik_proto::{ByteRange, Offset, PathId};
 
+use super::claims::{Claim, ClaimKey, Claims};
 use super::{ReceiveHalf, State};
 use crate::conflict::{Conflict, Verdict};
 use crate::interval::RangeSet;
@@ -13,44 +14,25 @@ use crate::reassembly::Reassembler;
 /// its session.
 const CLAIMS: usize = 16_384;
 
+/// Bytes that may be hashed on one stream: so many times those that its windows were open for. A primary of KWIK's hashes a
+/// range four times at most ([`proving`](crate::proving)), and what it repeats is not counted twice. Without it thousands of
+/// ranges, each longer by a byte than the one before, have a window hashed once for each of them, at a hundred bytes an order.
+/// The primary pays for more with its session.
+const MOST_HASHED: u64 = 16;
+
 /// BLAKE3 of a range.
 pub type RangeHash = [u8; 32];
 
 /// What is to be proven, and what is.
 #[derive(Debug, Default)]
 pub(super) struct Proofs {
-    claims: BTreeMap<(Offset, u64), Claim>,
-    next: u64,
+    claims: Claims,
+    /// Bytes of all claims so far.
+    claimed: u64,
     /// Bytes that wait for a proof.
     open: RangeSet,
     /// Unread bytes that were proven, or came from the primary.
     proven: RangeSet,
-}
-
-#[derive(Debug)]
-struct Claim {
-    range: ByteRange,
-    /// `None`: the reader was past its beginning when the hash came, so it says nothing about the rest.
-    hash: Option<RangeHash>,
-    /// The part of the range that was read: proven by another claim.
-    read: Option<Box<blake3::Hasher>>,
-    /// End of that part.
-    read_end: Offset,
-}
-
-impl Claim {
-    fn rest(&self) -> ByteRange {
-        ByteRange::new(self.read_end, self.range.end()).unwrap_or_default()
-    }
-
-    fn holds(&self, reassembler: &Reassembler) -> bool {
-        let mut hasher = self.read.as_deref().cloned().unwrap_or_default();
-        for (_, _, bytes) in reassembler.held_in(self.rest()) {
-            hasher.update(bytes);
-        }
-        // Nobody learns anything from the time that it takes to compare hashes of public content.
-        self.hash.is_some_and(|hash| *hasher.finalize().as_bytes() == hash)
-    }
 }
 
 impl Proofs {
@@ -58,15 +40,15 @@ impl Proofs {
         self.open.is_empty()
     }
 
-    /// `read`: the reader's offset.
-    fn expect(&mut self, range: ByteRange, hash: RangeHash, read: Offset) -> bool {
+    /// `read`: the reader's offset. `window`: the first byte that may not come yet.
+    fn expect(&mut self, range: ByteRange, hash: RangeHash, read: Offset, window: Offset) -> bool {
         let unread = ByteRange::new(range.start().max(read), range.end()).unwrap_or_default();
         let unproven: RangeSet = self.proven.missing_in(unread).collect();
         if range.start() >= read {
             for part in unproven.iter() {
                 self.open.insert(part);
             }
-            return self.claim(range, Some(hash));
+            return unproven.is_empty() || self.claim(range, Some(hash), window);
         }
         // What other hashes cover is proven by them.
         let parts: Vec<ByteRange> = unproven.iter().collect();
@@ -75,17 +57,21 @@ impl Proofs {
         let alone: Vec<ByteRange> = parts.collect();
         alone.into_iter().all(|part| {
             self.open.insert(part);
-            self.claim(part, None)
+            self.claim(part, None, window)
         })
     }
 
-    fn claim(&mut self, range: ByteRange, hash: Option<RangeHash>) -> bool {
-        if self.claims.len() >= CLAIMS {
+    fn claim(&mut self, range: ByteRange, hash: Option<RangeHash>, window: Offset) -> bool {
+        if self.claims.has(range, hash) {
+            return true;
+        }
+        let claimed = self.claimed.saturating_add(range.len());
+        let most = window.value().saturating_mul(MOST_HASHED);
+        if self.claims.len() >= CLAIMS || claimed > most {
             return false;
         }
-        let claim = Claim { range, hash, read: None, read_end: range.start() };
-        self.claims.insert((range.start(), self.next), claim);
-        self.next += 1;
+        self.claimed = claimed;
+        self.claims.insert(Claim { range, hash, read: None, read_end: range.start() });
         true
     }
 
@@ -110,31 +96,19 @@ impl Proofs {
     }
 
     /// The claims of which `arrived` was the last part that is missing.
-    fn completed(&self, arrived: ByteRange, reassembler: &Reassembler) -> Vec<(Offset, u64)> {
-        let before = self.claims.range(..(arrived.end(), 0));
-        let touched = before.filter(|(_, claim)| claim.range.intersection(arrived).is_some());
+    fn completed(&self, arrived: ByteRange, reassembler: &Reassembler) -> Vec<ClaimKey> {
+        let touched = self.claims.touching(arrived);
         let complete =
             touched.filter(|(_, claim)| reassembler.missing_in(claim.rest()).next().is_none());
-        complete.map(|(key, _)| *key).collect()
+        let mut complete: Vec<ClaimKey> = complete.map(|(key, _)| key).collect();
+        complete.sort();
+        complete
     }
 
     /// Bytes leave: whoever still waits for the rest of a range takes them into account.
     fn handle_read(&mut self, offset: Offset, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len() as u64);
-        let mut over = Vec::new();
-        for (key, claim) in self.claims.range_mut(..(end, 0)) {
-            let from = usize::try_from(claim.read_end.since(offset)).unwrap_or(usize::MAX);
-            let to = usize::try_from(claim.range.end().since(offset)).unwrap_or(usize::MAX);
-            let part = bytes.get(from..to.min(bytes.len())).unwrap_or_default();
-            claim.read.get_or_insert_default().update(part);
-            claim.read_end = end.min(claim.range.end());
-            if claim.range.end() <= end {
-                over.push(*key);
-            }
-        }
-        for key in over {
-            self.claims.remove(&key);
-        }
+        self.claims.handle_read(offset, bytes, end);
         if let Some(read) = ByteRange::new(Offset::ZERO, end) {
             self.proven.remove(read);
         }
@@ -143,7 +117,7 @@ impl Proofs {
 
 impl ReceiveHalf {
     /// The primary named the BLAKE3 of a range: from now on none of it is read before it holds, whoever sends it. Bytes of
-    /// the primary itself need no proof. `false`: too many hashes are awaited.
+    /// the primary itself need no proof. `false`: too many hashes are awaited, or too many bytes are to be hashed.
     ///
     /// Where the range begins with bytes that were read already its hash is of no use: what no other hash covers is then
     /// believed of the primary alone.
@@ -152,7 +126,8 @@ impl ReceiveHalf {
         if self.state != State::Open || range.is_empty() {
             return true;
         }
-        let taken = self.proofs.expect(range, hash, self.reassembler.read_offset());
+        let (read, window) = (self.reassembler.read_offset(), self.window.max_offset());
+        let taken = self.proofs.expect(range, hash, read, window);
         self.settled_end = self.settled_end.min(self.readable_end());
         let _ = self.prove(range);
         taken
@@ -182,14 +157,14 @@ impl ReceiveHalf {
         }
         let mut first = None;
         for key in self.proofs.completed(arrived, &self.reassembler) {
-            let Some(claim) = self.proofs.claims.get(&key) else { continue };
+            let Some(claim) = self.proofs.claims.get(key) else { continue };
             let rest = claim.rest();
             if !self.proofs.open.overlaps(rest) {
-                self.proofs.claims.remove(&key);
+                self.proofs.claims.remove(key);
             } else if self.reassembler.missing_in(rest).next().is_some() {
                 // Another claim has just had some of it thrown away: nothing is hashed in vain.
             } else if claim.holds(&self.reassembler) {
-                self.proofs.claims.remove(&key);
+                self.proofs.claims.remove(key);
                 self.proofs.prove(rest);
             } else {
                 let blame = claim.hash.is_some();

@@ -295,3 +295,30 @@ fn hashes_that_are_awaited_are_bounded() {
     assert_eq!(awaited, 16_384);
     assert!(!next.all(|range| half.expect_hash(range, [0; 32])));
 }
+
+#[test]
+fn a_hash_that_is_named_again_counts_once() {
+    let mut bench = Bench::new();
+    for _ in 0..20_000 {
+        bench.expect(0..60_000);
+    }
+    bench.honest(A, 0..60_000);
+    assert_eq!(bench.read(), 60_000);
+}
+
+/// Each of thousands of ranges would have the window hashed anew.
+#[test]
+fn bytes_that_are_hashed_are_bounded() {
+    let mut half = ReceiveHalf::new(ReceiveConfig::default());
+    let window = half.max_offset().value();
+    let mut next = (0..1_000).map(|more| span(&(0..60_000 + more)));
+    let taken = next.by_ref().take_while(|range| half.expect_hash(*range, [0; 32])).count() as u64;
+    assert_eq!(taken, 16 * window / 60_010, "sixteen windows");
+    // What was proven, or came from the primary, needs no hash.
+    let mut bench = Bench::new();
+    for from in 0..1_000 {
+        bench.expect(from..60_000);
+        bench.honest(P, 0..60_000);
+    }
+    assert_eq!(bench.read(), 60_000);
+}

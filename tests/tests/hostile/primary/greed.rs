@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use kwik_client::ErrorCode;
 use kwik_proto::frame::{
     AddPathResult, ControlFrame, DelegationState, DelegationStatus, GapReason, Hello, Order,
@@ -39,40 +40,25 @@ attacks! { ATTACKS on Primary;
 
     /// A path of absurd rate, on which every order is answered with Busy, as fast as it comes.
     a_path_of_absurd_rate_that_is_busy => Throttled, |arena| {
-        let (mut peer, path) = delegated(arena, 1 << 40).await?;
-        peer.send(status(path, PathState::Live, u64::MAX / 2)).await;
-        let time = tokio::time::sleep(Duration::from_secs(3));
-        tokio::pin!(time);
-        let mut orders = 0_u64;
-        loop {
-            let signed = tokio::select! {
-                signed = peer.find(|frame| match frame {
-                    ControlFrame::Orders(signed) => Some(signed.clone()),
-                    _ => None,
-                }) => signed,
-                () = &mut time => break,
-            };
-            let Ok(signed) = signed else { break };
-            for order in Orders::decode(&signed.body)?.orders {
-                let Order::Delegation(delegation) = order else { continue };
-                orders += 1;
-                peer.send(ControlFrame::DelegationStatus(DelegationStatus {
-                    path,
-                    delegation: delegation.id,
-                    state: DelegationState::Refused(GapReason::Busy),
-                }))
-                .await;
-                peer.send(window(0, (orders << 20) + (1 << 30))).await;
-                peer.send(status(path, PathState::Live, u64::MAX / 2 + orders)).await;
-            }
-        }
-        anyhow::ensure!(orders < 3000, "{orders} orders in three seconds");
+        let (mut peer, path) = delegated(arena, "delegating", 1 << 40).await?;
+        let orders = refuse_all(&mut peer, path).await?;
+        ensure!(orders < 3000, "{orders} orders in three seconds");
+        Throttled
+    }
+
+    /// The same of a primary that hashes what it orders: it reads no more of its copy than the client could have under way, and
+    /// what it sends itself meanwhile.
+    a_busy_path_of_ranges_that_are_hashed within 160 MiB => Throttled, |arena| {
+        let (mut peer, path) = delegated(arena, "proving", 1 << 40).await?;
+        refuse_all(&mut peer, path).await?;
+        let read = arena.counter("read_bytes").await?;
+        ensure!((1..=384 << 20).contains(&read), "{} MiB were read", read >> 20);
         Throttled
     }
 
     /// A token for each time that it is asked for one: no more are signed than the rate allows.
     tokens_without_number => Throttled, |arena| {
-        let (mut peer, path) = delegated(arena, 1000).await?;
+        let (mut peer, path) = delegated(arena, "delegating", 1000).await?;
         let start = std::time::Instant::now();
         for epoch in 1..=scaled(2000) as u32 {
             peer.send(status(path, PathState::Gone, 0)).await;
@@ -86,20 +72,54 @@ attacks! { ATTACKS on Primary;
                 found = peer.find(|frame| matches!(frame, ControlFrame::AddPath(_)).then_some(())) => found,
                 () = &mut time => break,
             };
-            anyhow::ensure!(token.is_ok(), "the session is over: {token:?}");
+            ensure!(token.is_ok(), "the session is over: {token:?}");
             tokens += 1;
         }
         // As many as come in a second at once, and what comes while they are counted.
         let most = 200 * (2 + start.elapsed().as_secs());
-        anyhow::ensure!(tokens <= most, "{tokens} tokens were signed, where {most} are allowed");
-        anyhow::ensure!(tokens >= 200, "{tokens} tokens are less than a client may ask for");
+        ensure!(tokens <= most, "{tokens} tokens were signed, where {most} are allowed");
+        ensure!(tokens >= 200, "{tokens} tokens are less than a client may ask for");
         Throttled
     }
 }
 
-/// A client that was sent to a secondary, and has asked for so many bytes.
-async fn delegated(arena: &mut Primary, bytes: u64) -> anyhow::Result<(RawPeer, PathId)> {
-    arena.switch(&["delegating"]).await?;
+/// Answers every order with Busy for three seconds, from a path of absurd rate and with a window without end; how many came.
+async fn refuse_all(peer: &mut RawPeer, path: PathId) -> anyhow::Result<u64> {
+    peer.send(status(path, PathState::Live, u64::MAX / 2)).await;
+    let time = tokio::time::sleep(Duration::from_secs(3));
+    tokio::pin!(time);
+    let mut orders = 0_u64;
+    loop {
+        let signed = tokio::select! {
+            signed = peer.find(|frame| match frame {
+                ControlFrame::Orders(signed) => Some(signed.clone()),
+                _ => None,
+            }) => signed,
+            () = &mut time => return Ok(orders),
+        };
+        let Ok(signed) = signed else { return Ok(orders) };
+        for order in Orders::decode(&signed.body)?.orders {
+            let Order::Delegation(delegation) = order else { continue };
+            orders += 1;
+            peer.send(ControlFrame::DelegationStatus(DelegationStatus {
+                path,
+                delegation: delegation.id,
+                state: DelegationState::Refused(GapReason::Busy),
+            }))
+            .await;
+            peer.send(window(0, (orders << 20) + (1 << 30))).await;
+            peer.send(status(path, PathState::Live, u64::MAX / 2 + orders)).await;
+        }
+    }
+}
+
+/// A client that was sent to a secondary of a primary of that kind, and has asked for so many bytes.
+async fn delegated(
+    arena: &mut Primary,
+    kind: &str,
+    bytes: u64,
+) -> anyhow::Result<(RawPeer, PathId)> {
+    arena.switch(&[kind]).await?;
     let hello = Hello { confirmation_key: Some([1; 32]), ..hello() };
     let mut peer = RawPeer::client_with(arena.address, arena.pin, hello).await;
     let path = peer.next(|frame| match frame {

@@ -1,10 +1,13 @@
 //! Clients that attack a primary.
 
 mod control;
+mod datagrams;
 mod floods;
 mod greed;
 mod handshakes;
+mod relay;
 mod streams;
+mod windows;
 
 use std::net::SocketAddr;
 
@@ -18,8 +21,15 @@ use crate::honest::Honest;
 use crate::victim::Victim;
 
 /// All attacks.
-pub(crate) const LISTS: &[&[Attack<Primary>]] =
-    &[handshakes::ATTACKS, control::ATTACKS, streams::ATTACKS, floods::ATTACKS, greed::ATTACKS];
+pub(crate) const LISTS: &[&[Attack<Primary>]] = &[
+    handshakes::ATTACKS,
+    control::ATTACKS,
+    streams::ATTACKS,
+    floods::ATTACKS,
+    greed::ATTACKS,
+    windows::ATTACKS,
+    datagrams::ATTACKS,
+];
 
 /// A primary in a process of its own, with an honest client.
 pub(crate) struct Primary {

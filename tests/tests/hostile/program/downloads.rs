@@ -19,13 +19,13 @@ use crate::honest::CONTENT;
 use crate::wire::LAST;
 
 /// `Found`, with that tag.
-pub(super) fn found(size: u64, tag: &[u8], offset: u64, length: u64) -> Bytes {
+pub(crate) fn found(size: u64, tag: &[u8], offset: u64, length: u64) -> Bytes {
     let found = Message::new().varint(1, size).bytes(2, tag).varint(3, offset).varint(4, length);
     Message::new().message(1, found).delimited()
 }
 
 /// The tag of the honest content of that size.
-pub(super) fn tag(size: usize) -> [u8; 32] {
+pub(crate) fn tag(size: usize) -> [u8; 32] {
     *blake3::hash(&CONTENT.bytes(0, size)).as_bytes()
 }
 

@@ -2,6 +2,7 @@
 
 mod downloads;
 mod greed;
+mod names;
 mod requests;
 mod start;
 
@@ -22,9 +23,11 @@ use crate::attack::{Arena, Attack};
 use crate::honest::{CONTENT, EXCHANGE, Honest};
 use crate::victim::Victim;
 
+pub(crate) use downloads::{found, tag};
+
 /// All attacks.
 pub(crate) const LISTS: &[&[Attack<Program>]] =
-    &[requests::ATTACKS, downloads::ATTACKS, start::ATTACKS, greed::ATTACKS];
+    &[requests::ATTACKS, downloads::ATTACKS, start::ATTACKS, greed::ATTACKS, names::ATTACKS];
 
 /// Most bytes that a `kwik get` may have resident.
 const GET_MEMORY: u64 = 160 << 20;

@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 mod client;
+pub(crate) mod names;
 mod server;
 
 use std::fs::File;

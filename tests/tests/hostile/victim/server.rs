@@ -1,11 +1,14 @@
 //! Servers under attack.
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use kwik_server::{
     Delegate, Limits, LocalSupply, PathSpec, PrimaryAcceptor, PrimarySession, PublicKey,
-    SecondaryAcceptor, SecondarySession, Server, ServerHandle, ServerIdentity,
+    RangeSource, SecondaryAcceptor, SecondarySession, Server, ServerHandle, ServerIdentity,
 };
 use kwik_tests::{Content, certificate, identity};
 use serde_json::{Value, json};
@@ -18,7 +21,8 @@ use crate::honest::CONTENT;
 const HANDSHAKE: Duration = Duration::from_millis(1500);
 
 /// A primary that answers each request, of eight bytes, with so many bytes. With `unaccepted` it accepts no sessions, with
-/// `streamless` none of their streams; with `delegating` it has a secondary, which nobody has seen, send the answers.
+/// `streamless` none of their streams; with `delegating` it has a secondary, which nobody has seen, send the answers, and with
+/// `proving` it names their hashes too.
 pub(super) fn primary(runtime: &Runtime, args: &[&str]) {
     let (identity, _) = identity();
     let server = Server::builder()
@@ -47,6 +51,7 @@ enum Mode {
     Answers,
     Streamless,
     Delegating,
+    Proving,
 }
 
 impl Mode {
@@ -54,8 +59,25 @@ impl Mode {
         match args {
             ["streamless", ..] => Self::Streamless,
             ["delegating", ..] => Self::Delegating,
+            ["proving", ..] => Self::Proving,
             _ => Self::Answers,
         }
+    }
+
+    fn delegates(self) -> bool {
+        matches!(self, Self::Delegating | Self::Proving)
+    }
+}
+
+/// The content as a copy on a disk: how many bytes were read is counted.
+struct Copied;
+
+static READ: AtomicU64 = AtomicU64::new(0);
+
+impl RangeSource for Copied {
+    fn read_at(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        READ.fetch_add(length as u64, Ordering::Relaxed);
+        CONTENT.read_at(offset, length)
     }
 }
 
@@ -71,7 +93,7 @@ async fn serve(mut session: PrimarySession, mode: Mode) {
         while session.next_event().await.is_some() {}
         return;
     }
-    if mode == Mode::Delegating {
+    if mode.delegates() {
         let (addresses, identity) =
             (vec![([127, 0, 0, 1], 9).into()], ServerIdentity::Pin([1; 32]));
         let _ = session.add_path(PathSpec { addresses, identity, grant_all: false }).await;
@@ -92,9 +114,10 @@ async fn serve(mut session: PrimarySession, mode: Mode) {
                     let Some(length) = asked.first_chunk() else { return };
                     let length = u64::from_be_bytes(*length);
                     let mut at = 0;
-                    if mode == Mode::Delegating {
+                    if mode.delegates() {
                         let order = Delegate::new(0..length, CONTENT.resource());
-                        let order = order.with_local(Arc::new(CONTENT), LocalSupply::Fallback);
+                        let order = order.with_local(Arc::new(Copied), LocalSupply::Fallback);
+                        let order = if mode == Mode::Proving { order.with_proof() } else { order };
                         if reply.delegate(order).await.is_err() {
                             return;
                         }
@@ -129,6 +152,7 @@ fn metrics(handle: &ServerHandle) -> Value {
         "secondary_sessions": metrics.secondary_sessions,
         "rejected_handshakes": metrics.rejected_handshakes,
         "refused": refused,
+        "read_bytes": READ.load(Ordering::Relaxed),
     })
 }
 

@@ -1,0 +1,45 @@
+//! Games with datagrams, their sizes and their addresses, between an honest client and a primary.
+
+use std::time::Duration;
+
+use kwik_client::{Client, Connect, Limits};
+
+use super::Primary;
+use super::relay::{Game, Relay};
+use crate::attack::Outcome::{Ignored, Transport};
+use crate::attack::{Outcome, attacks, scaled};
+use crate::honest::Honest;
+
+/// What a client has of so many exchanges across that game: all bytes, or an end with a name.
+async fn played(arena: &Primary, game: Game, exchanges: u64) -> anyhow::Result<Outcome> {
+    let relay = Relay::start(arena.address, game)?;
+    let limits = Limits::new().with_idle_timeout(Duration::from_secs(3));
+    let client = Client::builder().with_tls(arena.pin)?.with_limits(limits).start()?;
+    let session = client.connect(Connect::new(relay.address)).await?;
+    let mut across = Honest::Asks { session, _client: client };
+    match across.pace(scaled(exchanges) as u32).await {
+        Ok(_) => Ok(Ignored),
+        Err(error) if error.is::<kwik_client::stream::Error>() => Ok(Transport),
+        Err(error) => Err(error),
+    }
+}
+
+attacks! { ATTACKS on Primary;
+    /// Large datagrams are lost once QUIC has found out that they arrive (RFC 8899, 4.3: a black hole).
+    a_path_that_becomes_narrow => Ignored, |arena| {
+        played(arena, Game::Narrows(1252), 20).await?
+    }
+
+    large_datagrams_that_are_cut => Ignored, |arena| {
+        played(arena, Game::Cuts(1252), 20).await?
+    }
+
+    each_datagram_a_hundred_times => Ignored, |arena| {
+        played(arena, Game::Repeats(100), 5).await?
+    }
+
+    /// As behind a NAT that forgets: s2n-quic knows five addresses of a peer, and hears no sixth.
+    a_port_that_moves_every_seven_datagrams => Transport, |arena| {
+        played(arena, Game::Moves(7), 200).await?
+    }
+}
