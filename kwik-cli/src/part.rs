@@ -19,6 +19,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::advice;
 use crate::gather::{self, Gather};
 use crate::kept::Keeper;
 use crate::record::{Content, Record};
@@ -226,7 +227,7 @@ impl Part {
     fn start_writing(&mut self) {
         let (from, to) = (self.started, self.gather.written());
         if to - from >= gather::BUFFER as u64 {
-            disk::start_writing(self.gather.file(), from, to - from);
+            advice::start_writing(self.gather.file(), from, to - from);
             self.started = to;
         }
     }

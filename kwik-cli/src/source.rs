@@ -18,6 +18,11 @@ mod tests;
 /// Bytes that are read at once.
 const CHUNK: u64 = 256 << 10;
 
+/// Bytes beyond a read that the system is asked to have in its memory by then, twice in that many bytes. The disk works on
+/// them while the read before is sent; its own read-ahead, 128 KiB on most systems, is less than one read. From a cold disk
+/// with that, 256 KiB at a time: 134 to 160 MB/s without, 460 to 500 MB/s with it, 380 MB/s with half as many bytes.
+const AHEAD: u64 = 1 << 20;
+
 /// How often a file is looked at that only others send. A look is one system call.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -96,6 +101,14 @@ impl FileSource {
             && self.file_offset(range.end).is_some_and(|end| end <= self.file.size())
     }
 
+    /// Has the system begin to read this range of the stream. Blocks, though not for the reading.
+    fn start_reading(&self, range: Range<u64>) {
+        if let Some(at) = self.file_offset(range.start) {
+            // The read will tell what is wrong.
+            let _ = self.file.start_reading(at, range.end.saturating_sub(range.start));
+        }
+    }
+
     fn file_offset(&self, stream_offset: u64) -> Option<u64> {
         u64::try_from(i128::from(stream_offset) - i128::from(self.shift)).ok()
     }
@@ -122,13 +135,15 @@ pub(crate) struct ReadAhead {
     source: FileSource,
     /// What no read was started for yet.
     left: Range<u64>,
+    /// Up to where the system was asked to read.
+    asked: u64,
     reading: Option<(u64, JoinHandle<io::Result<Bytes>>)>,
 }
 
 impl ReadAhead {
     /// Starts to read `range` of the stream. Needs a tokio runtime.
     pub(crate) fn new(source: FileSource, range: Range<u64>) -> Self {
-        let mut ahead = Self { source, left: range, reading: None };
+        let mut ahead = Self { source, asked: range.start, left: range, reading: None };
         ahead.start_next();
         ahead
     }
@@ -150,7 +165,25 @@ impl ReadAhead {
             return;
         }
         let source = self.source.clone();
-        let read = move || source.read_at(offset, len as usize);
+        let ahead = self.ask(offset + len);
+        let read = move || {
+            let bytes = source.read_at(offset, len as usize);
+            // Last: the first byte does not wait for it.
+            ahead.into_iter().for_each(|ahead| source.start_reading(ahead));
+            bytes
+        };
         self.reading = Some((offset, tokio::task::spawn_blocking(read)));
+    }
+
+    /// What the system is to be asked for when the next read begins at `next`: nothing that others send.
+    fn ask(&mut self, next: u64) -> Option<Range<u64>> {
+        self.asked = self.asked.max(next);
+        let ahead = self.asked..next.saturating_add(AHEAD).min(self.left.end);
+        let new = ahead.end.saturating_sub(ahead.start);
+        if new == 0 || (new < AHEAD / 2 && ahead.end < self.left.end) {
+            return None;
+        }
+        self.asked = ahead.end;
+        Some(ahead)
     }
 }

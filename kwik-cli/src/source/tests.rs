@@ -75,3 +75,23 @@ async fn a_range_beyond_the_file_is_an_error_and_ends() {
     assert!(ahead.next().await.is_err());
     assert_eq!(ahead.next().await.unwrap(), None);
 }
+
+#[tokio::test]
+async fn the_system_reads_ahead_within_the_range_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = vec![0; 4 * AHEAD as usize + 77];
+    let source = source(&dir, &content, 0);
+    for range in [0..content.len() as u64, CHUNK..2 * AHEAD, 5..6, 5..5] {
+        let mut ahead = ReadAhead::new(source.clone(), range.clone());
+        let mut ends = vec![ahead.asked];
+        while let Some((offset, _)) = ahead.next().await.unwrap() {
+            let ask = ahead.asked;
+            assert!(ask <= range.end && ask <= offset + 2 * CHUNK + AHEAD, "{ask} at {offset}");
+            assert!(ask >= range.end.min(ahead.left.start + AHEAD / 2), "{ask} at {offset}");
+            ends.push(ask);
+        }
+        ends.dedup();
+        // Few calls for many reads.
+        assert!(ends.len() as u64 <= 2 + (range.end - range.start) / (AHEAD / 2), "{ends:?}");
+    }
+}
