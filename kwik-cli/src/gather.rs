@@ -5,8 +5,8 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 
 use crate::tag::Tag;
 
-/// Bytes that are gathered before they are written.
-pub(crate) const BUFFER: usize = 256 << 10;
+/// Bytes that are gathered before they are written, if they come fast enough.
+pub(crate) const BUFFER: usize = 1 << 20;
 
 /// A file that is written from its present position on, and the BLAKE3 of exactly what was written: hash and length agree also
 /// after a write that failed halfway.
@@ -76,6 +76,11 @@ impl Gather {
     /// Bytes written, those before it included.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Bytes taken and not written yet.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// Bytes written and held.

@@ -16,7 +16,7 @@ use crate::kept::{Keeper, Left, kept};
 use crate::output::{Making, Output};
 use crate::part::Resume;
 use crate::progress::{Progress, Show};
-use crate::report::Report;
+use crate::report::{Report, milliseconds};
 use crate::say;
 use crate::signals::Stop;
 use crate::stdout;
@@ -160,8 +160,8 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
     drop(progress);
     // First what the writer says: if it failed, that is why bytes are left.
     let written = writer.finish().await;
-    let (output, tag) = match (written, outcome) {
-        (Ok(Written { output, tag }), Ok(())) => (output, tag),
+    let (output, tag, at) = match (written, outcome) {
+        (Ok(Written { output, tag, at }), Ok(())) => (output, tag, at),
         (Ok(Written { output, .. }), Err(error)) => {
             download.end().await;
             if error.is::<WrongBytes>() {
@@ -184,9 +184,10 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
     }
     let elapsed = start.elapsed();
     // The goodbyes run beside.
-    let (account, committed) = tokio::join!(download.end(), blocking(move || output.commit()));
-    committed?;
+    let commit = blocking(move || output.commit().map(|()| at.elapsed()));
+    let (account, committed) = tokio::join!(download.end(), commit);
     let mut report = Report::new(content.size, elapsed, tag);
+    report.commit_ms = milliseconds(committed?);
     account.enter(&mut report);
     Ok(report)
 }

@@ -1,6 +1,7 @@
 //! The program `kwik`: serves files from several servers and fetches them as one stream.
 
 mod account;
+mod advice;
 mod attempt;
 mod catalog;
 mod cli;

@@ -252,6 +252,14 @@ impl ServedFile {
         self.with(|file| file.read_at(offset, len))
     }
 
+    /// As [`OpenFile::start_reading`].
+    pub(crate) fn start_reading(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.with(|file| {
+            file.start_reading(offset, len);
+            Ok(())
+        })
+    }
+
     fn with<T>(&self, read: impl FnOnce(&OpenFile) -> io::Result<T>) -> io::Result<T> {
         let file = self.opened()?;
         let outcome = read(&file);

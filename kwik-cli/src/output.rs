@@ -147,9 +147,23 @@ impl Output {
         self.with_part(|part| part.begin(content))
     }
 
-    /// To be called now and then while nothing comes. Blocks.
+    /// Bytes that were taken and not written yet.
+    pub(crate) fn held(&self) -> usize {
+        match &self.sink {
+            Sink::Part(part) => part.held(),
+            Sink::Direct(gather) => gather.held(),
+            Sink::Discard(_) => 0,
+        }
+    }
+
+    /// To be called now and then while nothing comes: writes what is held. Blocks.
     pub(crate) fn pause(&mut self) -> anyhow::Result<()> {
-        self.with_part(Part::pause)
+        let paused = match &mut self.sink {
+            Sink::Part(part) => part.pause(),
+            Sink::Direct(gather) => gather.flush(),
+            Sink::Discard(_) => Ok(()),
+        };
+        paused.map_err(|error| cannot_write(&self.name, &error))
     }
 
     /// Writes `bytes`. Blocks.

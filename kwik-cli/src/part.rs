@@ -4,12 +4,14 @@
 //! are on disk, together with their hash. Whoever comes next, after whatever end, continues there: what the record says is
 //! true, since it is written after the bytes were synced. What is beyond it is written again.
 
+mod bookkeeper;
 mod claim;
+mod disk;
 mod ledger;
 mod names;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -17,20 +19,25 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::gather::Gather;
+use crate::advice;
+use crate::gather::{self, Gather};
 use crate::kept::Keeper;
 use crate::record::{Content, Record};
 use crate::tag::Tag;
+use bookkeeper::{Bookkeeper, Ended};
 use claim::{Claim, Turn, claim};
-use ledger::{Bookkeeper, Ledger, Offered, Point};
+use disk::FileSystem;
+use ledger::{Ledger, Point};
 use names::Names;
 
 /// Bytes after which the record follows. Smaller: more syncs than a disk likes. Larger: more is fetched again.
 const STEP: u64 = 8 << 20;
 /// Time after which it follows if anything was written.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long a disk that is not done with the last bytes is left alone.
-const BUSY: Duration = Duration::from_millis(20);
+/// Bytes that are written and not on disk yet, at most. When there are so many the writer waits for the disk, and with it,
+/// through the window, the servers. Smaller: the disk runs idle between two syncs. Larger: more is fetched again after a
+/// power cut, and the end waits longer.
+const MAX_UNSYNCED: u64 = 32 << 20;
 /// Bytes that are read at once while a prefix is hashed.
 const CHUNK: usize = 1 << 20;
 
@@ -64,8 +71,10 @@ pub(crate) struct Part {
     books: Books,
     /// What was offered to the ledger last, and when.
     offered: (u64, Instant),
-    /// No earlier is the ledger asked again.
-    busy_until: Instant,
+    /// Up to where the system was asked to write to the disk.
+    started: u64,
+    /// Bytes from the start that are on disk, as far as is known here.
+    synced: u64,
     fate: Fate,
 }
 
@@ -97,7 +106,16 @@ impl Part {
         let names = Names::of(target)?;
         let Claim { part, file, record, note } = claim(&names, urls, mode, resume)?;
         let (number, dir) = (record.part, names.dir().to_owned());
-        let ledger = Ledger { record, file, part: part.try_clone()?, dir, named: false, keeper };
+        let ledger = Ledger {
+            record,
+            file,
+            part: part.try_clone()?,
+            disk: Box::new(FileSystem),
+            failed: false,
+            dir,
+            named: false,
+            keeper,
+        };
         let mut part = Self {
             names,
             mode,
@@ -105,7 +123,8 @@ impl Part {
             gather: Gather::new(part),
             books: Books::Here(Box::new(ledger)),
             offered: (0, Instant::now()),
-            busy_until: Instant::now(),
+            started: 0,
+            synced: 0,
             fate: Fate::Keep,
         };
         let useless = match resume {
@@ -130,7 +149,7 @@ impl Part {
             ledger.part.set_len(record.durable)?;
             ledger.keeper.tell(record.durable);
             self.gather.resume(hasher, record.durable)?;
-            self.offered.0 = record.durable;
+            self.begin_at(record.durable);
             return Ok(None);
         } else {
             "is damaged".to_owned()
@@ -153,8 +172,14 @@ impl Part {
             ledger.restart()?;
         }
         self.gather.restart()?;
-        self.offered = (0, Instant::now());
+        self.begin_at(0);
         Ok(())
+    }
+
+    /// So many bytes are there and durable.
+    fn begin_at(&mut self, bytes: u64) {
+        self.offered = (bytes, Instant::now());
+        (self.started, self.synced) = (bytes, bytes);
     }
 
     /// Says of which content it is.
@@ -162,28 +187,67 @@ impl Part {
         self.ledger()?.begin(content)
     }
 
-    /// Adds bytes. Blocks.
+    /// Adds bytes. Blocks, also while the disk has [`MAX_UNSYNCED`] to do.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.gather.write(bytes)?;
-        self.pause()
+        for piece in bytes.chunks(gather::BUFFER) {
+            self.wait_for_room(piece.len() as u64)?;
+            self.gather.write(piece)?;
+            self.start_writing();
+            self.offer_if_due()?;
+        }
+        Ok(())
     }
 
-    /// To be called as well when nothing comes: what was written is made durable when it is time.
+    /// Bytes that were taken and not written yet.
+    pub(crate) fn held(&self) -> usize {
+        self.gather.held()
+    }
+
+    /// To be called when nothing comes: writes what is held, and has it made durable when it is time.
     pub(crate) fn pause(&mut self) -> io::Result<()> {
+        self.gather.flush()?;
+        self.start_writing();
+        self.offer_if_due()
+    }
+
+    fn wait_for_room(&mut self, len: u64) -> io::Result<()> {
+        let needed = (self.gather.taken() + len).saturating_sub(MAX_UNSYNCED);
+        if self.synced >= needed {
+            return Ok(());
+        }
+        self.offer()?;
+        match self.bookkeeper()?.wait(needed) {
+            Ok(synced) => self.synced = synced,
+            Err(Ended) => self.close_books()?,
+        }
+        Ok(())
+    }
+
+    /// Has the system begin to write to the disk, in large pieces.
+    fn start_writing(&mut self) {
+        let (from, to) = (self.started, self.gather.written());
+        if to - from >= gather::BUFFER as u64 {
+            advice::start_writing(self.gather.file(), from, to - from);
+            self.started = to;
+        }
+    }
+
+    fn offer_if_due(&mut self) -> io::Result<()> {
         let (last, at) = self.offered;
         let new = self.gather.taken() - last;
         let due = new >= STEP || (new > 0 && at.elapsed() >= INTERVAL);
-        if !due || Instant::now() < self.busy_until {
-            return Ok(());
-        }
+        if due { self.offer() } else { Ok(()) }
+    }
+
+    /// Has all that was taken made durable, beside.
+    fn offer(&mut self) -> io::Result<()> {
         self.gather.flush()?;
         let point = self.point();
+        self.offered = (point.written, Instant::now());
         match self.bookkeeper()?.offer(point) {
-            Offered::Taken => self.offered = (point.written, Instant::now()),
-            Offered::Busy => self.busy_until = Instant::now() + BUSY,
-            Offered::Failed => self.close_books()?,
+            Ok(()) => Ok(()),
+            Err(Ended) => self.close_books(),
         }
-        Ok(())
     }
 
     /// Writes what is gathered; the BLAKE3 of all.
@@ -195,14 +259,20 @@ impl Part {
     /// Puts it in the place of the target, on disk. Blocks.
     pub(crate) fn publish(mut self) -> io::Result<()> {
         self.gather.flush()?;
-        self.close_books()?;
-        let part = self.names.part(self.number);
-        let file = self.gather.file();
-        if let Some(mode) = self.mode {
-            file.set_permissions(Permissions::from_mode(mode & 0o777))?;
+        if let Books::Beside(bookkeeper) = &self.books {
+            bookkeeper.stop();
         }
-        // Before the rename: after a power cut the name must not stand for half the bytes.
-        file.sync_all()?;
+        let part = self.names.part(self.number);
+        let mode = self.mode.map(|mode| Permissions::from_mode(mode & 0o777));
+        mode.map_or(Ok(()), |mode| self.gather.file().set_permissions(mode))?;
+        // Before the rename: after a power cut the name must not stand for half the bytes. Beside what the thread is at.
+        let synced = self.gather.file().sync_all();
+        let closed = self.close_books();
+        if let Books::Here(ledger) = &mut self.books {
+            ledger.failed |= synced.is_err();
+        }
+        synced.and(closed)?;
+        let file = self.gather.file();
         let _turn = Turn::take(self.names.dir());
         let (ours, length) = (claim::names_file(&part, file), file.metadata()?.len());
         if !ours? || length != self.gather.written() {

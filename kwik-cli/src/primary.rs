@@ -15,7 +15,7 @@ use crate::inbound::Inbound;
 use crate::incidents;
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
-use crate::source::{FileSource, Trouble};
+use crate::source::{Ahead, FileSource, Trouble};
 
 /// Files up to this size come from the primary alone: attaching secondaries costs round trips.
 const SMALL: u64 = 1 << 20;
@@ -252,9 +252,10 @@ async fn send_all(
     source: &FileSource,
     mut left: Range<u64>,
 ) -> anyhow::Result<()> {
+    let mut ahead = Ahead::new(left.start);
     while !left.is_empty() {
         let room = std::future::poll_fn(|cx| send.poll_send_ready(cx)).await?;
-        let bytes = match source.read(&left, room).await {
+        let bytes = match source.read(&left, room, &mut ahead).await {
             Ok(bytes) => bytes,
             Err(error) => return Err(in_trouble(source, error).await),
         };

@@ -22,6 +22,8 @@ pub(crate) struct Report {
     pub(crate) reconnects: u64,
     /// From the start of the connection to the last byte checked.
     pub(crate) seconds: f64,
+    /// From the last byte written to the whole file on disk under its name.
+    pub(crate) commit_ms: f64,
     /// BLAKE3 of the content, in hex.
     pub(crate) blake3: String,
     pub(crate) paths: Vec<PathReport>,
@@ -144,6 +146,7 @@ impl Report {
             resumed_at: 0,
             reconnects: 0,
             seconds: elapsed.as_secs_f64(),
+            commit_ms: 0.0,
             blake3: tag.to_string(),
             paths: Vec::new(),
             redundant_bytes: 0,

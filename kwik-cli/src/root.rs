@@ -11,6 +11,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 
+use crate::advice;
 use crate::request_path::RequestPath;
 
 #[cfg(test)]
@@ -138,6 +139,11 @@ impl OpenFile {
         }
         bytes.truncate(len);
         Ok(bytes)
+    }
+
+    /// Has the system begin to read that range into its memory.
+    pub(crate) fn start_reading(&self, offset: u64, len: u64) {
+        advice::start_reading(&self.file, offset, len);
     }
 }
 

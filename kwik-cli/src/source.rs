@@ -24,6 +24,11 @@ const MOST_CHUNK: u64 = 128 << 10;
 /// memory is used up reads no more than that. Smaller: a system call and a change of threads for each few packets.
 const LEAST_CHUNK: u64 = 64 << 10;
 
+/// How many bytes beyond a read the system is asked to have in its memory by then. The disk works on them while the read
+/// before is sent; its own read-ahead, 128 KiB on most systems, is less than one read. A program that only read a cold file
+/// 256 KiB at a time got 134 to 156 MB/s without it, and 461 to 496 MB/s with it; 383 MB/s with half as many bytes.
+const AHEAD: u64 = 1 << 20;
+
 /// How often a file is looked at that only others send. A look is one system call.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -78,7 +83,7 @@ impl FileSource {
     /// Why the file can't be sent any more, as the client is told.
     pub(crate) async fn trouble(&self) -> Trouble {
         let file = Arc::clone(&self.file);
-        match tokio::task::spawn_blocking(move || file.was_written()).await {
+        match self.file.on_thread(move || file.was_written()).await {
             Ok(Ok(true)) => Trouble::Changed,
             _ => Trouble::Unreadable,
         }
@@ -89,7 +94,7 @@ impl FileSource {
         loop {
             tokio::time::sleep(LOOK).await;
             let file = Arc::clone(&self.file);
-            if let Ok(Ok(true)) = tokio::task::spawn_blocking(move || file.was_written()).await {
+            if let Ok(Ok(true)) = self.file.on_thread(move || file.was_written()).await {
                 return;
             }
         }
@@ -103,12 +108,33 @@ impl FileSource {
     }
 
     /// The first bytes of a range, off the asynchronous threads: about as many as there is room for, and at least one.
-    pub(crate) async fn read(&self, range: &Range<u64>, room: usize) -> io::Result<Bytes> {
+    pub(crate) async fn read(
+        &self,
+        range: &Range<u64>,
+        room: usize,
+        ahead: &mut Ahead,
+    ) -> io::Result<Bytes> {
         let most = (room as u64).clamp(LEAST_CHUNK, MOST_CHUNK);
-        let length = range.end.saturating_sub(range.start).min(most) as usize;
-        let (source, offset) = (self.clone(), range.start);
-        let reading = tokio::task::spawn_blocking(move || source.read_at(offset, length));
-        reading.await.map_err(io::Error::other)?
+        let (offset, length) = (range.start, range.end.saturating_sub(range.start).min(most));
+        let (source, ask) = (self.clone(), ahead.ask(offset + length, range.end));
+        self.file.on_thread(move || source.read_and_ask(offset, length as usize, ask)).await?
+    }
+
+    /// Reads, and has the system begin with what comes then: last, so that the first byte does not wait for it. Blocks.
+    fn read_and_ask(
+        &self,
+        offset: u64,
+        length: usize,
+        ask: Option<Range<u64>>,
+    ) -> io::Result<Bytes> {
+        let bytes = self.read_at(offset, length);
+        if let Some(ask) = ask
+            && let Some(at) = self.file_offset(ask.start)
+        {
+            // The read will tell what is wrong.
+            let _ = self.file.start_reading(at, ask.end.saturating_sub(ask.start));
+        }
+        bytes
     }
 
     fn file_offset(&self, stream_offset: u64) -> Option<u64> {
@@ -131,21 +157,55 @@ impl RangeSource for FileSource {
     }
 }
 
+/// Up to where the system was asked to read, for who reads a range in order.
+#[derive(Debug)]
+pub(crate) struct Ahead(u64);
+
+impl Ahead {
+    /// Of a range that starts there.
+    pub(crate) const fn new(start: u64) -> Self {
+        Self(start)
+    }
+
+    /// What the system is to be asked for when the next read begins at `next`: nothing beyond `end`, which others send.
+    fn ask(&mut self, next: u64, end: u64) -> Option<Range<u64>> {
+        self.0 = self.0.max(next);
+        let ahead = self.0..next.saturating_add(AHEAD).min(end);
+        let new = ahead.end.saturating_sub(ahead.start);
+        if new == 0 || (new < AHEAD / 2 && ahead.end < end) {
+            return None;
+        }
+        self.0 = ahead.end;
+        Some(ahead)
+    }
+}
+
 /// Reads a range in order, one chunk ahead of its consumer, off the asynchronous threads.
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     source: FileSource,
     /// What no read was started for yet.
     left: Range<u64>,
+    ahead: Ahead,
     reading: Option<(u64, JoinHandle<io::Result<Bytes>>)>,
+}
+
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        // A read that waits for its turn is for nobody any more.
+        if let Some((_, reading)) = &self.reading {
+            reading.abort();
+        }
+    }
 }
 
 impl ReadAhead {
     /// Starts to read `range` of the stream. Needs a tokio runtime.
     pub(crate) fn new(source: FileSource, range: Range<u64>) -> Self {
-        let mut ahead = Self { source, left: range, reading: None };
-        ahead.start_next();
-        ahead
+        let ahead = Ahead::new(range.start);
+        let mut reader = Self { source, left: range, ahead, reading: None };
+        reader.start_next();
+        reader
     }
 
     /// The next bytes and their offset in the stream; `None` at the end of the range.
@@ -164,8 +224,11 @@ impl ReadAhead {
         if len == 0 {
             return;
         }
-        let source = self.source.clone();
-        let read = move || source.read_at(offset, len as usize);
-        self.reading = Some((offset, tokio::task::spawn_blocking(read)));
+        let (source, ask) = (self.source.clone(), self.ahead.ask(offset + len, self.left.end));
+        let read = async move {
+            let file = Arc::clone(&source.file);
+            file.on_thread(move || source.read_and_ask(offset, len as usize, ask)).await?
+        };
+        self.reading = Some((offset, tokio::spawn(read)));
     }
 }

@@ -1,6 +1,6 @@
 //! Hashing and writing, beside the network.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -18,6 +18,9 @@ mod tests;
 const QUEUE: usize = 64;
 /// How long nothing may come before the output makes durable what it has.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long bytes may be held for a larger write. Shorter: more and smaller writes of what comes slowly. Longer: who reads a
+/// pipe waits.
+const LINGER: Duration = Duration::from_millis(20);
 
 /// A thread that hashes what it is given and writes it to an [`Output`].
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(crate) struct Written {
     pub(crate) output: Output,
     /// BLAKE3 of what was written, by this and by earlier processes.
     pub(crate) tag: Tag,
+    /// When the last byte was written.
+    pub(crate) at: Instant,
 }
 
 impl Writer {
@@ -56,14 +61,18 @@ impl Writer {
 fn write_all(mut chunks: mpsc::Receiver<Bytes>, mut output: Output) -> anyhow::Result<Written> {
     let runtime = Handle::current();
     let mut batch = Vec::with_capacity(QUEUE);
+    // When the oldest byte that is held came.
+    let mut since: Option<Instant> = None;
     loop {
+        let patience = since.map_or(IDLE, |since| LINGER.saturating_sub(since.elapsed()));
         let more = chunks.recv_many(&mut batch, QUEUE);
-        match runtime.block_on(async { tokio::time::timeout(IDLE, more).await }) {
+        match runtime.block_on(async { tokio::time::timeout(patience, more).await }) {
             Ok(0) => break,
             Ok(_) => batch.drain(..).try_for_each(|chunk| output.write(&chunk))?,
             Err(_) => output.pause()?,
         }
+        since = (output.held() > 0).then(|| since.unwrap_or_else(Instant::now));
     }
     let tag = output.finish()?;
-    Ok(Written { output, tag })
+    Ok(Written { output, tag, at: Instant::now() })
 }

@@ -5,6 +5,8 @@ use std::os::unix::fs::symlink;
 use super::*;
 use crate::gather::BUFFER;
 use crate::kept::kept;
+use crate::part::tests::disk::on_losing_disk;
+use crate::writer::Writer;
 
 fn making() -> Making {
     Making { urls: Vec::new(), resume: Resume::Continue, keeper: kept().0 }
@@ -146,4 +148,40 @@ fn a_target_that_cannot_be_made_is_refused_by_name() {
         let error = format!("{:#}", file(path).unwrap_err());
         assert!(error.contains(path.to_str().unwrap()), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_disk_that_loses_bytes_in_the_middle_fails_the_file_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("f");
+    let mut output = file(&target).unwrap();
+    let Sink::Part(part) = &mut output.sink else { panic!() };
+    on_losing_disk(part, 1);
+    let writer = Writer::start(output);
+    let piece = bytes::Bytes::from(vec![7; 1 << 20]);
+    while writer.write(piece.clone()).await {}
+    let error = format!("{:#}", writer.finish().await.unwrap_err());
+    assert!(error.contains(target.to_str().unwrap()) && error.contains("quota"), "{error}");
+    assert!(!target.exists());
+}
+
+#[tokio::test]
+async fn a_pipe_gets_what_there_is_without_waiting_for_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    let reader = pipe.clone();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut bytes = [0; 5];
+        io::Read::read_exact(&mut File::open(reader)?, &mut bytes)?;
+        io::Result::Ok(bytes)
+    });
+    let output = tokio::task::spawn_blocking(move || file(&pipe)).await.unwrap().unwrap();
+    let writer = Writer::start(output);
+    assert!(writer.write(b"first".as_slice().into()).await);
+    // While the writer waits for more.
+    let read = tokio::time::timeout(std::time::Duration::from_secs(60), read).await;
+    assert_eq!(&read.expect("nothing comes").unwrap().unwrap(), b"first");
+    writer.finish().await.unwrap();
 }

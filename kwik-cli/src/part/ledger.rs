@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
 
+use super::disk::Disk;
 use crate::kept::Keeper;
 use crate::record::{Content, Record, RecordFile};
 use crate::tag::Tag;
@@ -24,6 +23,9 @@ pub(crate) struct Ledger {
     pub(crate) file: RecordFile,
     /// The part file.
     pub(crate) part: File,
+    pub(crate) disk: Box<dyn Disk>,
+    /// Whether a sync has failed. The system says so once, and then counts what it could not write as written.
+    pub(crate) failed: bool,
     pub(crate) dir: PathBuf,
     /// Whether the names of record and part file are on disk.
     pub(crate) named: bool,
@@ -36,7 +38,22 @@ impl Ledger {
         if point.written == self.record.durable {
             return Ok(());
         }
-        self.part.sync_data()?;
+        self.sync()?;
+        self.record(point)
+    }
+
+    /// Waits until what was written is on disk. After one failure it fails ever after.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        if self.failed {
+            return Err(io::Error::other("the disk has lost bytes"));
+        }
+        let synced = self.disk.sync(&self.part);
+        self.failed = synced.is_err();
+        synced
+    }
+
+    /// Says in the record that what was written up to `point` is on disk. To be called after [`sync`](Self::sync).
+    pub(crate) fn record(&mut self, point: Point) -> io::Result<()> {
         self.record.durable = point.written;
         self.record.prefix = point.prefix;
         self.save()
@@ -73,48 +90,5 @@ impl Ledger {
         }
         self.keeper.tell(self.record.durable);
         Ok(())
-    }
-}
-
-/// A thread that keeps a [`Ledger`] while the part file is written: the disk's pauses are not the writer's.
-#[derive(Debug)]
-pub(crate) struct Bookkeeper {
-    points: SyncSender<Point>,
-    thread: JoinHandle<(Ledger, io::Result<()>)>,
-}
-
-/// What became of a point.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offered {
-    Taken,
-    /// The disk is not done with the one before.
-    Busy,
-    /// The disk has failed; [`Bookkeeper::end`] says how.
-    Failed,
-}
-
-impl Bookkeeper {
-    pub(crate) fn start(mut ledger: Ledger) -> io::Result<Self> {
-        let (points, offered) = sync_channel::<Point>(1);
-        let keep = move || {
-            let outcome = offered.iter().try_for_each(|point| ledger.advance(point));
-            (ledger, outcome)
-        };
-        let thread = std::thread::Builder::new().name("kwik-part".to_owned()).spawn(keep)?;
-        Ok(Self { points, thread })
-    }
-
-    pub(crate) fn offer(&self, point: Point) -> Offered {
-        match self.points.try_send(point) {
-            Ok(()) => Offered::Taken,
-            Err(TrySendError::Full(_)) => Offered::Busy,
-            Err(TrySendError::Disconnected(_)) => Offered::Failed,
-        }
-    }
-
-    /// Waits until it is done with its last point.
-    pub(crate) fn end(self) -> io::Result<(Ledger, io::Result<()>)> {
-        drop(self.points);
-        self.thread.join().map_err(|_| io::Error::other("the thread that keeps the record failed"))
     }
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use super::*;
 use crate::kept::{Kept, Left, kept};
 
+pub(crate) mod disk;
+
 const TAG: Tag = Tag([5; 32]);
 
 /// A directory with a target `f` that is to be.
@@ -136,6 +138,7 @@ fn large_writes_are_recorded_on_the_way() {
     let chunk = vec![7; STEP as usize];
     part.write(&chunk).unwrap();
     // As after `kill -9`: nothing of this process's ends well.
+    part.bookkeeper().unwrap().wait(STEP).unwrap();
     part.close_books().unwrap();
     let Books::Here(ledger) = &part.books else { panic!() };
     assert_eq!(ledger.record.durable, STEP);

@@ -47,6 +47,7 @@ fn the_json_object_has_the_promised_fields_on_one_line() {
         [
             "blake3",
             "bytes",
+            "commit_ms",
             "longest_stall_ms",
             "paths",
             "peak_buffer_bytes",

@@ -78,11 +78,11 @@ async fn no_more_is_read_than_there_is_room_for() {
         (100_000, 100_000),
         (usize::MAX, MOST_CHUNK),
     ] {
-        assert_eq!(source.read(&range, room).await.unwrap().len() as u64, read);
+        assert_eq!(source.read(&range, room, &mut Ahead::new(40)).await.unwrap().len() as u64, read);
     }
-    let last = source.read(&(range.end - 5..range.end), 1).await.unwrap();
+    let last = source.read(&(range.end - 5..range.end), 1, &mut Ahead::new(40)).await.unwrap();
     assert_eq!(last.len(), 5);
-    assert!(source.read(&(range.end..range.end + 1), 1).await.is_err());
+    assert!(source.read(&(range.end..range.end + 1), 1, &mut Ahead::new(40)).await.is_err());
 }
 
 #[tokio::test]
@@ -92,4 +92,24 @@ async fn a_range_beyond_the_file_is_an_error_and_ends() {
     assert_eq!(ahead.next().await.unwrap().unwrap().1, "short");
     assert!(ahead.next().await.is_err());
     assert_eq!(ahead.next().await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_system_reads_ahead_within_the_range_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let content = vec![0; 4 * AHEAD as usize + 77];
+    let source = source(&dir, &content, 0);
+    for range in [0..content.len() as u64, CHUNK..2 * AHEAD, 5..6, 5..5] {
+        let mut ahead = ReadAhead::new(source.clone(), range.clone());
+        let mut ends = vec![ahead.ahead.0];
+        while let Some((offset, _)) = ahead.next().await.unwrap() {
+            let ask = ahead.ahead.0;
+            assert!(ask <= range.end && ask <= offset + 2 * CHUNK + AHEAD, "{ask} at {offset}");
+            assert!(ask >= range.end.min(ahead.left.start + AHEAD / 2), "{ask} at {offset}");
+            ends.push(ask);
+        }
+        ends.dedup();
+        // Few calls for many reads.
+        assert!(ends.len() as u64 <= 2 + (range.end - range.start) / (AHEAD / 2), "{ends:?}");
+    }
 }
