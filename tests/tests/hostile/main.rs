@@ -8,6 +8,7 @@
 //!   them, or a party.
 //! - `KWIK_ATTACK_SCALE=10` multiplies the amounts.
 //! - `KWIK_HOSTILE_TABLE=FILE` writes the table there.
+//! - `-- --soak [SECONDS]` runs random load instead, with the attacks among it: see [`soak`].
 #![allow(clippy::unwrap_used)]
 
 mod attack;
@@ -16,6 +17,7 @@ mod honest;
 mod primary;
 mod program;
 mod secondary;
+mod soak;
 mod table;
 mod victim;
 mod wire;
@@ -28,6 +30,9 @@ use table::Table;
 /// The first argument of a process that is attacked.
 const VICTIM: &str = "--victim";
 
+/// The argument that asks for the soak.
+const SOAK: &str = "--soak";
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|first| first == VICTIM) {
@@ -36,6 +41,9 @@ fn main() -> ExitCode {
     }
     // A row says what an assertion says.
     std::panic::set_hook(Box::new(|_| {}));
+    if let Some(words) = args.iter().position(|it| it == SOAK).map(|at| &args[at + 1..]) {
+        return soak::main(words);
+    }
     let filters: Vec<&str> =
         args.iter().map(String::as_str).filter(|it| !it.starts_with('-')).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

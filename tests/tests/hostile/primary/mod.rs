@@ -45,6 +45,11 @@ impl Primary {
         Ok(Self { victim, beside: None, address, pin })
     }
 
+    /// A primary that lasts beyond the attack.
+    pub(crate) fn at(process: u32, address: SocketAddr, pin: Pin) -> Self {
+        Self { victim: Victim::shared(process), beside: None, address, pin }
+    }
+
     /// The attack is on another primary, of that kind; the honest session stays where it is.
     pub(crate) async fn switch(&mut self, args: &[&str]) -> anyhow::Result<()> {
         let other = Self::with(args).await?;

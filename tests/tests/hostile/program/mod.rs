@@ -1,8 +1,8 @@
 //! The program `kwik` against hostile clients, servers and directories.
 
-mod downloads;
-mod greed;
-mod requests;
+pub(crate) mod downloads;
+pub(crate) mod greed;
+pub(crate) mod requests;
 mod start;
 
 use std::net::SocketAddr;
@@ -162,8 +162,19 @@ pub(crate) fn failure(answer: Bytes) -> Option<u64> {
 }
 
 impl Program {
+    /// A `kwik serve` that lasts beyond the attack. What the attacker puts into its own directory is not served.
+    pub(crate) fn at(
+        process: u32,
+        (address, pin): (SocketAddr, Pin),
+        metrics: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        std::fs::create_dir(dir.path().join("root"))?;
+        Ok(Self { victim: Victim::shared(process), dir, address, pin, metrics })
+    }
+
     /// A `kwik serve` of `dir`'s `root`, with more arguments, that has said where it listens.
-    async fn serve(
+    pub(crate) async fn serve(
         dir: &Path,
         args: &[&str],
         shell: Option<&str>,

@@ -51,6 +51,12 @@ pub(crate) struct Attached {
 }
 
 impl Secondary {
+    /// A secondary that lasts beyond the attack, and trusts the primary of that key.
+    pub(crate) fn at(process: u32, address: SocketAddr, pin: Pin, key: IdentityKey) -> Self {
+        let owner = ConfirmationKey::generate(&Env::system());
+        Self { victim: Victim::shared(process), address, pin, key, owner }
+    }
+
     /// Claims as they should be.
     pub(crate) fn claims(&self) -> Claims {
         let now = Env::system().wall();

@@ -16,6 +16,7 @@ pub(crate) fn run(args: &[String]) {
         "primary" => super::server::primary(&runtime, &args),
         "secondary" => super::server::secondary(&runtime, &args),
         "client" => super::client::client(&runtime),
+        "clients" => return crate::soak::clients::run(&args),
         other => panic!("no such victim: {other}"),
     }
     runtime.shutdown_background();
