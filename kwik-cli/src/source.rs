@@ -72,7 +72,7 @@ impl FileSource {
     /// Why the file can't be sent any more, as the client is told.
     pub(crate) async fn trouble(&self) -> Trouble {
         let file = Arc::clone(&self.file);
-        match tokio::task::spawn_blocking(move || file.was_written()).await {
+        match self.file.on_thread(move || file.was_written()).await {
             Ok(Ok(true)) => Trouble::Changed,
             _ => Trouble::Unreadable,
         }
@@ -83,7 +83,7 @@ impl FileSource {
         loop {
             tokio::time::sleep(LOOK).await;
             let file = Arc::clone(&self.file);
-            if let Ok(Ok(true)) = tokio::task::spawn_blocking(move || file.was_written()).await {
+            if let Ok(Ok(true)) = self.file.on_thread(move || file.was_written()).await {
                 return;
             }
         }
@@ -125,6 +125,15 @@ pub(crate) struct ReadAhead {
     reading: Option<(u64, JoinHandle<io::Result<Bytes>>)>,
 }
 
+impl Drop for ReadAhead {
+    fn drop(&mut self) {
+        // A read that waits for its turn is for nobody any more.
+        if let Some((_, reading)) = &self.reading {
+            reading.abort();
+        }
+    }
+}
+
 impl ReadAhead {
     /// Starts to read `range` of the stream. Needs a tokio runtime.
     pub(crate) fn new(source: FileSource, range: Range<u64>) -> Self {
@@ -150,7 +159,10 @@ impl ReadAhead {
             return;
         }
         let source = self.source.clone();
-        let read = move || source.read_at(offset, len as usize);
-        self.reading = Some((offset, tokio::task::spawn_blocking(read)));
+        let read = async move {
+            let file = Arc::clone(&source.file);
+            file.on_thread(move || source.read_at(offset, len as usize)).await?
+        };
+        self.reading = Some((offset, tokio::spawn(read)));
     }
 }
