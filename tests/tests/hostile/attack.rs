@@ -141,7 +141,7 @@ impl<A: Arena> Attack<A> {
             row.fail("the process has ended".to_owned());
         }
         match during {
-            Ok(during) => row.pace(before, during),
+            Ok((_, during)) => row.pace(before, during),
             Err(error) => row.fail(format!("the honest session: {error:#}")),
         }
         Ok(())

@@ -65,12 +65,12 @@ impl Measured {
 /// Exchanges under way.
 pub(crate) struct Running {
     over: Arc<AtomicBool>,
-    task: JoinHandle<anyhow::Result<Measured>>,
+    task: JoinHandle<anyhow::Result<(Honest, Measured)>>,
 }
 
 impl Running {
-    /// Ends them, when there were enough.
-    pub(crate) async fn stop(self) -> anyhow::Result<Measured> {
+    /// Ends them, when there were enough. The session, and what they took.
+    pub(crate) async fn stop(self) -> anyhow::Result<(Honest, Measured)> {
         self.over.store(true, Ordering::Relaxed);
         self.task.await?
     }
@@ -95,7 +95,7 @@ impl Honest {
             while took.len() < LEAST || !stop.load(Ordering::Relaxed) {
                 took.push(self.timed().await?);
             }
-            Ok(Measured::of(took))
+            Ok((self, Measured::of(took)))
         });
         Running { over, task }
     }

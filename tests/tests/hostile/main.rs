@@ -8,10 +8,12 @@
 //!   them, or a party.
 //! - `KWIK_ATTACK_SCALE=10` multiplies the amounts.
 //! - `KWIK_HOSTILE_TABLE=FILE` writes the table there.
+//! - `-- --beside [WORDS]` compares what an attack costs the honest session with what an honest one does: see [`beside`].
 //! - `-- --soak [SECONDS]` runs random load instead, with the attacks among it: see [`soak`].
 #![allow(clippy::unwrap_used)]
 
 mod attack;
+mod beside;
 mod client;
 mod honest;
 mod primary;
@@ -30,6 +32,8 @@ use table::Table;
 /// The first argument of a process that is attacked.
 const VICTIM: &str = "--victim";
 
+/// The argument that asks for the honest session's share.
+const BESIDE: &str = "--beside";
 /// The argument that asks for the soak.
 const SOAK: &str = "--soak";
 
@@ -41,6 +45,9 @@ fn main() -> ExitCode {
     }
     // A row says what an assertion says.
     std::panic::set_hook(Box::new(|_| {}));
+    if let Some(words) = args.iter().position(|it| it == BESIDE).map(|at| &args[at + 1..]) {
+        return beside::main(words);
+    }
     if let Some(words) = args.iter().position(|it| it == SOAK).map(|at| &args[at + 1..]) {
         return soak::main(words);
     }

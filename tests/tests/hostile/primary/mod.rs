@@ -59,6 +59,13 @@ impl Primary {
         Ok(())
     }
 
+    /// An honest client.
+    pub(crate) async fn honest(&self) -> anyhow::Result<Honest> {
+        let client = Client::builder().with_tls(self.pin)?.start()?;
+        let session = client.connect(Connect::new(self.address)).await?;
+        Ok(Honest::Asks { session, _client: client })
+    }
+
     /// A client whose Hello is answered.
     pub(crate) async fn client(&self) -> RawPeer {
         RawPeer::client(self.address, self.pin).await
@@ -88,9 +95,8 @@ impl Arena for Primary {
 
     async fn start() -> anyhow::Result<(Self, Honest)> {
         let arena = Self::with(&[]).await?;
-        let client = Client::builder().with_tls(arena.pin)?.start()?;
-        let session = client.connect(Connect::new(arena.address)).await?;
-        Ok((arena, Honest::Asks { session, _client: client }))
+        let honest = arena.honest().await?;
+        Ok((arena, honest))
     }
 
     fn victim(&mut self) -> &mut Victim {

@@ -196,6 +196,12 @@ impl Program {
         Ok((victim, address, pin))
     }
 
+    /// An honest client.
+    pub(crate) async fn honest(&self) -> anyhow::Result<Honest> {
+        let (client, session) = self.client().await?;
+        Ok(Honest::Files { session, _client: client })
+    }
+
     /// A client that speaks KWIK.
     pub(crate) async fn client(&self) -> anyhow::Result<(Client, Session)> {
         session(self.address, self.pin).await
@@ -280,9 +286,9 @@ impl Arena for Program {
         let metrics = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let port = metrics.to_string();
         let (victim, address, pin) = Self::serve(dir.path(), &["--metrics", &port], None).await?;
-        let (client, session) = session(address, pin).await?;
         let arena = Self { victim, dir, address, pin, metrics };
-        Ok((arena, Honest::Files { session, _client: client }))
+        let honest = arena.honest().await?;
+        Ok((arena, honest))
     }
 
     fn victim(&mut self) -> &mut Victim {

@@ -2,6 +2,7 @@
 //! on its standard input, FILES being `NAME:KEY:SIZE`, with commas between; `report` asks what came of them.
 
 use std::collections::VecDeque;
+use std::mem::take;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -86,11 +87,12 @@ pub(crate) fn run(args: &[&str]) {
 }
 
 fn report(count: &mut Count, tasks: usize) -> Value {
+    // Since the last report, but for those that run.
     json!({
         "running": count.running,
-        "done": count.done,
-        "bytes": count.bytes,
-        "interrupted": count.interrupted,
+        "done": take(&mut count.done),
+        "bytes": take(&mut count.bytes),
+        "interrupted": take(&mut count.interrupted),
         "retried": count.retried.drain(..).collect::<Vec<_>>(),
         "failed": count.failed.drain(..).collect::<Vec<_>>(),
         "tasks": tasks,

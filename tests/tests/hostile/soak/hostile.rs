@@ -119,7 +119,7 @@ fn beside<A: Arena + Send + 'static>(
         let side = honest.run();
         let act = AssertUnwindSafe((attack.act)(&mut arena)).catch_unwind();
         let _ = tokio::time::timeout(PATIENCE, act).await;
-        side.stop().await?;
+        let _ = side.stop().await?;
         Ok(())
     };
     (name, Box::pin(act))

@@ -98,6 +98,9 @@ impl Load {
                 _ = looks.tick() => {
                     self.look(&mut window).await?;
                     seconds += 1;
+                    if seconds % 60 == 0 {
+                        self.progress(&window);
+                    }
                     if seconds % REFRESH == 1 {
                         self.fleet.refresh(&mut self.random)?;
                     }
@@ -156,6 +159,23 @@ impl Load {
         println!("{honest} honest peers, {hostile} hostile, {} kinds", self.account.hostile.len());
         self.account.faults.extend(faults);
         Ok(self.account)
+    }
+
+    /// A line for whoever watches.
+    fn progress(&self, window: &Window) {
+        let resident: Vec<_> =
+            window.iter().filter(|((_, name), _)| *name == "resident MiB").collect();
+        let resident = resident.iter().map(|((process, _), series)| {
+            format!("{process} {:.0}", series.last().copied().unwrap_or_default())
+        });
+        println!(
+            "{:.0} s: {} honest, {} hostile, {} faults; MiB: {}",
+            self.start.elapsed().as_secs_f64(),
+            self.account.honest,
+            self.account.hostile.values().sum::<u64>(),
+            self.account.faults.len(),
+            resident.collect::<Vec<_>>().join(", "),
+        );
     }
 
     fn used(&self) -> f64 {

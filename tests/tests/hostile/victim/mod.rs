@@ -139,6 +139,11 @@ impl Victim {
         self.id
     }
 
+    /// Processor time that it has used, in seconds.
+    pub(crate) fn used(&self) -> f64 {
+        crate::program::greed::ticks(self.id) as f64 / 100.0
+    }
+
     /// Its open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.id)).map_or(0, Iterator::count)
