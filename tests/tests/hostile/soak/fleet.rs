@@ -21,6 +21,9 @@ const LASTING: &[(u64, u64)] =
 /// Files that nobody has hashed yet, at a time.
 const FRESH: usize = 24;
 
+/// Every so many fresh files the large ones that nobody has hashed are new too.
+const ROUND: u64 = 24;
+
 /// A served file.
 #[derive(Clone, Debug)]
 pub(super) struct File {
@@ -56,9 +59,7 @@ impl Fleet {
         std::fs::create_dir(&root)?;
         // What attacks ask for: an honest file, one that nobody reads, and two that take long to hash.
         std::fs::write(root.join("f"), CONTENT.bytes(0, EXCHANGE as usize))?;
-        for (name, size) in [("large", 64 << 20), ("one", 200 << 30), ("two", 200 << 30)] {
-            std::fs::File::create(root.join(name))?.set_len(size)?;
-        }
+        sparse(&root.join("large"), 64 << 20)?;
         let mut keygen = kwik(dir.path())?;
         keygen.args(["keygen", "--out", "keys"]);
         ensure!(run(keygen).await?.code == Some(0), "no keys");
@@ -104,6 +105,12 @@ impl Fleet {
     /// Puts a file there that nobody has hashed yet, in the place of the oldest.
     pub(super) fn refresh(&mut self, random: &mut StdRng) -> anyhow::Result<()> {
         self.made += 1;
+        // What attacks have hashed for nobody. Larger ones keep a core busy for minutes, in which no peer comes.
+        if self.made % ROUND == 1 {
+            for name in ["one", "two"] {
+                sparse(&self.root().join(name), (2 << 30) + self.made)?;
+            }
+        }
         let key = 100 + self.made;
         let size = 1_u64 << random.random_range(10..23_u32);
         if self.files.len() >= LASTING.len() + FRESH {
@@ -138,6 +145,11 @@ impl Fleet {
     fn root(&self) -> PathBuf {
         self.dir.path().join("root")
     }
+}
+
+/// Zeros that take no space.
+fn sparse(path: &std::path::Path, size: u64) -> anyhow::Result<()> {
+    Ok(std::fs::File::create(path)?.set_len(size)?)
 }
 
 impl Member {

@@ -92,13 +92,13 @@ impl Load {
         let before = self.used();
         let mut looks = tokio::time::interval(Duration::from_secs(1));
         let mut window = Window::new();
-        let mut seconds = 0;
+        let mut seconds = 0_u64;
         while begin.elapsed() < time {
             tokio::select! {
                 _ = looks.tick() => {
                     self.look(&mut window).await?;
                     seconds += 1;
-                    if seconds % 60 == 0 {
+                    if seconds.is_multiple_of(60) {
                         self.progress(&window);
                     }
                     if seconds % REFRESH == 1 {
