@@ -1,18 +1,24 @@
 //! What an attack costs the honest session beside it, against what one more honest session costs it.
 //!
 //! `cargo test -p kwik-tests --test hostile -- --beside [WORDS]`. A time or a rate alone says how busy the machine is. So
-//! each attack takes turns with a rival, an honest session at the same process that exchanges as fast as it can, and has
-//! the processor as long as the attack has it. The session that is measured may be a quarter slower beside the attack than beside
-//! the rival, in its rate and in its slowest exchanges: the medians over the turns, each with the turn before it. An attacker
-//! who takes more than an honest client's share fails that on a busy machine and on an idle one.
+//! each attack takes turns with a rival, an honest session at the same process that exchanges as fast as it can, for as long.
+//! The session that is measured may be a quarter slower beside the attack than beside the rival, in its rate and in its
+//! slowest exchanges: the medians over the turns, each with the one before it. So an attacker who takes more of what is
+//! attacked than an honest client does fails, on a busy machine and on an idle one.
+//!
+//! What the attacker's own end costs is nobody's fault: it and the rival's run at the lowest priority, and get what the
+//! measured session and what is attacked leave.
 //!
 //! `KWIK_BESIDE_TURNS` says how many turns there are (5).
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
+use kwik_tests::bare::BareServer;
+use tokio::runtime::{Builder, Handle};
 
 use crate::attack::{Arena, Attack};
 use crate::client::{self, ByPrimary, BySecondary};
@@ -59,61 +65,70 @@ const CHOSEN: &[&str] = &[
     "a_hundred_files_that_nobody_reads",
 ];
 
+/// What is started on another runtime.
+type Started<A> = Pin<Box<dyn Future<Output = anyhow::Result<(A, Honest)>> + Send>>;
+
 /// An arena with room for one more honest session.
 trait Rivalry: Arena {
-    async fn rival(&mut self) -> anyhow::Result<Honest>;
+    fn rival(self) -> Started<Self>;
 }
 
-impl Rivalry for Primary {
-    async fn rival(&mut self) -> anyhow::Result<Honest> {
-        self.honest().await
-    }
+macro_rules! rivalry {
+    ($arena:ty, $it:ident => $rival:expr) => {
+        impl Rivalry for $arena {
+            fn rival(mut self) -> Started<Self> {
+                Box::pin(async move {
+                    let $it = &mut self;
+                    let rival = $rival?;
+                    Ok((self, rival))
+                })
+            }
+        }
+    };
 }
 
-impl Rivalry for Secondary {
-    async fn rival(&mut self) -> anyhow::Result<Honest> {
-        Self::rival(self).await
-    }
-}
-
-impl Rivalry for ByPrimary {
-    async fn rival(&mut self) -> anyhow::Result<Honest> {
-        client::honest(self.victim()).await
-    }
-}
-
-impl Rivalry for BySecondary {
-    async fn rival(&mut self) -> anyhow::Result<Honest> {
-        client::honest(self.victim()).await
-    }
-}
-
-impl Rivalry for Program {
-    async fn rival(&mut self) -> anyhow::Result<Honest> {
-        self.honest().await
-    }
-}
+rivalry!(Primary, it => it.honest().await);
+rivalry!(Secondary, it => it.another().await);
+// What attacks a client is a server: it too belongs where the rival is.
+rivalry!(ByPrimary, it => {
+    it.server = BareServer::start();
+    client::honest(it.victim()).await
+});
+rivalry!(BySecondary, it => {
+    it.server = BareServer::start();
+    client::honest(it.victim()).await
+});
+rivalry!(Program, it => it.honest().await);
 
 /// Runs the attacks whose names have one of these words, or the chosen ones.
 pub(crate) fn main(words: &[String]) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread().enable_all().build().unwrap();
+    // Threads that these start have it too.
+    let yielding = || rustix::process::setpriority_process(None, 19).unwrap();
+    let low = Builder::new_multi_thread().enable_all().on_thread_start(yielding).build().unwrap();
     println!(
-        "| attacked | attack | alone | beside a rival | beside the attack | rate | p99 | its processor time | |"
+        "| attacked | attack | alone | beside a rival | beside the attack | rate | p99 \
+         | its processor time beside each | |\n|---|---|---|---|---|---|---|---|---|"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
     let worse = runtime.block_on(async {
-        let mut worse = all(primary::LISTS, words).await;
-        worse += all(secondary::LISTS, words).await;
-        worse += all(client::BY_PRIMARIES, words).await;
-        worse += all(client::BY_SECONDARIES, words).await;
-        worse + all(program::LISTS, words).await
+        let low = low.handle();
+        let mut worse = all(primary::LISTS, words, low).await;
+        worse += all(secondary::LISTS, words, low).await;
+        worse += all(client::BY_PRIMARIES, words, low).await;
+        worse += all(client::BY_SECONDARIES, words, low).await;
+        worse + all(program::LISTS, words, low).await
     });
     runtime.shutdown_background();
+    low.shutdown_background();
     println!("\n{worse} are too much");
     if worse == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-async fn all<A: Rivalry>(lists: &[&[Attack<A>]], words: &[String]) -> usize {
+async fn all<A: Rivalry + Send + 'static>(
+    lists: &'static [&'static [Attack<A>]],
+    words: &[String],
+    low: &Handle,
+) -> usize {
     let mut worse = 0;
     for attack in lists.iter().copied().flatten() {
         let chosen = match words {
@@ -121,7 +136,7 @@ async fn all<A: Rivalry>(lists: &[&[Attack<A>]], words: &[String]) -> usize {
             words => words.iter().any(|word| attack.name.contains(&**word)),
         };
         if chosen {
-            match turns(attack).await {
+            match turns(attack, low).await {
                 Ok(seen) => worse += usize::from(!seen.print(A::PARTY, attack.name)),
                 Err(error) => {
                     println!("| {} | {} | {error:#} | FAILED |", A::PARTY, attack.name);
@@ -143,37 +158,46 @@ struct Seen {
     used: [f64; 2],
 }
 
-async fn turns<A: Rivalry>(attack: &Attack<A>) -> anyhow::Result<Seen> {
+async fn turns<A: Rivalry + Send + 'static>(
+    attack: &'static Attack<A>,
+    low: &Handle,
+) -> anyhow::Result<Seen> {
     let turns = std::env::var("KWIK_BESIDE_TURNS").ok().and_then(|text| text.parse().ok());
-    let (mut arena, mut honest) = A::start().await?;
-    let mut rival = arena.rival().await?;
+    let (arena, mut honest) = A::start().await?;
+    let (mut arena, mut rival) = low.spawn(arena.rival()).await??;
     let mut seen = Seen::default();
     for _ in 0..turns.unwrap_or(5) {
         seen.alone.push(honest.pace(100).await?);
 
         let before = arena.victim().used();
-        let (side, other) = (honest.run(), rival.run());
+        let (side, other) = (honest.run(), rival.run_on(low));
         tokio::time::sleep(TURN).await;
         let measured;
-        (rival, _) = other.stop().await?;
         (honest, measured) = side.stop().await?;
+        (rival, _) = other.stop().await?;
         seen.rival.push(measured);
         seen.used[0] += arena.victim().used() - before;
 
         let before = arena.victim().used();
         let side = honest.run();
-        let start = Instant::now();
-        while start.elapsed() < TURN {
-            // What comes of it is the suite's matter.
-            let act = AssertUnwindSafe((attack.act)(&mut arena)).catch_unwind();
-            let _ = tokio::time::timeout(PATIENCE, act).await;
-        }
+        arena = low.spawn(again_and_again(attack, arena)).await?;
         let measured;
         (honest, measured) = side.stop().await?;
         seen.attack.push(measured);
         seen.used[1] += arena.victim().used() - before;
     }
     Ok(seen)
+}
+
+/// Attacks for a turn.
+async fn again_and_again<A>(attack: &'static Attack<A>, mut arena: A) -> A {
+    let start = Instant::now();
+    while start.elapsed() < TURN {
+        // What comes of it is the suite's matter.
+        let act = AssertUnwindSafe((attack.act)(&mut arena)).catch_unwind();
+        let _ = tokio::time::timeout(PATIENCE, act).await;
+    }
+    arena
 }
 
 impl Seen {

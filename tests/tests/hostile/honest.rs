@@ -87,10 +87,15 @@ impl Honest {
     }
 
     /// Makes exchanges until it is told to stop.
-    pub(crate) fn run(mut self) -> Running {
+    pub(crate) fn run(self) -> Running {
+        self.run_on(&tokio::runtime::Handle::current())
+    }
+
+    /// The same on another runtime.
+    pub(crate) fn run_on(mut self, runtime: &tokio::runtime::Handle) -> Running {
         let over = Arc::<AtomicBool>::default();
         let stop = over.clone();
-        let task = tokio::spawn(async move {
+        let task = runtime.spawn(async move {
             let mut took = Vec::new();
             while took.len() < LEAST || !stop.load(Ordering::Relaxed) {
                 took.push(self.timed().await?);

@@ -61,7 +61,7 @@ impl Secondary {
     }
 
     /// One more honest primary, with its client.
-    pub(crate) async fn rival(&mut self) -> anyhow::Result<Honest> {
+    pub(crate) async fn another(&mut self) -> anyhow::Result<Honest> {
         let identity = self.rival.take().context("there is one")?;
         self.honest(identity).await
     }
