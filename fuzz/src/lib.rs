@@ -4,9 +4,13 @@
 extern crate kwik_proto as kwik_client;
 
 pub mod codec;
+pub mod file_streams;
 pub mod files;
 pub mod session;
 
+#[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../kwik-cli/src/inbound.rs"]
+mod inbound;
 #[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../../kwik-cli/src/protocol.rs"]
 mod protocol;

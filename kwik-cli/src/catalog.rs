@@ -132,9 +132,7 @@ impl Catalog {
 
     async fn open(&self, path: RequestPath) -> Result<Arc<ServedFile>, OpenError> {
         let Self { root, files, client, .. } = self.clone();
-        let opened = tokio::task::spawn_blocking(move || files.find(&root, path, client)).await;
-        let panicked = |error| OpenError::Unreadable(std::io::Error::other(error));
-        opened.map_err(panicked)?.map(Arc::new)
+        files.found(root, path, client).await.map(Arc::new)
     }
 }
 

@@ -21,6 +21,7 @@ const HANDSHAKES: &str = "kwik_refused_handshakes_total";
 const THROTTLED: &str = "kwik_throttled_total";
 const ERRORS: &str = "kwik_session_errors_total";
 const HELD: &str = "kwik_send_memory_bytes";
+const TASKS: &str = "kwik_tasks";
 const PROMISED: &str = "kwik_receive_memory_bytes";
 
 /// How often the server's own counters are taken over. Nothing tells when they are asked for.
@@ -62,6 +63,7 @@ pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
     describe_counter!(ERRORS, "Sessions that ended for an error, by role and code.");
     describe_gauge!(HELD, "Bytes on their way to clients.");
     describe_gauge!(PROMISED, "Bytes that clients may send, or sent and nobody read.");
+    describe_gauge!(TASKS, "Tasks that have not ended; a few more for each open session.");
     describe_gauge!(OPEN, "Files that are open for sending.");
     describe_counter!(SENT, "Bytes of replies and files handed to QUIC, by role.");
     Ok(())
@@ -143,6 +145,9 @@ fn bounds(counted: &ServerMetrics) {
         counter!(HANDSHAKES, "outcome" => outcome).absolute(count);
     }
     counter!(THROTTLED).absolute(counted.throttled);
+    // The server's are on its workers, and what the program does for sessions is on its own runtime.
+    let own = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    gauge!(TASKS).set(counted.tasks as f64 + own as f64);
     gauge!(HELD).set(counted.send_memory_bytes as f64);
     gauge!(PROMISED).set(counted.receive_memory_bytes as f64);
 }

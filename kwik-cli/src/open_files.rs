@@ -10,8 +10,12 @@ use crate::request_path::RequestPath;
 use crate::root::{FileKey, OpenError, OpenFile, Root};
 use crate::tag_cache::Client;
 
+mod threads;
+
 #[cfg(test)]
 mod tests;
+
+use threads::Threads;
 
 /// Files that are open at a time, where the system lets a process have twice as many.
 const MOST: usize = 256;
@@ -35,6 +39,7 @@ struct Table {
     state: Mutex<State>,
     /// A read has ended, or a file is gone.
     freed: Condvar,
+    threads: Threads,
 }
 
 #[derive(Debug, Default)]
@@ -76,7 +81,8 @@ impl OpenFiles {
     pub(crate) fn new(most: usize) -> Self {
         let most = most.max(1);
         let part = (most / PART).max(1);
-        Self(Arc::new(Table { most, part, state: Mutex::default(), freed: Condvar::new() }))
+        let (state, freed, threads) = (Mutex::default(), Condvar::new(), Threads::default());
+        Self(Arc::new(Table { most, part, state, freed, threads }))
     }
 
     /// How many files are open at a time where nobody says: half of what the system allows, at most 256.
@@ -84,6 +90,18 @@ impl OpenFiles {
         let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let half = allowed.and_then(|allowed| usize::try_from(allowed / 2).ok());
         half.unwrap_or(MOST).clamp(1, MOST)
+    }
+
+    /// Finds a file, on a thread.
+    pub(crate) async fn found(
+        &self,
+        root: Root,
+        path: RequestPath,
+        client: Client,
+    ) -> Result<ServedFile, OpenError> {
+        let files = self.clone();
+        let found = self.0.threads.run(client, move || files.find(&root, path, client)).await;
+        found.map_err(|error| OpenError::Unreadable(io::Error::other(error)))?
     }
 
     /// Finds a file. Blocks on the file system, and while there is no place.
@@ -232,6 +250,14 @@ impl ServedFile {
     /// Size in bytes when the file was found.
     pub(crate) fn size(&self) -> u64 {
         self.key.size
+    }
+
+    /// Does on a thread what blocks, when it is this file's client's turn. If the future is dropped before, it is not done.
+    pub(crate) async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        self.files.0.threads.run(self.client, work).await.map_err(io::Error::other)
     }
 
     /// What identifies the content now. Blocks.

@@ -163,6 +163,11 @@ impl Worker {
         self.0.index
     }
 
+    /// Tasks on it that have not ended.
+    pub fn tasks(&self) -> usize {
+        self.0.runtime.metrics().num_alive_tasks()
+    }
+
     /// The worker's runtime, to start endpoints on.
     pub fn runtime(&self) -> &Handle {
         &self.0.runtime

@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use kwik_io::endpoint::{Connections, Handshakes};
+use kwik_io::worker::WeakWorker;
 
 use crate::admission::Shared;
 use crate::metrics::ServerMetrics;
@@ -40,6 +41,8 @@ pub struct ServerHandle {
     pub(crate) rejected: Arc<[Arc<AtomicU64>]>,
     pub(crate) connections: Arc<[Connections]>,
     pub(crate) handshakes: Arc<[Handshakes]>,
+    /// Each once. They end with the server and its last session.
+    pub(crate) workers: Arc<[WeakWorker]>,
     pub(crate) running: Weak<Running>,
 }
 
@@ -52,7 +55,7 @@ impl ServerHandle {
     /// What the server has counted since its start.
     pub fn metrics(&self) -> ServerMetrics {
         let memory = (&self.shared.send_memory.0, &self.shared.receive_memory);
-        self.shared.counters.snapshot(&self.rejected, &self.handshakes, memory)
+        self.shared.counters.snapshot(&self.rejected, &self.handshakes, memory, &self.workers)
     }
 
     /// Takes the server down. Returns when its last session is over and the client was told.

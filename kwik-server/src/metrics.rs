@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use kwik_io::endpoint::Handshakes;
 use kwik_io::pump::SentBytes;
 use kwik_io::stream::{ReceiveMemory, SendMemory};
+use kwik_io::worker::{WeakWorker, Worker};
 use kwik_proto::frame::ErrorCode;
 
 /// Counters of a server since its start.
@@ -36,6 +37,9 @@ pub struct ServerMetrics {
     pub dropped_handshakes: u64,
     /// How often a client that kept to its rate of control frames began to send faster, and was read more slowly.
     pub throttled: u64,
+    /// Tasks on its workers that have not ended: a few for the server, and for each session and each stream that is open.
+    /// With [`Placement::Current`](kwik_io::worker::Placement::Current) these are all of the runtime's.
+    pub tasks: u64,
     /// Sessions as primary that ended for an error, by the code that this server gave, or its client.
     pub primary_errors: BTreeMap<ErrorCode, u64>,
     /// Sessions as secondary that did.
@@ -87,6 +91,7 @@ impl Counters {
         rejected: &[Arc<AtomicU64>],
         handshakes: &[Handshakes],
         (sending, receiving): (&SendMemory, &ReceiveMemory),
+        workers: &[WeakWorker],
     ) -> ServerMetrics {
         ServerMetrics {
             primary_sessions: self.primary_sessions.load(Ordering::Relaxed),
@@ -97,6 +102,7 @@ impl Counters {
             send_memory_bytes: sending.used(),
             receive_memory_bytes: receiving.used(),
             throttled: self.throttled.load(Ordering::Relaxed),
+            tasks: workers.iter().filter_map(WeakWorker::upgrade).map(tasks).sum(),
             primary_errors: copy(&self.primary_errors),
             secondary_errors: copy(&self.secondary_errors),
             retried_handshakes: handshakes.iter().map(Handshakes::retried).sum(),
@@ -104,6 +110,10 @@ impl Counters {
             rejected_handshakes: rejected.iter().map(|shard| shard.load(Ordering::Relaxed)).sum(),
         }
     }
+}
+
+fn tasks(worker: Worker) -> u64 {
+    worker.tasks() as u64
 }
 
 fn count(counts: &Mutex<BTreeMap<ErrorCode, u64>>, code: ErrorCode) {

@@ -145,10 +145,18 @@ impl Server {
             worker.spawn(front.run(endpoint)).abort_handle()
         };
         let tasks = homes.into_iter().zip(endpoints).map(run).collect();
+        let threads = workers.iter().map(Worker::downgrade).collect();
         let running = Arc::new(Running { tasks, _workers: workers });
         let weak = Arc::downgrade(&running);
-        let handle =
-            ServerHandle { local, shared, rejected, connections, handshakes, running: weak };
+        let handle = ServerHandle {
+            local,
+            shared,
+            rejected,
+            connections,
+            handshakes,
+            workers: threads,
+            running: weak,
+        };
         Ok(Self {
             primaries: PrimaryAcceptor {
                 sessions: primary_sessions,

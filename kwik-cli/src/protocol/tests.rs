@@ -6,6 +6,9 @@ use super::*;
 #[allow(unreachable_pub, reason = "a module of a library in fuzz/")]
 mod checks;
 mod corpus;
+#[path = "../../../fuzz/src/file_streams.rs"]
+#[allow(unreachable_pub, reason = "a module of a library in fuzz/")]
+mod file_streams;
 mod vectors;
 
 const TAG: Tag = Tag([9; 32]);

@@ -141,7 +141,7 @@ impl<A: Arena> Attack<A> {
             row.fail("the process has ended".to_owned());
         }
         match during {
-            Ok(during) => row.pace(before, during),
+            Ok((_, during)) => row.pace(before, during),
             Err(error) => row.fail(format!("the honest session: {error:#}")),
         }
         Ok(())
@@ -149,7 +149,7 @@ impl<A: Arena> Attack<A> {
 }
 
 /// What an assertion that failed says.
-fn said(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }

@@ -65,12 +65,12 @@ impl Measured {
 /// Exchanges under way.
 pub(crate) struct Running {
     over: Arc<AtomicBool>,
-    task: JoinHandle<anyhow::Result<Measured>>,
+    task: JoinHandle<anyhow::Result<(Honest, Measured)>>,
 }
 
 impl Running {
-    /// Ends them, when there were enough.
-    pub(crate) async fn stop(self) -> anyhow::Result<Measured> {
+    /// Ends them, when there were enough. The session, and what they took.
+    pub(crate) async fn stop(self) -> anyhow::Result<(Honest, Measured)> {
         self.over.store(true, Ordering::Relaxed);
         self.task.await?
     }
@@ -87,15 +87,20 @@ impl Honest {
     }
 
     /// Makes exchanges until it is told to stop.
-    pub(crate) fn run(mut self) -> Running {
+    pub(crate) fn run(self) -> Running {
+        self.run_on(&tokio::runtime::Handle::current())
+    }
+
+    /// The same on another runtime.
+    pub(crate) fn run_on(mut self, runtime: &tokio::runtime::Handle) -> Running {
         let over = Arc::<AtomicBool>::default();
         let stop = over.clone();
-        let task = tokio::spawn(async move {
+        let task = runtime.spawn(async move {
             let mut took = Vec::new();
             while took.len() < LEAST || !stop.load(Ordering::Relaxed) {
                 took.push(self.timed().await?);
             }
-            Ok(Measured::of(took))
+            Ok((self, Measured::of(took)))
         });
         Running { over, task }
     }

@@ -8,14 +8,18 @@
 //!   them, or a party.
 //! - `KWIK_ATTACK_SCALE=10` multiplies the amounts.
 //! - `KWIK_HOSTILE_TABLE=FILE` writes the table there.
+//! - `-- --beside [WORDS]` compares what an attack costs the honest session with what an honest one does: see [`beside`].
+//! - `-- --soak [SECONDS]` runs random load instead, with the attacks among it: see [`soak`].
 #![allow(clippy::unwrap_used)]
 
 mod attack;
+mod beside;
 mod client;
 mod honest;
 mod primary;
 mod program;
 mod secondary;
+mod soak;
 mod table;
 mod victim;
 mod wire;
@@ -28,6 +32,11 @@ use table::Table;
 /// The first argument of a process that is attacked.
 const VICTIM: &str = "--victim";
 
+/// The argument that asks for the honest session's share.
+const BESIDE: &str = "--beside";
+/// The argument that asks for the soak.
+const SOAK: &str = "--soak";
+
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|first| first == VICTIM) {
@@ -36,6 +45,12 @@ fn main() -> ExitCode {
     }
     // A row says what an assertion says.
     std::panic::set_hook(Box::new(|_| {}));
+    if let Some(words) = args.iter().position(|it| it == BESIDE).map(|at| &args[at + 1..]) {
+        return beside::main(words);
+    }
+    if let Some(words) = args.iter().position(|it| it == SOAK).map(|at| &args[at + 1..]) {
+        return soak::main(words);
+    }
     let filters: Vec<&str> =
         args.iter().map(String::as_str).filter(|it| !it.starts_with('-')).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::checks::check_files;
+use super::file_streams::check_file_stream;
 
 #[test]
 fn files_corpus_holds() {
@@ -12,7 +13,9 @@ fn files_corpus_holds() {
     for entry in fs::read_dir(&folder).unwrap() {
         let path = entry.unwrap().path();
         println!("{}", path.display());
-        check_files(&fs::read(&path).unwrap());
+        let input = fs::read(&path).unwrap();
+        check_files(&input);
+        check_file_stream(&input);
         count += 1;
     }
     assert!(count > 0, "{} is empty", folder.display());

@@ -51,7 +51,6 @@ pub(crate) struct BySecondary {
 
 /// The honest primary of a client, with an honest secondary, and the client's session there.
 struct Home {
-    victim: Victim,
     primary: PrimarySession,
     key: PublicKey,
     helper: PathId,
@@ -59,22 +58,41 @@ struct Home {
 }
 
 impl Home {
-    async fn start() -> anyhow::Result<Self> {
+    /// A client, and its first.
+    async fn start() -> anyhow::Result<(Victim, Self)> {
         let mut victim = Victim::start(&["client"])?;
         victim.answer().await?;
+        let home = Self::of(&mut victim).await?;
+        Ok((victim, home))
+    }
+
+    /// One more of a client.
+    async fn of(victim: &mut Victim) -> anyhow::Result<Self> {
         let (identity, key) = identity();
         let mut server = Server::builder()
             .with_tls(certificate())?
             .with_io("127.0.0.1:0")?
             .with_identity(identity)?
             .start()?;
-        let said = connect(&mut victim, server.local_addr(), server.pin(), "read").await?;
-        ensure!(said["session"] == 0, "{said}");
+        let said = connect(victim, server.local_addr(), server.pin(), "read").await?;
+        ensure!(said["session"].is_u64(), "{said}");
         let primary = server.accept().await.context("the server runs")?;
         let helper = primary.add_path(SecondaryServer::start(&key).obey()).await?;
         up(&primary, helper).await;
-        Ok(Self { victim, primary, key, helper, server })
+        Ok(Self { primary, key, helper, server })
     }
+
+    fn honest(self) -> Honest {
+        let Self { primary, helper, server, .. } = self;
+        let handle = primary.handle();
+        let held = Box::new((primary, server));
+        Honest::Sends { primary: handle, helper: Some(helper), _held: held }
+    }
+}
+
+/// One more honest primary of that client.
+pub(crate) async fn honest(victim: &mut Victim) -> anyhow::Result<Honest> {
+    Ok(Home::of(victim).await?.honest())
 }
 
 async fn connect(
@@ -128,12 +146,12 @@ impl ByPrimary {
     /// Waits until the client's session with the attacker has counted a fault.
     pub(crate) async fn counts(&mut self, code: ErrorCode, least: u64) -> anyhow::Result<Value> {
         let what = format!("{code:?} is counted {least} times");
-        self.victim.ask_until("session 1", &what, |said| counted(said, code, least)).await
+        self.victim.ask_until("session last", &what, |said| counted(said, code, least)).await
     }
 
     /// Has the client open so many uploads to the attacker.
     pub(crate) async fn uploads(&mut self, count: u64) -> anyhow::Result<Value> {
-        self.victim.ask(&format!("open 1 {count}")).await
+        self.victim.ask(&format!("open last {count}")).await
     }
 }
 
@@ -141,11 +159,8 @@ impl Arena for ByPrimary {
     const PARTY: &str = "client, by a primary";
 
     async fn start() -> anyhow::Result<(Self, Honest)> {
-        let Home { victim, primary, helper, server, .. } = Home::start().await?;
-        let handle = primary.handle();
-        let held = Box::new((primary, server));
-        let honest = Honest::Sends { primary: handle, helper: Some(helper), _held: held };
-        Ok((Self { victim, server: BareServer::start() }, honest))
+        let (victim, home) = Home::start().await?;
+        Ok((Self { victim, server: BareServer::start() }, home.honest()))
     }
 
     fn victim(&mut self) -> &mut Victim {
@@ -208,7 +223,7 @@ impl Arena for BySecondary {
     const PARTY: &str = "client, by a secondary";
 
     async fn start() -> anyhow::Result<(Self, Honest)> {
-        let Home { victim, primary, key, helper, server } = Home::start().await?;
+        let (victim, Home { primary, key, helper, server }) = Home::start().await?;
         let honest = Honest::Sends {
             primary: primary.handle(),
             helper: Some(helper),

@@ -120,7 +120,7 @@ attacks! { ATTACKS on ByPrimary;
         let (code, reason) = (ErrorCode::Busy, "\x1b]0;owned\x07\r\n".repeat(20));
         peer.send(ControlFrame::Refuse(Refuse { code, reason, retry_after_ms: Some(0) })).await;
         // The refusal is the end of it, for the client too.
-        let said = arena.victim.ask_until("session 1", "its end", |said| said["ended"].is_string()).await?;
+        let said = arena.victim.ask_until("session last", "its end", |said| said["ended"].is_string()).await?;
         let ended = said["ended"].as_str().unwrap_or_default().to_owned();
         anyhow::ensure!(!ended.contains('\x1b'), "an escape sequence in {ended:?}");
         Closed(ErrorCode::Busy)
@@ -249,7 +249,7 @@ attacks! { ATTACKS on ByPrimary;
         let mut peer = arena.session().await?;
         let (code, reason) = (ErrorCode::Internal, "\x1b[2J\x1b]0;owned\x07\n".repeat(14));
         peer.send(ControlFrame::SessionClose(SessionClose { code, application_code: None, reason })).await;
-        let said = arena.victim.ask_until("session 1", "its end", |said| said["ended"].is_string()).await?;
+        let said = arena.victim.ask_until("session last", "its end", |said| said["ended"].is_string()).await?;
         let ended = said["ended"].as_str().unwrap_or_default().to_owned();
         anyhow::ensure!(!ended.contains('\x1b'), "an escape sequence in {ended:?}");
         Closed(ErrorCode::Internal)

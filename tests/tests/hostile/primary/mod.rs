@@ -55,6 +55,11 @@ impl Primary {
         Ok(Self { victim, beside: None, address, pin })
     }
 
+    /// A primary that lasts beyond the attack.
+    pub(crate) fn at(process: u32, address: SocketAddr, pin: Pin) -> Self {
+        Self { victim: Victim::shared(process), beside: None, address, pin }
+    }
+
     /// The attack is on another primary, of that kind; the honest session stays where it is.
     pub(crate) async fn switch(&mut self, args: &[&str]) -> anyhow::Result<()> {
         let other = Self::with(args).await?;
@@ -62,6 +67,13 @@ impl Primary {
         self.beside = Some(beside.victim);
         self.victim.mark();
         Ok(())
+    }
+
+    /// An honest client.
+    pub(crate) async fn honest(&self) -> anyhow::Result<Honest> {
+        let client = Client::builder().with_tls(self.pin)?.start()?;
+        let session = client.connect(Connect::new(self.address)).await?;
+        Ok(Honest::Asks { session, _client: client })
     }
 
     /// A client whose Hello is answered.
@@ -93,9 +105,8 @@ impl Arena for Primary {
 
     async fn start() -> anyhow::Result<(Self, Honest)> {
         let arena = Self::with(&[]).await?;
-        let client = Client::builder().with_tls(arena.pin)?.start()?;
-        let session = client.connect(Connect::new(arena.address)).await?;
-        Ok((arena, Honest::Asks { session, _client: client }))
+        let honest = arena.honest().await?;
+        Ok((arena, honest))
     }
 
     fn victim(&mut self) -> &mut Victim {

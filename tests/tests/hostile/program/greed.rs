@@ -24,7 +24,7 @@ fn sparse(arena: &Program, name: &str, size: u64) -> anyhow::Result<()> {
 }
 
 /// Processor time that a process has used, in clock ticks of 10 ms.
-fn ticks(process: u32) -> u64 {
+pub(crate) fn ticks(process: u32) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()

@@ -1,9 +1,9 @@
 //! The program `kwik` against hostile clients, servers and directories.
 
-mod downloads;
-mod greed;
+pub(crate) mod downloads;
+pub(crate) mod greed;
 mod names;
-mod requests;
+pub(crate) mod requests;
 mod start;
 
 use std::net::SocketAddr;
@@ -165,8 +165,19 @@ pub(crate) fn failure(answer: Bytes) -> Option<u64> {
 }
 
 impl Program {
+    /// A `kwik serve` that lasts beyond the attack. What the attacker puts into its own directory is not served.
+    pub(crate) fn at(
+        process: u32,
+        (address, pin): (SocketAddr, Pin),
+        metrics: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        std::fs::create_dir(dir.path().join("root"))?;
+        Ok(Self { victim: Victim::shared(process), dir, address, pin, metrics })
+    }
+
     /// A `kwik serve` of `dir`'s `root`, with more arguments, that has said where it listens.
-    async fn serve(
+    pub(crate) async fn serve(
         dir: &Path,
         args: &[&str],
         shell: Option<&str>,
@@ -186,6 +197,12 @@ impl Program {
         let mut victim = Victim::spawn(command)?;
         let (address, pin) = crate::primary::listening(&mut victim).await?;
         Ok((victim, address, pin))
+    }
+
+    /// An honest client.
+    pub(crate) async fn honest(&self) -> anyhow::Result<Honest> {
+        let (client, session) = self.client().await?;
+        Ok(Honest::Files { session, _client: client })
     }
 
     /// A client that speaks KWIK.
@@ -272,9 +289,9 @@ impl Arena for Program {
         let metrics = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let port = metrics.to_string();
         let (victim, address, pin) = Self::serve(dir.path(), &["--metrics", &port], None).await?;
-        let (client, session) = session(address, pin).await?;
         let arena = Self { victim, dir, address, pin, metrics };
-        Ok((arena, Honest::Files { session, _client: client }))
+        let honest = arena.honest().await?;
+        Ok((arena, honest))
     }
 
     fn victim(&mut self) -> &mut Victim {

@@ -6,6 +6,7 @@ mod tokens;
 
 use std::net::SocketAddr;
 
+use anyhow::Context as _;
 use kwik_client::{Client, Connect, ErrorCode, Pin};
 use kwik_core::admission::{Claims, TokenId};
 use kwik_core::time::WallTime;
@@ -39,6 +40,8 @@ pub(crate) struct Secondary {
     pub(crate) pin: Pin,
     /// The key of a primary that the secondary trusts.
     pub(crate) key: IdentityKey,
+    /// The key of another honest primary.
+    rival: Option<IdentityKey>,
     /// The key that the attacker's tokens are bound to.
     pub(crate) owner: ConfirmationKey,
 }
@@ -51,6 +54,37 @@ pub(crate) struct Attached {
 }
 
 impl Secondary {
+    /// A secondary that lasts beyond the attack, and trusts the primary of that key.
+    pub(crate) fn at(process: u32, address: SocketAddr, pin: Pin, key: IdentityKey) -> Self {
+        let owner = ConfirmationKey::generate(&Env::system());
+        Self { victim: Victim::shared(process), address, pin, key, rival: None, owner }
+    }
+
+    /// One more honest primary, with its client.
+    pub(crate) async fn another(&mut self) -> anyhow::Result<Honest> {
+        let identity = self.rival.take().context("there is one")?;
+        self.honest(identity).await
+    }
+
+    /// An honest primary that uses the secondary, with its client.
+    async fn honest(&self, identity: IdentityKey) -> anyhow::Result<Honest> {
+        let mut server = Server::builder()
+            .with_tls(certificate())?
+            .with_io("127.0.0.1:0")?
+            .with_identity(identity)?
+            .start()?;
+        let client = Client::builder().with_tls(server.pin())?.start()?;
+        let session = client.connect(Connect::new(server.local_addr())).await?;
+        let primary = server.accept().await.expect("the server runs");
+        let identity = ServerIdentity::Pin(self.pin.0);
+        let spec = PathSpec { addresses: vec![self.address], identity, grant_all: false };
+        let path = primary.add_path(spec).await?;
+        up(&primary, path).await;
+        let handle = primary.handle();
+        let held = Box::new((server, client, primary));
+        Ok(Honest::Delegates { primary: handle, session, path, _held: held })
+    }
+
     /// Claims as they should be.
     pub(crate) fn claims(&self) -> Claims {
         let now = Env::system().wall();
@@ -145,26 +179,15 @@ impl Arena for Secondary {
 
     async fn start() -> anyhow::Result<(Self, Honest)> {
         let ((honest, honest_public), (key, public)) = (identity(), identity());
-        let (first, second) = (honest_public.to_string(), public.to_string());
-        let mut victim = Victim::start(&["secondary", &first, &second])?;
+        let (rival, rival_public) = identity();
+        let trusted = [honest_public, public, rival_public].map(|public| public.to_string());
+        let [first, second, third] = &trusted;
+        let mut victim = Victim::start(&["secondary", first, second, third])?;
         let (address, pin) = listening(&mut victim).await?;
-        let mut server = Server::builder()
-            .with_tls(certificate())?
-            .with_io("127.0.0.1:0")?
-            .with_identity(honest)?
-            .start()?;
-        let client = Client::builder().with_tls(server.pin())?.start()?;
-        let session = client.connect(Connect::new(server.local_addr())).await?;
-        let primary = server.accept().await.expect("the server runs");
-        let identity = ServerIdentity::Pin(pin.0);
-        let spec = PathSpec { addresses: vec![address], identity, grant_all: false };
-        let path = primary.add_path(spec).await?;
-        up(&primary, path).await;
-        let handle = primary.handle();
-        let held = Box::new((server, client, primary));
-        let honest = Honest::Delegates { primary: handle, session, path, _held: held };
         let owner = ConfirmationKey::generate(&Env::system());
-        Ok((Self { victim, address, pin, key, owner }, honest))
+        let arena = Self { victim, address, pin, key, rival: Some(rival), owner };
+        let honest = arena.honest(honest).await?;
+        Ok((arena, honest))
     }
 
     fn victim(&mut self) -> &mut Victim {

@@ -17,6 +17,7 @@ pub(crate) fn run(args: &[String]) {
         "secondary" => super::server::secondary(&runtime, &args),
         "client" => super::client::client(&runtime),
         "names" => super::names::names(&runtime, &args),
+        "clients" => return crate::soak::clients::run(&args),
         other => panic!("no such victim: {other}"),
     }
     runtime.shutdown_background();

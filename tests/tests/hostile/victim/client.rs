@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kwik_client::stream::PeerStream;
-use kwik_client::{Client, Connect, Limits, Pin, SessionMetrics};
+use kwik_client::{Client, Connect, Handle, Limits, Pin, SessionMetrics};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -20,7 +20,7 @@ pub(super) fn client(runtime: &Runtime) {
     let limits = Limits::new().with_dial_timeout(DIAL);
     let client = Client::builder().with_limits(limits);
     let mut clients = BTreeMap::new();
-    let mut sessions: Vec<kwik_client::connection::Handle> = Vec::new();
+    let mut sessions: Vec<Handle> = Vec::new();
     say(&json!({ "ready": true }));
     answer(|words| match words {
         ["connect", address, pin, mode] => {
@@ -38,7 +38,7 @@ pub(super) fn client(runtime: &Runtime) {
             }
         }
         ["session", number] => {
-            let handle = &sessions[number.parse::<usize>().unwrap()];
+            let handle = numbered(&sessions, number);
             match runtime.block_on(handle.metrics()) {
                 Ok(metrics) => report(&metrics, None),
                 Err(error) => {
@@ -49,7 +49,7 @@ pub(super) fn client(runtime: &Runtime) {
         }
         ["open", number, count] => {
             // Uploads that are kept open.
-            let mut handle = sessions[number.parse::<usize>().unwrap()].clone();
+            let mut handle = numbered(&sessions, number).clone();
             let count: usize = count.parse().unwrap();
             for _ in 0..count {
                 let mut handle = handle.clone();
@@ -63,6 +63,14 @@ pub(super) fn client(runtime: &Runtime) {
         }
         other => panic!("no such question: {other:?}"),
     });
+}
+
+/// The session of that number, or the `last`.
+fn numbered<'s>(sessions: &'s [Handle], number: &str) -> &'s Handle {
+    match number {
+        "last" => sessions.last().unwrap(),
+        number => &sessions[number.parse::<usize>().unwrap()],
+    }
 }
 
 async fn take(mut acceptor: kwik_client::connection::StreamAcceptor, mode: String) {

@@ -14,14 +14,16 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-/// A process under attack. Killed when dropped.
+/// A process under attack. Killed when dropped, if it is this victim's own.
 pub(crate) struct Victim {
-    child: Child,
+    id: u32,
+    /// `None`: somebody else started it, asks it and ends it.
+    child: Option<Child>,
     stdin: Option<ChildStdin>,
     lines: UnboundedReceiver<String>,
     log: PathBuf,
     mark: Measure,
-    _dir: tempfile::TempDir,
+    _dir: Option<tempfile::TempDir>,
 }
 
 /// How large a process is, or by how much it has grown.
@@ -58,7 +60,15 @@ impl Victim {
             }
         });
         let stdin = child.stdin.take();
-        Ok(Self { child, stdin, lines, log, mark: Measure::default(), _dir: dir })
+        let (id, child, dir) = (child.id(), Some(child), Some(dir));
+        Ok(Self { id, child, stdin, lines, log, mark: Measure::default(), _dir: dir })
+    }
+
+    /// A process that lasts beyond the attack, and answers nothing to the one who attacks it.
+    pub(crate) fn shared(id: u32) -> Self {
+        let (_, lines) = unbounded_channel();
+        let (child, stdin, mark) = (None, None, Measure::default());
+        Self { id, child, stdin, lines, log: PathBuf::new(), mark, _dir: None }
     }
 
     /// The next line of its standard output; `None` at its end.
@@ -101,7 +111,7 @@ impl Victim {
     pub(crate) fn mark(&mut self) {
         self.mark = Measure { resident: self.resident("VmRSS:"), log: self.logged() };
         // The peak is that from now on (proc_pid_clear_refs(5)).
-        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5");
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.id), "5");
     }
 
     /// By how much it has grown since the mark: at most, for what is resident.
@@ -113,26 +123,31 @@ impl Victim {
     }
 
     /// A line of `/proc/PID/status`, in bytes; 0 once it has ended.
-    fn resident(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()));
+    pub(crate) fn resident(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id));
         let status = status.unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
         kib.unwrap_or(0) << 10
     }
 
-    fn logged(&self) -> u64 {
+    pub(crate) fn logged(&self) -> u64 {
         std::fs::metadata(&self.log).map_or(0, |log| log.len())
     }
 
     /// Its number.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.id
+    }
+
+    /// Processor time that it has used, in seconds.
+    pub(crate) fn used(&self) -> f64 {
+        crate::program::greed::ticks(self.id) as f64 / 100.0
     }
 
     /// Its open file descriptors.
     pub(crate) fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, Iterator::count)
+        std::fs::read_dir(format!("/proc/{}/fd", self.id)).map_or(0, Iterator::count)
     }
 
     /// What it logged.
@@ -148,13 +163,18 @@ impl Victim {
 
     /// Whether it runs.
     pub(crate) fn runs(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|ended| ended.is_none())
+        match &mut self.child {
+            Some(child) => child.try_wait().is_ok_and(|ended| ended.is_none()),
+            None => self.resident("VmRSS:") > 0,
+        }
     }
 }
 
 impl Drop for Victim {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 }
