@@ -72,8 +72,8 @@ fn peers_measures_what_it_can() {
     for (case, figure) in [
         ("loopback", "loopback_over_curl"),
         ("small", "small_over_curl"),
-        ("even", "even_over_aria2c"),
-        ("uneven", "uneven_over_aria2c"),
+        ("equal", "equal_over_aria2c"),
+        ("mixed", "mixed_over_aria2c"),
         ("silent", "silent_over_ideal"),
     ] {
         if is_left_out(&format!("{case}: ")) {

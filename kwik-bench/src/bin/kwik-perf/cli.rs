@@ -84,7 +84,7 @@ pub(crate) struct Congestion {
 /// Which cases, and which program.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Peers {
-    /// Only cases whose name contains this: loopback, small, even, uneven, silent, lossy, second.
+    /// Only cases whose name contains this: loopback, small, equal, mixed, silent, lossy, second.
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Option<String>,
     /// The program `kwik`; without it KWIK_BIN, or else the one beside this program.

@@ -5,7 +5,7 @@ use crate::child::Child;
 use crate::cli::Options;
 use crate::client::{Transfer, Work};
 use crate::report::{Report, Target};
-use crate::role::{Role, Server, Stack, start};
+use crate::role::{Role, Server, Stack, Threads, start};
 
 /// Requests over one session, and bytes of each answer.
 const REQUESTS: u64 = 1_000;
@@ -20,34 +20,41 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     let requests = options.amount(REQUESTS, 20);
     let cast = Cast::new()?;
     let mut report = Report::new("objects");
-    for at_once in AT_ONCE {
-        let (mut bare, mut kwik) = (Vec::new(), Vec::new());
-        for round in 0..options.runs * ROUNDS {
-            let mut rival =
-                || anyhow::Ok(bare.push(rate(&cast, Stack::Native, at_once, requests)?));
-            let mut ours = || anyhow::Ok(kwik.push(rate(&cast, Stack::Kwik, at_once, requests)?));
-            if round % 2 == 0 {
-                rival()?;
-                ours()?;
-            } else {
-                ours()?;
-                rival()?;
+    for (prefix, threads) in [("", Threads::Default), ("single_", Threads::Single)] {
+        for at_once in AT_ONCE {
+            let (mut bare, mut kwik) = (Vec::new(), Vec::new());
+            for round in 0..options.runs * ROUNDS {
+                // Every other round in the opposite order.
+                let mut stacks = [Stack::Native, Stack::Kwik];
+                stacks.rotate_left(round % 2);
+                for stack in stacks {
+                    let server = Server { stack, threads, ..cast.primary(Vec::new()) };
+                    let rate = rate(&cast, &server, at_once, requests)?;
+                    match stack {
+                        Stack::Native => bare.push(rate),
+                        Stack::Kwik => kwik.push(rate),
+                    }
+                }
             }
+            let ratio: Vec<f64> = kwik.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
+            let key = format!("{prefix}ratio_{at_once}");
+            match threads {
+                Threads::Default => report.aim(&key, &ratio, Target::AtLeast(0.8)),
+                // What of it are not wake-ups from thread to thread.
+                Threads::Single => report.measure(&key, &ratio),
+            };
+            report.measure(&format!("{prefix}kwik_{at_once}_per_second"), &kwik);
+            report.measure(&format!("{prefix}native_{at_once}_per_second"), &bare);
         }
-        let ratio: Vec<f64> = kwik.iter().zip(&bare).map(|(ours, bare)| ours / bare).collect();
-        report.aim(&format!("ratio_{at_once}"), &ratio, Target::AtLeast(0.8));
-        report.measure(&format!("kwik_{at_once}_per_second"), &kwik);
-        report.measure(&format!("native_{at_once}_per_second"), &bare);
     }
     Ok(report)
 }
 
 /// Requests a second, between two new processes.
-fn rate(cast: &Cast, stack: Stack, at_once: u64, requests: u64) -> anyhow::Result<f64> {
-    let server = Server { stack, ..cast.primary(Vec::new()) };
+fn rate(cast: &Cast, server: &Server, at_once: u64, requests: u64) -> anyhow::Result<f64> {
     let (_process, listening) = start(&Role::Server(server.clone()))?;
     let work = Work::Streams { at_once, total: requests, length: LENGTH };
-    let mut client = Child::start(&cast.client(&server, &listening, work))?;
+    let mut client = Child::start(&cast.client(server, &listening, work))?;
     client.ready()?;
     client.go()?;
     let transfer: Transfer = client.hear()?;

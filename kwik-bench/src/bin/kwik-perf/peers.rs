@@ -19,35 +19,45 @@ use site::Site;
 
 use crate::cli::{Options, Peers};
 use crate::report::Report;
+use crate::spread::Void;
 
-type Case = fn(&Site, &Options, &mut Report) -> anyhow::Result<()>;
+/// A case adds what it found.
+type Case = fn(&Site, &Options, &mut Found) -> anyhow::Result<()>;
+
+/// What all cases found.
+struct Found {
+    report: Report,
+    /// Of emulated links.
+    void: Void,
+}
 
 /// By name, for `--only`.
 const CASES: [(&str, Case); 7] = [
     ("loopback", loopback::gib),
     ("small", loopback::small),
-    ("even", links::even),
-    ("uneven", links::uneven),
+    ("equal", links::equal),
+    ("mixed", links::mixed),
     ("silent", links::silent),
     ("lossy", emulated::run),
     ("second", warm::run),
 ];
 
 pub(crate) fn run(peers: &Peers, options: &Options) -> anyhow::Result<Report> {
-    let mut report = Report::new("peers");
+    let mut found = Found { report: Report::new("peers"), void: Void::default() };
     let site = Site::new(peers.kwik.as_deref())?;
     for (name, case) in CASES {
         if peers.only.as_ref().is_some_and(|only| !name.contains(only.as_str())) {
             continue;
         }
-        if let Err(error) = case(&site, options, &mut report) {
+        if let Err(error) = case(&site, options, &mut found) {
             match error.downcast_ref::<Missing>() {
-                Some(missing) => report.skip(format!("{name}: {missing}")),
-                None => report.invalidate(format!("{name}: {error:#}")),
+                Some(missing) => found.report.skip(format!("{name}: {missing}")),
+                None => found.report.invalidate(format!("{name}: {error:#}")),
             }
         }
     }
-    Ok(report)
+    found.void.tell(&mut found.report);
+    Ok(found.report)
 }
 
 /// Both in turn, every other run in the opposite order: what each found.

@@ -1,12 +1,12 @@
 //! `kwik get` from three servers behind links that lose or reorder, beside its own time behind clean ones: what TCP's
 //! programs do there can't be measured, for the emulated links carry datagrams alone.
 
-use super::ratios;
 use super::site::{Place, Site};
+use super::{Found, ratios};
 use crate::child::Child;
 use crate::cli::Options;
 use crate::link::{Link, Shape};
-use crate::report::{Report, Target};
+use crate::report::Target;
 use crate::role::Listening;
 use crate::spread::Void;
 
@@ -17,19 +17,19 @@ fn clean() -> Shape {
     Shape::new(48, 20)
 }
 
-pub(super) fn run(site: &Site, options: &Options, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn run(site: &Site, options: &Options, found: &mut Found) -> anyhow::Result<()> {
     let file = site.file(options.amount(LENGTH, 1_000_000))?;
     let lossy = Shape { lost_per_million: 10_000, ..clean() };
     let reordering = Shape { reordering_us: 1_000, ..clean() };
     let shapes = [clean(), lossy, reordering];
-    let mut void = Void::default();
+    let Found { report, void } = found;
     // KWIK's servers have hashed the file after that.
-    once(site, clean(), &file, &mut void)?;
+    once(site, clean(), &file, void)?;
     let mut seconds: [Vec<f64>; 3] = Default::default();
     for run in 0..options.runs {
         for index in 0..shapes.len() {
             let index = if run % 2 == 0 { index } else { shapes.len() - 1 - index };
-            seconds[index].push(once(site, shapes[index], &file, &mut void)?);
+            seconds[index].push(once(site, shapes[index], &file, void)?);
         }
     }
     let [clean, lossy, reordering] = seconds;
@@ -38,7 +38,6 @@ pub(super) fn run(site: &Site, options: &Options, report: &mut Report) -> anyhow
     report.measure("clean_seconds", &clean);
     report.measure("loss_seconds", &lossy);
     report.measure("reordering_seconds", &reordering);
-    void.tell(report);
     Ok(())
 }
 

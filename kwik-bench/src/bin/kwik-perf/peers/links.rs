@@ -7,14 +7,14 @@ use std::time::Duration;
 use super::hosts::{Hosts, MOST};
 use super::program::{Program, need};
 use super::site::Site;
-use super::{in_turn, ratios};
+use super::{Found, in_turn, ratios};
 use crate::child::Child;
 use crate::cli::Options;
 use crate::link::Shape;
-use crate::report::{Report, Target};
+use crate::report::Target;
 
-const EVEN: [u64; MOST] = [100; MOST];
-const UNEVEN: [u64; MOST] = [100, 60, 15];
+const EQUAL: [u64; MOST] = [100; MOST];
+const MIXED: [u64; MOST] = [100, 60, 15];
 const OUTPUT: &str = "copy";
 /// The queues are as on links of this round trip, whichever theirs is.
 const QUEUE_MS: u64 = 20;
@@ -24,13 +24,13 @@ const SILENT: usize = 1;
 const SHARE: f64 = 0.3;
 
 /// 200 MB over three links of 100 Mbit/s.
-pub(super) fn even(site: &Site, options: &Options, report: &mut Report) -> anyhow::Result<()> {
-    spread("even", EVEN, options.amount(200_000_000, 2_000_000), site, options, report)
+pub(super) fn equal(site: &Site, options: &Options, found: &mut Found) -> anyhow::Result<()> {
+    spread("equal", EQUAL, options.amount(200_000_000, 2_000_000), site, options, found)
 }
 
 /// 300 MB over links of 100, 60 and 15 Mbit/s.
-pub(super) fn uneven(site: &Site, options: &Options, report: &mut Report) -> anyhow::Result<()> {
-    spread("uneven", UNEVEN, options.amount(300_000_000, 2_000_000), site, options, report)
+pub(super) fn mixed(site: &Site, options: &Options, found: &mut Found) -> anyhow::Result<()> {
+    spread("mixed", MIXED, options.amount(300_000_000, 2_000_000), site, options, found)
 }
 
 fn spread(
@@ -39,7 +39,7 @@ fn spread(
     length: u64,
     site: &Site,
     options: &Options,
-    report: &mut Report,
+    found: &mut Found,
 ) -> anyhow::Result<()> {
     let file = site.file(length)?;
     let (mut ours, mut rival, mut sums) = (Vec::new(), Vec::new(), Vec::new());
@@ -57,37 +57,37 @@ fn spread(
         parts.collect::<Vec<_>>()
     };
     let key = |what: &str| format!("{name}_{what}");
-    report.aim(&key("over_aria2c"), &ratios(&ours, &rival), Target::AtMost(1.0));
-    report.aim(&key("get_of_sum"), &of_sum(&ours), Target::AtLeast(0.97));
-    report.measure(&key("aria2c_of_sum"), &of_sum(&rival));
-    report.measure(&key("get_seconds"), &ours);
-    report.measure(&key("aria2c_seconds"), &rival);
+    found.report.aim(&key("over_aria2c"), &ratios(&ours, &rival), Target::AtMost(1.0));
+    found.report.aim(&key("get_of_sum"), &of_sum(&ours), Target::AtLeast(0.97));
+    found.report.measure(&key("aria2c_of_sum"), &of_sum(&rival));
+    found.report.measure(&key("get_seconds"), &ours);
+    found.report.measure(&key("aria2c_seconds"), &rival);
     let mbps: Vec<f64> = sums.iter().map(|sum| sum * 8.0 / 1e6).collect();
-    report.measure(&key("sum_mbps"), &mbps);
+    found.report.measure(&key("sum_mbps"), &mbps);
     Ok(())
 }
 
 /// 200 MB over three links of 100 Mbit/s, of which one falls silent at 30 % of the ideal time.
-pub(super) fn silent(site: &Site, options: &Options, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn silent(site: &Site, options: &Options, found: &mut Found) -> anyhow::Result<()> {
     let length = options.amount(200_000_000, 2_000_000);
     let file = site.file(length)?;
     // aria2c waits for a minute and more.
     let rivals = if options.is_full() { options.runs.div_ceil(4) } else { 0 };
     let (mut ours, mut rival) = (Vec::new(), Vec::new());
     for run in 0..options.runs {
-        let network = Network::new(site, EVEN, &file)?;
-        let sum = network.sum(EVEN, length)?;
+        let network = Network::new(site, EQUAL, &file)?;
+        let sum = network.sum(EQUAL, length)?;
         let get = network.get()?;
         ours.push(network.broken(&get, length, sum)?);
         if run < rivals {
             drop(network);
-            let network = Network::new(site, EVEN, &file)?;
+            let network = Network::new(site, EQUAL, &file)?;
             rival.push(network.broken(&network.aria2c()?, length, sum)?);
         }
     }
-    report.aim("silent_over_ideal", &ours, Target::AtMost(1.08));
+    found.report.aim("silent_over_ideal", &ours, Target::AtMost(1.08));
     if !rival.is_empty() {
-        report.measure("silent_aria2c_over_ideal", &rival);
+        found.report.measure("silent_aria2c_over_ideal", &rival);
     }
     Ok(())
 }

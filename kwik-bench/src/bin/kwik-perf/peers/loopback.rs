@@ -1,9 +1,9 @@
 //! One server on this machine: `kwik get` beside curl, which both check certificates.
 
 use super::site::{Place, Site};
-use super::{in_turn, ratios};
+use super::{Found, in_turn, ratios};
 use crate::cli::Options;
-use crate::report::{Report, Target};
+use crate::report::Target;
 
 const NOWHERE: &str = "/dev/null";
 /// The small file.
@@ -12,21 +12,21 @@ const SMALL: u64 = 4 << 10;
 const ROUNDS: usize = 10;
 
 /// 1 GiB to /dev/null.
-pub(super) fn gib(site: &Site, options: &Options, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn gib(site: &Site, options: &Options, found: &mut Found) -> anyhow::Result<()> {
     let (ours, rival) = against_curl(site, options.amount(1 << 30, 1 << 20), options.runs)?;
-    report.aim("loopback_over_curl", &ratios(&ours, &rival), Target::AtMost(1.0));
-    report.measure("loopback_get_seconds", &ours);
-    report.measure("loopback_curl_seconds", &rival);
+    found.report.aim("loopback_over_curl", &ratios(&ours, &rival), Target::AtMost(1.0));
+    found.report.measure("loopback_get_seconds", &ours);
+    found.report.measure("loopback_curl_seconds", &rival);
     Ok(())
 }
 
 /// A file for which the start of the process is nearly all.
-pub(super) fn small(site: &Site, options: &Options, report: &mut Report) -> anyhow::Result<()> {
+pub(super) fn small(site: &Site, options: &Options, found: &mut Found) -> anyhow::Result<()> {
     let (ours, rival) = against_curl(site, SMALL, options.runs * ROUNDS)?;
     let ms = |seconds: &[f64]| seconds.iter().map(|seconds| seconds * 1e3).collect::<Vec<_>>();
-    report.aim("small_over_curl", &ratios(&ours, &rival), Target::AtMost(1.0));
-    report.measure("small_get_ms", &ms(&ours));
-    report.measure("small_curl_ms", &ms(&rival));
+    found.report.aim("small_over_curl", &ratios(&ours, &rival), Target::AtMost(1.0));
+    found.report.measure("small_get_ms", &ms(&ours));
+    found.report.measure("small_curl_ms", &ms(&rival));
     Ok(())
 }
 

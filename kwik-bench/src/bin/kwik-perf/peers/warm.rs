@@ -5,13 +5,13 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::in_turn;
 use super::site::Site;
+use super::{Found, in_turn};
 use crate::child::{Orders, say};
 use crate::cli::Options;
 use crate::client::Work;
 use crate::link::Shape;
-use crate::report::{Report, Target};
+use crate::report::Target;
 use crate::role::{Congestion, Stack};
 use crate::spread::{Network, Void};
 use crate::traffic::{Request, Session, ask, drain};
@@ -26,22 +26,22 @@ struct FirstByte {
     ms: f64,
 }
 
-pub(super) fn run(_: &Site, options: &Options, report: &mut Report) -> anyhow::Result<()> {
-    let (mut ours, mut rival, mut void) = (Vec::new(), Vec::new(), Void::default());
+pub(super) fn run(_: &Site, options: &Options, found: &mut Found) -> anyhow::Result<()> {
+    let (mut ours, mut rival) = (Vec::new(), Vec::new());
     let shape = Shape::new(100, RTT_MS);
     for run in 0..options.runs {
         let get = || Ok((Network::of_kwik(&[shape])?, Stack::Kwik));
         let bare = || Ok((Network::of_bare(shape, Congestion::default())?, Stack::Native));
         let (kwik, native) = in_turn(run, get, bare)?;
-        ours.push(once(kwik, &mut void)?);
-        rival.push(once(native, &mut void)?);
+        ours.push(once(kwik, &mut found.void)?);
+        rival.push(once(native, &mut found.void)?);
     }
-    report.aim("second_first_byte_ms", &ours, Target::AtMost(RTT_MS as f64 + 1.0));
-    report.measure("second_native_first_byte_ms", &rival);
+    found.report.aim("second_first_byte_ms", &ours, Target::AtMost(RTT_MS as f64 + 1.0));
+    found.report.measure("second_native_first_byte_ms", &rival);
     let rtts: Vec<f64> = ours.iter().map(|ms| ms / RTT_MS as f64).collect();
-    report.measure("second_first_byte_rtts", &rtts);
+    found.report.measure("second_first_byte_rtts", &rtts);
     let over: Vec<f64> = ours.iter().zip(&rival).map(|(ours, bare)| ours / bare).collect();
-    report.measure("second_over_native", &over);
+    found.report.measure("second_over_native", &over);
     Ok(())
 }
 
