@@ -1,6 +1,7 @@
 //! Every scenario of `kwik-perf` works: tiny amounts, one run, keys and sanity. No figure is judged.
 #![allow(clippy::unwrap_used)]
 
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -35,12 +36,81 @@ fn assert_targets(report: &Value, keys: &[&str]) {
 }
 
 #[test]
-fn throughput_compares_four_ways() {
+fn throughput_compares_eight_ways() {
     let report = report("throughput");
     let speeds = ["native_default_gbps", "native_single_gbps", "kwik_gbps", "kwik_single_gbps"];
     assert_positive(&report, &speeds);
     assert_targets(&report, &["ratio_default", "ratio_single", "cpu_ratio", "header_ratio"]);
     assert_positive(&report, &["header_ratio"]);
+    assert_positive(&report, &["found_native_default_gbps", "found_kwik_single_gbps"]);
+    let found = ["found_kwik_gbps", "found_ratio_single", "found_kwik_cpu_s_per_gib"];
+    assert_targets(&report, &found);
+}
+
+#[test]
+fn objects_compares_requests_a_second() {
+    let report = report("objects");
+    assert_positive(&report, &["kwik_1_per_second", "native_100_per_second"]);
+    assert_targets(&report, &["ratio_1", "ratio_16", "ratio_100"]);
+}
+
+/// Cases may be left out, each with its reason, where rivals or namespaces are missing; the last needs neither.
+#[test]
+fn peers_measures_what_it_can() {
+    let kwik = Path::new(env!("CARGO_BIN_EXE_kwik-perf")).with_file_name("kwik");
+    if !kwik.exists() {
+        // `cargo test -p kwik-bench` alone does not build it.
+        eprintln!("left out: {} is not built", kwik.display());
+        return;
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_kwik-perf"))
+        .args(["peers", "--tiny", "--runs", "1", "--json"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    // On a machine that is busy with other tests emulated links may be late: the figures are void then, and there.
+    let error = report["error"].as_str().unwrap_or("0 of 0 links");
+    assert!(error.contains(" links"), "{report}");
+    assert_targets(&report, &["second_first_byte_ms", "loss_over_clean", "reordering_over_clean"]);
+    assert_positive(&report, &["second_over_native", "clean_seconds"]);
+    let left_out = report["skipped"].as_array().cloned().unwrap_or_default();
+    let is_left_out =
+        |case: &str| left_out.iter().any(|part| part.as_str().unwrap().starts_with(case));
+    for (case, figure) in [
+        ("loopback", "loopback_over_curl"),
+        ("small", "small_over_curl"),
+        ("equal", "equal_over_aria2c"),
+        ("mixed", "mixed_over_aria2c"),
+        ("silent", "silent_over_ideal"),
+    ] {
+        if is_left_out(&format!("{case}: ")) {
+            assert!(report[figure].is_null(), "{figure}: {report}");
+        } else {
+            assert_targets(&report, &[figure]);
+        }
+    }
+}
+
+#[test]
+fn peers_without_the_program_say_how_to_get_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_kwik-perf"))
+        .args(["peers", "--tiny", "--runs", "1", "--json", "--kwik", "/nowhere/kwik"])
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["valid"]), (Some(1), &false.into()));
+    let error = report["error"].as_str().unwrap();
+    assert!(error.contains("/nowhere/kwik") && error.contains("cargo build"), "{error}");
+}
+
+#[test]
+fn bounds_that_can_not_be_read_are_found_out_before_anything_is_measured() {
+    let output = Command::new(env!("CARGO_BIN_EXE_kwik-perf"))
+        .args(["all", "--tiny", "--runs", "1", "--json", "--check", "/nowhere/bounds.json"])
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("/nowhere/bounds.json"));
 }
 
 #[test]

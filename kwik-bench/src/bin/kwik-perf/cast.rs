@@ -55,6 +55,7 @@ impl Cast {
             server: listening.address,
             secondaries: server.secondaries.len(),
             streams: server.streams,
+            max_mtu: server.max_mtu,
             chain: self.certificate.chain.clone(),
             work,
         })

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// Measures KWIK beside a bare s2n-quic connection.
@@ -39,8 +41,12 @@ pub(crate) enum Command {
     Attach,
     /// Congestion controls on links that lose, reorder, queue and are shared.
     Congestion(Congestion),
+    /// Many small streams over one session, requests a second.
+    Objects,
+    /// The program `kwik` beside curl and aria2c with nginx.
+    Peers(Peers),
     /// All of them; writes kwik-bench/RESULTS.md.
-    All,
+    All(All),
     /// A process of a measurement.
     #[command(hide = true)]
     Role {
@@ -73,6 +79,25 @@ pub(crate) struct Congestion {
     /// Seconds of each measurement, instead of 4.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) seconds: Option<f64>,
+}
+
+/// Which cases, and which program.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Peers {
+    /// Only cases whose name contains this: loopback, small, equal, mixed, silent, lossy, second.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+    /// The program `kwik`; without it KWIK_BIN, or else the one beside this program.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) kwik: Option<PathBuf>,
+}
+
+/// What is done with all reports.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct All {
+    /// Compares ratios with the bounds in this file instead of writing RESULTS.md; one that is worse is a failure.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) check: Option<PathBuf>,
 }
 
 /// What holds for every scenario.
@@ -126,7 +151,11 @@ impl Cli {
         }
     }
 
-    pub(crate) fn is_all(&self) -> bool {
-        matches!(self.command, Command::All)
+    /// What is done with the reports, where that is more than to print them.
+    pub(crate) fn all(&self) -> Option<&All> {
+        match &self.command {
+            Command::All(all) => Some(all),
+            _ => None,
+        }
     }
 }

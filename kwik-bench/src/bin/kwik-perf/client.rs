@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use bytes::Bytes;
+use kwik_io::endpoint::EndpointLimits;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{Orders, say};
@@ -15,7 +16,7 @@ use crate::spread::{self, Own, Spread};
 use crate::statistics::{quantile, sorted};
 use crate::traffic::{Request, Session, ask, drain, round_trip};
 use crate::usage::cpu_time;
-use crate::{attach, kwik, many, native};
+use crate::{attach, kwik, many, native, peers};
 
 /// A client, and what it does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,6 +28,7 @@ pub(crate) struct Client {
     pub(crate) secondaries: usize,
     /// Bidirectional streams that it may have open, as the server allows.
     pub(crate) streams: u32,
+    pub(crate) max_mtu: u16,
     /// The authority of the server's certificate, PEM.
     pub(crate) chain: String,
     pub(crate) work: Work,
@@ -46,6 +48,8 @@ pub(crate) enum Work {
     Spread(Spread),
     /// Reads what a secondary sends that is attached for it; KWIK only. Says the [`attach::Moment`] of the first byte.
     Attach,
+    /// Reads a stream, and then another. Says when the first byte of that came.
+    Second,
     /// Reads so many streams of that length, so many at once. Says a [`Transfer`].
     Streams { at_once: u64, total: u64, length: u64 },
     /// Opens sessions; reads so many streams of each, one after the other, that the secondaries send; all sessions at
@@ -101,13 +105,14 @@ pub(crate) async fn run(client: &Client, orders: &mut Orders) -> anyhow::Result<
     }
     match client.stack {
         Stack::Native => {
-            let endpoint = native::client(&client.chain, native::limits(100))?;
+            let limits = EndpointLimits { max_mtu: client.max_mtu, ..native::limits(100) };
+            let endpoint = native::client(&client.chain, limits)?;
             let mut session = native::connect(&endpoint, client.server).await?;
             work(&client.work, &mut session, orders).await
         }
         Stack::Kwik => {
             let endpoint = match client.streams {
-                0..=100 => kwik::client(&client.chain, client.threads)?,
+                0..=100 => kwik::client(&client.chain, client.threads, client.max_mtu)?,
                 more => kwik::roomy_client(&client.chain, 128 << 20, more)?,
             };
             let mut session = kwik::connect(&endpoint, client.server, client.secondaries).await?;
@@ -138,6 +143,7 @@ async fn work(work: &Work, session: &mut impl Session, orders: &mut Orders) -> a
             orders.ready().await;
             say(&many::streams(session, at_once, total, length).await?);
         }
+        Work::Second => peers::read(session, orders).await?,
         Work::Sessions { .. } | Work::Pairs { .. } => {}
     }
     Ok(())

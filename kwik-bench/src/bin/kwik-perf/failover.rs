@@ -51,7 +51,7 @@ fn report(length: u64, kwik: &[Outcome], native: &[f64], void: Void) -> Report {
     let mut report = Report::new("failover");
     let ideals: Vec<f64> = native.iter().map(|rate| ideal(length, *rate)).collect();
     let over = kwik.iter().zip(&ideals).map(|(outcome, ideal)| outcome.seconds / ideal);
-    report.aim("time_over_ideal", &over.collect::<Vec<_>>(), Target::AtMost(1.15));
+    report.aim("time_over_ideal", &over.collect::<Vec<_>>(), Target::AtMost(1.08));
     let each = |pick: fn(&Outcome) -> f64| kwik.iter().map(pick).collect::<Vec<f64>>();
     let stalls = each(|outcome| outcome.longest_stall_ms);
     report.aim("longest_stall_ms", &stalls, Target::AtMost(500.0));

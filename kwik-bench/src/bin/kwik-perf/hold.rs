@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 use crate::child::{Orders, say};
-use crate::role::{Certificate, Listening, SERVER_NAME, Stack, Threads};
+use crate::role::{Certificate, Listening, SERVER_NAME, Stack, Threads, default_mtu};
 use crate::traffic::{Request, ask};
 use crate::{kwik, native};
 
@@ -95,7 +95,7 @@ pub(crate) async fn run(holder: &Holder, orders: &mut Orders) -> anyhow::Result<
             orders.next().await;
         }
         What::Sessions { stack: Stack::Kwik, count } => {
-            let client = kwik::client(chain, Threads::Default)?;
+            let client = kwik::client(chain, Threads::Default, default_mtu())?;
             let mut held = Vec::new();
             for _ in 0..count {
                 held.push(kwik::connect(&client, *server, 0).await?);

@@ -44,6 +44,7 @@ pub(crate) fn serve<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
         .with_io("127.0.0.1:0")?
         .with_limits(limits().with_max_streams(server.streams, 100))
         .with_congestion_control(server.congestion.0)
+        .with_max_mtu(server.max_mtu)
         .with_workers(placement(server.threads));
     if let Some(identity) = &server.identity {
         builder = builder.with_identity(identity.parse()?)?;
@@ -184,8 +185,9 @@ async fn fulfil(order: Delegation, data: Bytes, pace: Arc<Mutex<Pace>>) -> anyho
 }
 
 /// A client.
-pub(crate) fn client(chain: &str, threads: Threads) -> anyhow::Result<Client> {
-    Ok(Client::builder().with_tls(chain)?.with_workers(placement(threads)).start()?)
+pub(crate) fn client(chain: &str, threads: Threads, max_mtu: u16) -> anyhow::Result<Client> {
+    let builder = Client::builder().with_tls(chain)?.with_max_mtu(max_mtu);
+    Ok(builder.with_workers(placement(threads)).start()?)
 }
 
 /// A client whose sessions may be promised so many bytes, on so many streams of either end.

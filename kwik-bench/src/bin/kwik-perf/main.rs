@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod attach;
+mod bounds;
 mod cast;
 mod child;
 mod cli;
@@ -21,6 +22,8 @@ mod machine;
 mod many;
 mod memory;
 mod native;
+mod objects;
+mod peers;
 mod report;
 mod results;
 mod role;
@@ -42,6 +45,6 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     match &cli.command {
         Command::Role { role } => role::run(role),
-        command => scenario::run(&scenario::of(command), cli.is_all(), &cli.options()),
+        command => scenario::run(&scenario::of(command), cli.all(), &cli.options()),
     }
 }

@@ -53,7 +53,7 @@ pub(crate) async fn sessions(
     length: u64,
     orders: &mut Orders,
 ) -> anyhow::Result<Transfer> {
-    let endpoint = kwik::client(&client.chain, client.threads)?;
+    let endpoint = kwik::client(&client.chain, client.threads, client.max_mtu)?;
     let mut sessions = Vec::new();
     for _ in 0..count {
         sessions.push(kwik::connect(&endpoint, client.server, client.secondaries).await?);

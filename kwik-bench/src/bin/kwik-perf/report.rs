@@ -16,6 +16,7 @@ pub(crate) struct Report {
     spread: Vec<(String, Summary)>,
     targets: Vec<(String, Target)>,
     notes: Vec<String>,
+    skipped: Vec<String>,
     error: Option<String>,
 }
 
@@ -54,6 +55,7 @@ impl Report {
             spread: Vec::new(),
             targets: Vec::new(),
             notes: Vec::new(),
+            skipped: Vec::new(),
             error: None,
         }
     }
@@ -83,7 +85,6 @@ impl Report {
     }
 
     /// As [`value`](Self::value), with what it should be.
-    #[allow(dead_code, reason = "for scenarios to come")]
     pub(crate) fn aim_value(&mut self, key: &str, value: f64, target: Target) {
         self.targets.push((key.to_owned(), target));
         self.value(key, rounded(value));
@@ -95,8 +96,22 @@ impl Report {
         self.notes.push(note.into());
     }
 
+    /// A part that can't be measured here, and why. The rest says something.
+    pub(crate) fn skip(&mut self, part: impl Into<String>) {
+        self.skipped.push(part.into());
+    }
+
+    /// What it is a report of.
+    pub(crate) fn scenario(&self) -> &str {
+        &self.scenario
+    }
+
+    /// Whether a part is left out.
+    pub(crate) fn is_partial(&self) -> bool {
+        !self.skipped.is_empty()
+    }
+
     /// The figures are there, but say nothing, for this reason (a forwarder that was saturated, say).
-    #[allow(dead_code, reason = "for scenarios on emulated links")]
     pub(crate) fn invalidate(&mut self, reason: impl Into<String>) {
         self.error.get_or_insert(reason.into());
     }
@@ -106,7 +121,8 @@ impl Report {
         self.error.is_none()
     }
 
-    fn find(&self, key: &str) -> Option<f64> {
+    /// A figure, or the median of one.
+    pub(crate) fn find(&self, key: &str) -> Option<f64> {
         self.values.iter().find(|(name, _)| name == key)?.1.as_f64()
     }
 
@@ -133,6 +149,9 @@ impl Report {
             (key.clone(), target)
         });
         object.insert("targets".into(), Value::Object(targets.collect()));
+        if !self.skipped.is_empty() {
+            object.insert("skipped".into(), self.skipped.clone().into());
+        }
         if !self.notes.is_empty() {
             object.insert("notes".into(), self.notes.clone().into());
         }
@@ -157,6 +176,9 @@ impl Report {
             for element in value.as_array().into_iter().flatten() {
                 let _ = writeln!(text, "- `{element}`");
             }
+        }
+        for part in &self.skipped {
+            let _ = writeln!(text, "\n**Left out:** {part}");
         }
         for note in &self.notes {
             let _ = writeln!(text, "\n{note}");

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use kwik_io::endpoint::{CongestionControl, UnknownCongestionControl};
+use kwik_io::endpoint::{CongestionControl, EndpointLimits, UnknownCongestionControl};
 use kwik_io::env::Env;
 use kwik_server::{IdentityKey, ServerCertificate};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ use crate::child::{Child, Orders, say, say_failed};
 use crate::client::{self, Client};
 use crate::hold::{self, Holder, Pieces};
 use crate::link;
-use crate::{attach, kwik, native};
+use crate::{attach, kwik, native, peers};
 
 /// The name in every certificate.
 pub(crate) const SERVER_NAME: &str = "localhost";
@@ -40,6 +40,8 @@ pub(crate) enum Role {
     Contributor(Contributor),
     /// The same of bare s2n-quic, on streams of its own.
     Sender(Sender),
+    /// Another program, kept until this process ends. Says what that prints.
+    Program(peers::Program),
 }
 
 /// Which library.
@@ -107,6 +109,8 @@ pub(crate) struct Server {
     /// Whether they may contribute to every stream without an order.
     pub(crate) grant_all: bool,
     pub(crate) congestion: Congestion,
+    /// Of both stacks; the client's is to be the same.
+    pub(crate) max_mtu: u16,
 }
 
 /// A secondary.
@@ -160,6 +164,7 @@ impl Role {
     /// For messages.
     pub(crate) fn name(&self) -> &'static str {
         match self {
+            Self::Program(_) => "program",
             Self::Server(server) if server.stack == Stack::Native => "bare server",
             Self::Server(_) => "primary",
             Self::Attacher(_) => "primary",
@@ -203,8 +208,14 @@ impl Server {
             secondaries: Vec::new(),
             grant_all: false,
             congestion: Congestion::default(),
+            max_mtu: default_mtu(),
         }
     }
+}
+
+/// The MTU that KWIK probes for by default, which the rival gets too.
+pub(crate) fn default_mtu() -> u16 {
+    EndpointLimits::default().max_mtu
 }
 
 /// Starts a process that listens.
@@ -217,8 +228,11 @@ pub(crate) fn start(role: &Role) -> anyhow::Result<(Child, Listening)> {
 /// Plays the role that the parent wrote down, to the end of this process.
 pub(crate) fn run(role: &str) -> ExitCode {
     let played = serde_json::from_str::<Role>(role).map_err(anyhow::Error::from).and_then(|role| {
-        if let Role::Link(settings) = role {
-            return link::run(&settings);
+        // They read their orders themselves.
+        match role {
+            Role::Link(settings) => return link::run(&settings),
+            Role::Program(program) => return peers::keep(&program),
+            _ => {}
         }
         let orders = Orders::of_this_process();
         role.threads().runtime()?.block_on(play(&role, orders))
@@ -235,7 +249,7 @@ pub(crate) fn run(role: &str) -> ExitCode {
 async fn play(role: &Role, mut orders: Orders) -> anyhow::Result<()> {
     match role {
         Role::Server(server) if server.stack == Stack::Native => {
-            let address = native::serve(&server.certificate, server.streams, server.congestion)?;
+            let address = native::serve(server)?;
             say(&Listening { address, pin: String::new() });
         }
         Role::Server(server) if server.grant_all => {
@@ -243,7 +257,7 @@ async fn play(role: &Role, mut orders: Orders) -> anyhow::Result<()> {
         }
         Role::Server(server) => say(&kwik::serve(server, kwik::attend)?),
         Role::Attacher(server) => say(&kwik::serve(server, attach::attend)?),
-        Role::Link(_) => anyhow::bail!("a link has no runtime"),
+        Role::Link(_) | Role::Program(_) => anyhow::bail!("it has no runtime"),
         Role::Secondary(secondary) => {
             for _ in 0..secondary.servers {
                 say(&kwik::contribute(&secondary.trusts, secondary.congestion)?);

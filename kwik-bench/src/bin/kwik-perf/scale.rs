@@ -80,7 +80,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
         }
         // How much dearer anything is than with one.
         let growth = costs.iter().map(|cost| cost / costs[0]).fold(0.0, f64::max);
-        report.value(&format!("flatness_{}", series.name()), rounded(growth));
+        let flatness = format!("flatness_{}", series.name());
+        match series {
+            Series::Sessions => report.aim_value(&flatness, growth, Target::AtMost(1.5)),
+            _ => report.value(&flatness, rounded(growth)),
+        }
         if series != Series::NativeSessions {
             worst = worst.max(growth);
         }
@@ -90,7 +94,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
     }
     if let [ours, native] = most_sessions[..] {
         // What the most sessions cost beside as many pairs of bare connections.
-        report.value("sessions_over_native", rounded(ours / native));
+        report.aim_value("sessions_over_native", ours / native, Target::AtMost(1.25));
     }
     report.aim_value("flatness", worst, Target::AtMost(1.5));
     report.value("points", points);

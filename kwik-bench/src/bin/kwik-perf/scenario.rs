@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
-use crate::cli::{Aggregate, Command, Congestion, Format, Options};
+use crate::bounds::Bounds;
+use crate::cli::{Aggregate, All, Command, Congestion, Format, Options, Peers};
 use crate::report::Report;
 use crate::{
-    aggregate, attach, congestion, failover, isolation, latency, memory, results, scale, throughput,
+    aggregate, attach, congestion, failover, isolation, latency, memory, objects, peers, results,
+    scale, throughput,
 };
 
 type Run = Box<dyn Fn(&Options) -> anyhow::Result<Report>>;
@@ -41,7 +43,12 @@ pub(crate) fn of(command: &Command) -> Vec<Scenario> {
             let cells = cells.clone();
             vec![Scenario::new("congestion", move |options| congestion::run(&cells, options))]
         }
-        Command::All => all(),
+        Command::Objects => vec![Scenario::new("objects", objects::run)],
+        Command::Peers(peers) => {
+            let peers = peers.clone();
+            vec![Scenario::new("peers", move |options| peers::run(&peers, options))]
+        }
+        Command::All(_) => all(),
         Command::Role { .. } => Vec::new(),
     }
 }
@@ -55,18 +62,28 @@ fn all() -> Vec<Scenario> {
     scenarios.push(Scenario::aggregate(links(false, true, false)));
     scenarios.push(Scenario::aggregate(links(false, false, true)));
     for command in
-        [Command::Failover, Command::Isolation, Command::Memory, Command::Scale, Command::Attach]
+        [Command::Failover, Command::Isolation, Command::Memory, Command::Scale, Command::Objects]
     {
         scenarios.extend(of(&command));
     }
+    scenarios.extend(of(&Command::Attach));
+    scenarios.extend(of(&Command::Peers(Peers::default())));
     scenarios.extend(of(&Command::Congestion(Congestion::default())));
     scenarios
 }
 
 /// Runs them in turn. One that fails is reported as such, the others go on, and the exit code is 1. A target that is
-/// missed is no failure: the report says so.
-pub(crate) fn run(scenarios: &[Scenario], write_results: bool, options: &Options) -> ExitCode {
+/// missed is no failure: the report says so. A bound that is missed is one.
+pub(crate) fn run(scenarios: &[Scenario], all: Option<&All>, options: &Options) -> ExitCode {
     let mut reports = Vec::new();
+    // A file that can't be read is not found out after an hour.
+    let bounds = match all.and_then(|all| all.check.as_deref()).map(Bounds::read).transpose() {
+        Ok(bounds) => bounds,
+        Err(error) => {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     for scenario in scenarios {
         let report = (scenario.run)(options)
             .unwrap_or_else(|error| Report::failed(scenario.name, &format!("{error:#}")));
@@ -76,14 +93,19 @@ pub(crate) fn run(scenarios: &[Scenario], write_results: bool, options: &Options
         }
         reports.push(report);
     }
-    if write_results
+    if all.is_some()
+        && bounds.is_none()
         && options.is_full()
         && let Err(error) = results::write(&reports, options)
     {
         eprintln!("kwik-bench/RESULTS.md was not written: {error}");
         return ExitCode::FAILURE;
     }
-    match reports.iter().all(Report::is_measured) {
+    let failures = bounds.map(|bounds| bounds.failures(&reports)).unwrap_or_default();
+    for failure in &failures {
+        eprintln!("{failure}");
+    }
+    match failures.is_empty() && reports.iter().all(Report::is_measured) {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }

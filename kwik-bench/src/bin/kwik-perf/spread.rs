@@ -12,7 +12,8 @@ use crate::client::{Client, Transfer, Work};
 use crate::link::{self, Link, Shape};
 use crate::report::Report;
 use crate::role::{
-    Certificate, Congestion, Identity, Listening, Role, Secondary, Server, Stack, Threads, start,
+    Certificate, Congestion, Identity, Listening, Role, Secondary, Server, Stack, Threads,
+    default_mtu, start,
 };
 use crate::traffic::{Request, ask, drain};
 
@@ -230,7 +231,8 @@ impl Network {
     ) -> anyhow::Result<Child> {
         let chain = self.certificate.chain.clone();
         let threads = Threads::Default;
-        let client = Client { stack, threads, server, secondaries, streams: 100, chain, work };
+        let (streams, max_mtu) = (100, default_mtu());
+        let client = Client { stack, threads, server, secondaries, streams, max_mtu, chain, work };
         let mut child = Child::start(&Role::Client(client))?;
         child.ready()?;
         Ok(child)
@@ -282,7 +284,8 @@ pub(crate) struct Void {
 }
 
 impl Void {
-    fn see(&mut self, report: &link::Report) {
+    /// What a link says of itself.
+    pub(crate) fn see(&mut self, report: &link::Report) {
         log(report);
         self.seen += 1;
         self.late_p99_us = self.late_p99_us.max(report.late_p99_us);
