@@ -78,7 +78,10 @@ async fn no_more_is_read_than_there_is_room_for() {
         (100_000, 100_000),
         (usize::MAX, MOST_CHUNK),
     ] {
-        assert_eq!(source.read(&range, room, &mut Ahead::new(40)).await.unwrap().len() as u64, read);
+        assert_eq!(
+            source.read(&range, room, &mut Ahead::new(40)).await.unwrap().len() as u64,
+            read
+        );
     }
     let last = source.read(&(range.end - 5..range.end), 1, &mut Ahead::new(40)).await.unwrap();
     assert_eq!(last.len(), 5);

@@ -85,7 +85,7 @@ async fn a_fast_transfer_is_never_slowed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_with_a_lower_rate_cuts_a_server_off_at_that() {
     const PINGS: u64 = 1_000;
-    let slow = kwik_client::Limits::new().with_frame_rate(kwik_client::FrameClass::Probe, 10);
+    let slow = kwik_client::Limits::new().with_frame_rate(FrameClass::Probe, 10);
     for (limits, cut_off) in [(slow, true), (kwik_client::Limits::new(), false)] {
         let mut server = BareServer::start();
         let client = kwik_client::Client::builder().with_tls(server.pin()).unwrap();
