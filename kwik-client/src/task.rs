@@ -31,6 +31,7 @@ use kwik_io::stream::{
 };
 use kwik_io::table::{Left, StreamTable};
 use kwik_io::tls::Trust;
+use kwik_io::turn::Turn;
 use kwik_io::worker::{Worker, Workers};
 use kwik_proto::frame::{ControlFrame, ErrorCode};
 use kwik_proto::{Epoch, PathId, StreamId, StreamKind};
@@ -221,7 +222,7 @@ impl Task {
         mut dials: Receiver<Box<DialOutcome>>,
     ) {
         let mut due = Vec::new();
-        let mut pulse = Pulse::new(MEASURE);
+        let (mut pulse, mut turn) = (Pulse::new(MEASURE), Turn::default());
         let mut attended = true;
         self.measure();
         self.carry_out();
@@ -229,6 +230,7 @@ impl Task {
             let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
             let services = self.services.clone();
             pulse.set(!self.is_idle());
+            turn.pass_on().await;
             let next = tokio::select! {
                 biased;
                 Some(event) = links.recv() => Next::Link(event),
@@ -240,6 +242,7 @@ impl Task {
                 () = pulse.beat() => Next::Pulse,
                 () = sleep_until(timeout) => Next::Timeout,
                 Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => Next::PumpEnded,
+                never = turn.wait() => match never {},
             };
             self.measure_if_due(&next);
             match next {

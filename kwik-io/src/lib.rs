@@ -14,6 +14,8 @@ pub mod channel;
 
 pub mod pulse;
 
+pub mod turn;
+
 #[cfg(feature = "sim")]
 pub mod sim;
 

@@ -2,6 +2,8 @@
 
 mod carriers;
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +22,7 @@ use crate::connection::ConnectionStats;
 use crate::control::{self, ControlError, ControlReader, ControlSender, PushError};
 use crate::pump::CarrierEvent;
 use crate::stream::{application, connection};
+use crate::turn::Turn;
 
 /// How long the last frames of a control stream may take before its connection is closed over them.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -200,9 +203,14 @@ fn read(
     links: Sender<Box<FromLink>>,
 ) -> impl Future<Output = ()> + Send {
     async move {
-        let mut gauge = Gauge::new(rates);
+        let (mut gauge, mut turn) = (Gauge::new(rates), Turn::default());
         loop {
-            let event = match reader.recv().await {
+            turn.pass_on().await;
+            let received = {
+                let mut receiving = pin!(reader.recv());
+                poll_fn(|cx| turn.poll(receiving.as_mut(), cx)).await
+            };
+            let event = match received {
                 Ok(Some(frame)) => match gauge.charge(&frame) {
                     Ok(Pace::Now) => LinkEvent::Frame(frame),
                     Ok(Pace::Wait(wait)) => {

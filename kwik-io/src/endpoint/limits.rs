@@ -10,8 +10,7 @@ use super::congestion::CongestionControl;
 /// cannot fill a long path. Too high: what was queued goes out after the reader lost interest.
 pub(crate) const SEND_BUFFER: u32 = 4 << 20;
 
-/// Default of [`EndpointLimits::max_mtu`]. Loopback would carry 65,535, where little more is gained than with 9,001
-/// (docs/mtu.md).
+/// Default of [`EndpointLimits::max_mtu`]: docs/mtu.md.
 const MAX_MTU: u16 = 9_001;
 
 /// The smallest [`EndpointLimits::max_mtu`]: QUIC's smallest datagram of 1,200 bytes and its headers (RFC 9000, 14).

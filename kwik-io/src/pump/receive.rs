@@ -23,6 +23,7 @@ use super::event::{
 };
 use crate::channel::Sender;
 use crate::stream::{Arrivals, Piece, SharedReceive, application, connection};
+use crate::turn::Turn;
 
 /// Most chunks that are taken from QUIC at once: with chunks of 64 KiB more than the whole of QUIC's window.
 const CHUNKS_PER_BATCH: usize = 64;
@@ -94,6 +95,7 @@ pub struct ReceivePump {
     saw_fin: bool,
     /// Whether a half took bytes, or a final size.
     brought: Yield,
+    turn: Turn,
 }
 
 /// How long the carrier of a public stream that is closed is read for its end. Its sender heard on the control stream that
@@ -133,6 +135,7 @@ impl ReceivePump {
             at_fin: false,
             saw_fin: false,
             brought: Yield::Empty,
+            turn: Turn::default(),
         }
     }
 
@@ -214,6 +217,7 @@ impl ReceivePump {
         self.unanswered = None;
         self.route(header).await?;
         loop {
+            self.turn.pass_on().await;
             let decoded = self.decode();
             self.deliver().await?;
             match decoded {
@@ -274,11 +278,12 @@ impl ReceivePump {
             None => {
                 // Nothing is kept for what may come while nothing does.
                 self.arrivals.pieces = Vec::new();
-                let Self { quic, control, .. } = self;
+                let Self { quic, control, turn, .. } = self;
                 tokio::select! {
                     biased;
                     () = control.ordered() => return self.obey(),
                     received = poll_fn(|cx| poll_batch(quic, cx)) => received,
+                    never = turn.wait() => match never {},
                 }
             }
         };

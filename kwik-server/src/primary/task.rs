@@ -20,6 +20,7 @@ use kwik_io::stream::{
     ReceiveShare, SendShare, ServiceList, SharedSend, StreamHalf, application, connection,
 };
 use kwik_io::table::{Left, StreamTable};
+use kwik_io::turn::Turn;
 use kwik_io::worker::Worker;
 use kwik_io::{sign, token};
 use kwik_proto::frame::{AddPath, ControlFrame, ErrorCode, Orders, ServerIdentity};
@@ -165,7 +166,7 @@ impl Task {
         mut carriers: Receiver<Box<CarrierEvent>>,
     ) {
         let mut due = Vec::new();
-        let mut pulse = Pulse::new(MEASURE);
+        let (mut pulse, mut turn) = (Pulse::new(MEASURE), Turn::default());
         let mut attended = true;
         self.measure();
         self.carry_out();
@@ -173,6 +174,7 @@ impl Task {
             let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
             let services = self.services.clone();
             pulse.set(!self.told.is_empty());
+            turn.pass_on().await;
             let next = tokio::select! {
                 biased;
                 Some(event) = links.recv() => Next::Link(event),
@@ -186,6 +188,7 @@ impl Task {
                 () = pulse.beat() => Next::Pulse,
                 () = sleep_until(timeout) => Next::Timeout,
                 Some(_) = self.pumps.join_next(), if !self.pumps.is_empty() => Next::PumpEnded,
+                never = turn.wait() => match never {},
             };
             self.measure_if_due(&next);
             match next {

@@ -16,6 +16,7 @@ use kwik_io::pump::{
 };
 use kwik_io::session::{Request, Requests, SessionInfo, requests};
 use kwik_io::stream::{SendShare, application, connection};
+use kwik_io::turn::Turn;
 use kwik_io::worker::Worker;
 use kwik_io::{key::PublicKey, sign};
 use kwik_proto::frame::{self, ControlFrame, ErrorCode, GapReason, Orders, SignedOrders};
@@ -113,10 +114,11 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondaryS
 impl Task {
     /// Boxed: as `self` it would be in the future twice.
     async fn run(mut self: Box<Self>, mut links: Receiver<Box<FromLink>>) {
-        let mut attended = true;
+        let (mut attended, mut turn) = (true, Turn::default());
         self.carry_out();
         while self.link.is_some() {
             let timeout = self.core.poll_timeout().map(|at| self.shared.env.deadline(at));
+            turn.pass_on().await;
             tokio::select! {
                 biased;
                 Some(from) = links.recv() => self.handle_link(from.event),
@@ -130,6 +132,7 @@ impl Task {
                 },
                 end = self.presence.called_away() => self.core.go_away(end, self.shared.env.now()),
                 () = sleep_until(timeout) => self.core.handle_timeout(self.shared.env.now()),
+                never = turn.wait() => match never {},
             }
             self.carry_out();
             if !attended && self.open.is_empty() {
