@@ -108,11 +108,11 @@ fn one<A: Send + 'static>(attack: &'static Attack<A>, on: &str, mut arena: A) ->
     (name, Box::pin(act))
 }
 
+/// An arena that is being set up, with an honest session in it.
+type Starting<A> = Pin<Box<dyn Future<Output = anyhow::Result<(A, Honest)>> + Send>>;
+
 /// An attack on a client that has an honest session besides, whose bytes are right.
-fn beside<A: Arena + Send + 'static>(
-    attack: &'static Attack<A>,
-    start: Pin<Box<dyn Future<Output = anyhow::Result<(A, Honest)>> + Send>>,
-) -> Strike {
+fn beside<A: Arena + Send + 'static>(attack: &'static Attack<A>, start: Starting<A>) -> Strike {
     let name = format!("{}: {}", A::PARTY, attack.name);
     let act = async move {
         let (mut arena, honest) = start.await?;
