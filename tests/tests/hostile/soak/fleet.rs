@@ -1,5 +1,6 @@
 //! The processes of a soak, and the files that they serve.
 
+use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
@@ -20,6 +21,8 @@ const LASTING: &[(u64, u64)] =
     &[(1, 1 << 10), (2, 100_000), (3, 1 << 20), (4, (4 << 20) + 17), (5, 16 << 20), (6, 64 << 20)];
 /// Files that nobody has hashed yet, at a time.
 const FRESH: usize = 24;
+/// Of those before them, files that are still there: two minutes' worth, longer than a download that was interrupted goes on.
+const RETIRED: usize = 24;
 
 /// Every so many fresh files the large ones that nobody has hashed are new too.
 const ROUND: u64 = 24;
@@ -49,6 +52,7 @@ pub(super) struct Fleet {
     /// Clients that use the library, see [`super::clients`].
     pub(super) clients: Victim,
     pub(super) files: Vec<File>,
+    retired: VecDeque<String>,
     made: u64,
 }
 
@@ -85,7 +89,8 @@ impl Fleet {
         let (address, pin) = (primary.address.to_string(), primary.pin.to_string());
         let mut clients = Victim::start(&["clients", &address, &pin])?;
         clients.answer().await?;
-        let mut fleet = Self { dir, primary, secondaries, clients, files: Vec::new(), made: 0 };
+        let (files, retired) = (Vec::new(), VecDeque::new());
+        let mut fleet = Self { dir, primary, secondaries, clients, files, retired, made: 0 };
         for &(key, size) in LASTING {
             fleet.write(format!("file-{key}"), key, size)?;
         }
@@ -114,8 +119,13 @@ impl Fleet {
         let key = 100 + self.made;
         let size = 1_u64 << random.random_range(10..23_u32);
         if self.files.len() >= LASTING.len() + FRESH {
-            let old = self.files.remove(LASTING.len());
-            std::fs::remove_file(self.root().join(old.name))?;
+            // Who began with it may have to go on with it.
+            self.retired.push_back(self.files.remove(LASTING.len()).name);
+        }
+        if self.retired.len() > RETIRED
+            && let Some(old) = self.retired.pop_front()
+        {
+            std::fs::remove_file(self.root().join(old))?;
         }
         self.write(format!("fresh-{key}"), key, size)
     }
