@@ -43,14 +43,14 @@ def arrange(server_mtu, mbit):
     for host in (CLIENT, ROUTER, SERVER):
         sh("ip", "netns", "add", host)
         sh("ip", "-n", host, "link", "set", "lo", "up")
-    link(ROUTER, "down", "10.214.1.1/24", CLIENT, "eth0", "10.214.1.2/24", 1500)
-    link(ROUTER, "up", "10.214.2.1/24", SERVER, "eth0", "10.214.2.2/24", server_mtu)
+    link(ROUTER, "to-client", "10.214.1.1/24", CLIENT, "eth0", "10.214.1.2/24", 1500)
+    link(ROUTER, "to-server", "10.214.2.1/24", SERVER, "eth0", "10.214.2.2/24", server_mtu)
     inside(ROUTER, "sysctl", "-qw", "net.ipv4.ip_forward=1")
     for host, via in ((CLIENT, "10.214.1.1"), (SERVER, "10.214.2.1")):
         sh("ip", "-n", host, "route", "add", "default", "via", via)
     # A queue of 20 ms at the rate, at least 64 KiB; whole segments of 64 KiB pass at once.
     queue = max(mbit * 2500, 64 << 10)
-    for host, device in ((ROUTER, "down"), (CLIENT, "eth0")):
+    for host, device in ((ROUTER, "to-client"), (CLIENT, "eth0")):
         inside(host, "tc", "qdisc", "add", "dev", device, "root", "tbf", "rate", f"{mbit}mbit", "burst", "70kb",
                "limit", str(queue + (70 << 10)))
 
