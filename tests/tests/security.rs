@@ -113,7 +113,7 @@ enum Amount {
 
 /// The value of an expression as constants have them.
 fn amount(text: &str) -> Option<Amount> {
-    for (unit, micros) in [("secs", 1_000_000), ("millis", 1_000)] {
+    for (unit, micros) in [("secs", 1_000_000), ("millis", 1_000), ("micros", 1)] {
         let time = text.strip_prefix(&format!("Duration::from_{unit}("));
         if let Some(time) = time.and_then(|text| text.strip_suffix(')')) {
             return number(time).map(|time| Amount::Micros(time * micros));
