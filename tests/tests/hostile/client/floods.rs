@@ -139,7 +139,8 @@ attacks! { ATTACKS on ByPrimary;
     }
 
     /// 64 frames of orders are kept; the delegations in the others come back.
-    orders_for_a_path_that_never_answers => Ignored, |arena| {
+    /// More hashes are awaited than a client keeps.
+    orders_for_a_path_that_never_answers => Closed(ErrorCode::LimitExceeded), |arena| {
         dialling(arena, scaled(100), delegation).await?
     }
 

@@ -39,7 +39,7 @@ attacks! { ATTACKS on Primary;
     }
 
     /// As behind a NAT that forgets: s2n-quic knows five addresses of a peer, and hears no sixth.
-    a_port_that_moves_every_seven_datagrams => Transport, |arena| {
-        played(arena, Game::Moves(7), 200).await?
+    a_port_that_moves_every_sixty_datagrams => Transport, |arena| {
+        played(arena, Game::Moves(60), 300).await?
     }
 }
