@@ -310,12 +310,13 @@ mod tests {
 
     #[test]
     fn the_room_is_bounded() {
-        let mut wire = wire(LinkConfig { delay: MS * 1_000, ..LinkConfig::default() });
-        for _ in 0..=ROOM / (1 << 16) {
-            wire.send(Way::Down, Duration::ZERO, 1, &[0; 1 << 16]);
+        let mtu = u16::MAX;
+        let mut wire = wire(LinkConfig { delay: MS * 1_000, mtu, ..LinkConfig::default() });
+        for _ in 0..=ROOM / (1 << 15) {
+            wire.send(Way::Down, Duration::ZERO, 1, &[0; 1 << 15]);
         }
         assert_eq!(wire.counts.overflow, 1);
-        assert_eq!(delivered(&mut wire, MS * 1_000).len(), ROOM / (1 << 16));
+        assert_eq!(delivered(&mut wire, MS * 1_000).len(), ROOM / (1 << 15));
         assert_eq!(wire.down.bytes, 0);
     }
 }
