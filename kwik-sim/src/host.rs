@@ -18,6 +18,9 @@ use crate::link::Chance;
 use crate::machine::Card;
 use crate::world::World;
 
+/// The largest packet of an endpoint, in bytes.
+const ETHERNET: u16 = 1_500;
+
 /// The port that servers of a laboratory listen on.
 const PORT: u16 = 4_433;
 /// The wall clock at the start of every run: 2027-01-15. Any, but always the same.
@@ -117,13 +120,14 @@ impl Host {
         self.card.now()
     }
 
-    /// A client in this world, to be set up further.
+    /// A client in this world, to be set up further. It sends packets of up to 1,500 bytes, what links carry unless they are told
+    /// otherwise ([`LinkConfig::mtu`](crate::link::LinkConfig::mtu)): probes for more are for who asks for them.
     pub fn client(&self) -> kwik_client::Builder {
-        kwik_client::Client::builder().with_env(self.env.clone())
+        kwik_client::Client::builder().with_env(self.env.clone()).with_max_mtu(ETHERNET)
     }
 
     /// A server in this world that listens on [`Host::address_of`] its name and has the certificate of
-    /// [`Host::pin_of`] it, to be set up further.
+    /// [`Host::pin_of`] it, to be set up further. Its packets are as large as those of [`Host::client`].
     ///
     /// # Errors
     /// None, but what [`kwik_server::Builder`]'s methods return.
@@ -131,6 +135,7 @@ impl Host {
         let (address, certificate) = (self.me().address(), self.me().certificate.clone());
         kwik_server::Server::builder()
             .with_env(self.env.clone())
+            .with_max_mtu(ETHERNET)
             .with_tls(certificate)?
             .with_io(address)
     }

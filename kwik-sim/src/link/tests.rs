@@ -19,14 +19,21 @@ fn slow() -> LinkConfig {
 fn a_perfect_link_delivers_at_once() {
     let mut link = Link::new(LinkConfig::default(), 1);
     for tick in 0..10 {
-        assert_eq!(at(link.send(MS * tick, 1_500)), MS * tick);
+        assert_eq!(at(link.send(MS * tick, 1_472)), MS * tick);
     }
     assert_eq!(link.backlog(MS * 9), 0);
 }
 
 #[test]
+fn packets_above_the_mtu_are_dropped_and_take_no_time() {
+    let mut link = Link::new(slow(), 1);
+    assert_eq!(link.send(START, 1_473), Fate::Dropped(DropReason::TooLarge));
+    assert_eq!(at(link.send(START, 1_472)), Duration::from_micros(1_472));
+}
+
+#[test]
 fn packets_leave_one_after_the_other() {
-    let mut link = Link::new(LinkConfig { delay: MS * 5, ..slow() }, 1);
+    let mut link = Link::new(LinkConfig { delay: MS * 5, mtu: 9_001, ..slow() }, 1);
     assert_eq!(at(link.send(START, 1_000)), MS * 6);
     assert_eq!(at(link.send(START, 2_000)), MS * 8);
     assert_eq!(at(link.send(MS * 10, 1_000)), MS * 16, "an idle transmitter starts at once");
