@@ -38,6 +38,8 @@ pub(super) struct Outgoing {
     batch: Option<Batch>,
     /// The batch waits for the kernel.
     blocked: bool,
+    /// The endpoint was told that there is no room, and waits to hear that there is.
+    refused: bool,
     largest: usize,
     sent: usize,
     turn: Turn,
@@ -47,7 +49,7 @@ impl Outgoing {
     pub(super) fn new(socket: Arc<Socket>, max_mtu: u16) -> Self {
         let (buffer, turn) = (vec![0; CALL], Turn::default());
         let largest = usize::from(max_mtu).min(CALL);
-        Self { socket, buffer, batch: None, blocked: false, largest, sent: 0, turn }
+        Self { socket, buffer, batch: None, blocked: false, refused: false, largest, sent: 0, turn }
     }
 
     /// Gives the batch to the kernel, unless that takes nothing now.
@@ -126,19 +128,15 @@ impl tx::Tx for Outgoing {
 
     /// Ready when there was no room and is again.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.blocked {
-            loop {
-                ready!(self.socket.io.poll_send_ready(cx))?;
-                self.transmit();
-                if !self.blocked {
-                    break;
-                }
-            }
-        } else if self.sent < BURST {
+        if !self.refused {
             return Poll::Pending;
         }
+        while self.blocked {
+            ready!(self.socket.io.poll_send_ready(cx))?;
+            self.transmit();
+        }
         ready!(self.turn.poll_next(cx));
-        self.sent = 0;
+        (self.refused, self.sent) = (false, 0);
         Poll::Ready(Ok(()))
     }
 
@@ -151,6 +149,7 @@ impl tx::Tx for Outgoing {
             self.transmit();
         }
         if self.is_full() {
+            self.refused = true;
             self.turn.end();
         }
     }
