@@ -1,8 +1,6 @@
 //! QUIC endpoints: where connections are dialled and accepted.
 
 mod client;
-#[cfg(any(feature = "sim", feature = "udp"))]
-pub(crate) mod clock;
 mod congestion;
 mod connections;
 mod dial;
@@ -13,8 +11,6 @@ mod probe;
 mod server;
 mod sockets;
 mod stagger;
-#[cfg(feature = "udp")]
-mod udp;
 
 pub use client::ClientEndpoints;
 pub use congestion::{CongestionControl, UnknownCongestionControl};

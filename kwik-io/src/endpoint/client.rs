@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use s2n_quic::Client;
+use s2n_quic::provider::io::tokio::Provider;
 use s2n_quic::provider::tls::rustls;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -256,9 +257,9 @@ impl Shared {
         Refusals::Icmp(self.local.map(|local| local.ip()))
     }
 
-    fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<sockets::Io> {
+    fn socket(&self, worker: &Worker, local: SocketAddr) -> io::Result<Provider> {
         let socket = UdpSocket::bind(local)?;
-        sockets::io(&self.env, worker, socket, self.role, self.limits.max_mtu)
+        sockets::io(worker, socket, self.role, self.limits.max_mtu)
     }
 }
 

@@ -188,7 +188,7 @@ impl ServerEndpoint {
         let socket_error = |error| bind_error(address, error);
         let socket = bound(address, port).map_err(socket_error)?;
         let local = socket.local_addr().map_err(socket_error)?;
-        let io = sockets::io(env, worker, socket, Role::Server, max_mtu).map_err(socket_error)?;
+        let io = sockets::io(worker, socket, Role::Server, max_mtu).map_err(socket_error)?;
         let builder = builder.with_io(io).unwrap_or_else(|never| match never {});
         let server = Some(congestion_control.start_server(builder).map_err(start_error)?);
         Ok(Self { server, env: env.clone(), local, rejected, connections, handshakes })

@@ -3,10 +3,9 @@
 use std::io;
 use std::net::UdpSocket;
 
-use s2n_quic::provider::io::tokio::Builder;
+use s2n_quic::provider::io::tokio::{Builder, Provider};
 
 use super::limits::Role;
-use crate::env::Env;
 use crate::worker::Worker;
 
 /// What s2n-quic reads datagrams into, in slots of 64 KiB that it goes round. Its default of 8 MiB leaves the
@@ -50,34 +49,13 @@ pub fn sockets(io: Builder, role: Role) -> io::Result<Builder> {
     }
 }
 
-/// What s2n-quic starts an endpoint of KWIK's with.
-#[cfg(feature = "udp")]
-pub(super) type Io = super::udp::Io;
-#[cfg(not(feature = "udp"))]
-pub(super) type Io = s2n_quic::provider::io::tokio::Provider;
-
 /// Hands a bound socket to QUIC.
-#[cfg(feature = "udp")]
 pub(super) fn io(
-    env: &Env,
-    worker: &Worker,
-    socket: UdpSocket,
-    _role: Role,
-    max_mtu: u16,
-) -> io::Result<Io> {
-    socket2::SockRef::from(&socket).set_recv_buffer_size(SOCKET_RECEIVE_BUFFER)?;
-    Ok(Io { env: env.clone(), socket, runtime: worker.runtime().clone(), max_mtu })
-}
-
-/// Hands a bound socket to QUIC.
-#[cfg(not(feature = "udp"))]
-pub(super) fn io(
-    _env: &Env,
     worker: &Worker,
     socket: UdpSocket,
     role: Role,
     max_mtu: u16,
-) -> io::Result<Io> {
+) -> io::Result<Provider> {
     socket.set_nonblocking(true)?;
     let io = Builder::default()
         .with_handle(worker.runtime().clone())

@@ -17,8 +17,8 @@ use s2n_quic_core::io::{rx, tx};
 use s2n_quic_core::path::{LocalAddress, Tuple, mtu};
 use tokio::runtime::Handle;
 
+use super::clock::EnvClock;
 use super::{Datagram, Network, Port};
-use crate::endpoint::clock::EnvClock;
 use crate::env::Env;
 
 /// Largest datagram that an endpoint may send: s2n-quic's own limit, MTU probes included.
