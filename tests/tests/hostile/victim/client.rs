@@ -30,7 +30,7 @@ pub(super) fn client(runtime: &Runtime) {
             match runtime.block_on(connecting) {
                 Ok(session) => {
                     let (handle, acceptor) = session.split();
-                    runtime.spawn(take(acceptor, (*mode).to_owned()));
+                    runtime.spawn(take(acceptor, handle.clone(), (*mode).to_owned()));
                     sessions.push(handle);
                     json!({ "session": sessions.len() - 1 })
                 }
@@ -73,7 +73,10 @@ fn numbered<'s>(sessions: &'s [Handle], number: &str) -> &'s Handle {
     }
 }
 
-async fn take(mut acceptor: kwik_client::connection::StreamAcceptor, mode: String) {
+/// How long an answer may take before the client says on standard error what it knows of its session.
+const LONG: Duration = Duration::from_secs(15);
+
+async fn take(mut acceptor: kwik_client::connection::StreamAcceptor, handle: Handle, mode: String) {
     let mut held = Vec::new();
     if mode == "ignore" {
         std::future::pending::<()>().await;
@@ -83,19 +86,29 @@ async fn take(mut acceptor: kwik_client::connection::StreamAcceptor, mode: Strin
             held.push(stream);
             continue;
         }
+        let handle = handle.clone();
         tokio::spawn(async move {
             match stream {
                 PeerStream::Bidirectional(stream) => {
                     let (mut receive, mut send) = stream.split();
                     let mut at = 0;
-                    while let Ok(Some(chunk)) = receive.receive().await {
-                        if !CONTENT.matches(at, &chunk) {
-                            return send.reset(1u8.into()).unwrap_or_default();
+                    let answer = async {
+                        while let Ok(Some(chunk)) = receive.receive().await {
+                            if !CONTENT.matches(at, &chunk) {
+                                return send.reset(1u8.into()).unwrap_or_default();
+                            }
+                            at += chunk.len() as u64;
                         }
-                        at += chunk.len() as u64;
+                        let _ = send.send(at.to_be_bytes().to_vec().into()).await;
+                        let _ = send.close().await;
+                    };
+                    let mut answer = std::pin::pin!(answer);
+                    if tokio::time::timeout(LONG, &mut answer).await.is_ok() {
+                        return;
                     }
-                    let _ = send.send(at.to_be_bytes().to_vec().into()).await;
-                    let _ = send.close().await;
+                    eprintln!("a stream takes long: {:?}", handle.metrics().await);
+                    answer.await;
+                    eprintln!("which is over");
                 }
                 PeerStream::Receive(mut receive) => {
                     while let Ok(Some(_)) = receive.receive().await {}
