@@ -20,6 +20,10 @@ const TRIAL_DISTANCE: u64 = 32;
 /// Seconds that a copy at the end must save at least.
 const END_GAME_WORTH: f64 = 0.01;
 
+/// Turns of the loop that a path needs at least for what it sends before a range, for the range not to be begun when the path
+/// hears that somebody else sends it. Less: both send it; more: it stays where it is late.
+const UNBEGUN: f64 = 1.25;
+
 /// What an order is about.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Choice {
@@ -211,10 +215,17 @@ impl Scheduler {
         Some(id)
     }
 
-    /// When a plan has no bytes left to hand out, idle sources copy the tail of what slower ones still owe.
+    /// When a plan has no bytes left to hand out, idle sources are asked for the tail of what slower ones still owe: instead of
+    /// them for what those have not begun, which costs nothing, and as well as them for the rest.
     pub(super) fn end_game(&mut self, now: Instant) {
         if !self.config.switches.end_game {
             return;
+        }
+        // Each move ends what it moves sooner; that none comes back is left to no estimate.
+        for _ in 0..self.ledger.len() {
+            let Some((choice, slow)) = self.move_choice(now) else { break };
+            self.withdraw(slow);
+            self.order(choice);
         }
         while let Some((choice, slow)) = self.end_game_choice(now) {
             self.bucket.spend_at_end(choice.range.len());
@@ -230,19 +241,71 @@ impl Scheduler {
         }
     }
 
+    fn move_choice(&self, now: Instant) -> Option<(Choice, DelegationId)> {
+        self.handed_out().find_map(|(stream, plan)| self.tail_to_move(stream, plan, now))
+    }
+
+    /// Plans that have no bytes left to hand out, and are not complete.
+    fn handed_out(&self) -> impl Iterator<Item = (StreamId, &Plan)> {
+        self.busy.iter().filter_map(|&stream| Some((stream, self.halves.get(&stream)?))).flat_map(
+            |(stream, half)| {
+                let plans = half.plans.values();
+                plans
+                    .filter(|plan| plan.pool.is_empty() && !half.held.covers(plan.range))
+                    .map(move |plan| (stream, plan))
+            },
+        )
+    }
+
+    /// The last range of a slow path that it can't have begun when it hears that it is not to: a path sends its ranges of a
+    /// stream in their order.
+    fn tail_to_move(
+        &self,
+        stream: StreamId,
+        plan: &Plan,
+        now: Instant,
+    ) -> Option<(Choice, DelegationId)> {
+        let all = self.standings(plan, now);
+        let me = all.iter().find(|source| source.has_room && !source.on_trial)?;
+        let entries: Vec<&Entry> = self
+            .ledger
+            .overlapping(stream, plan.range)
+            .into_iter()
+            .filter_map(|id| self.ledger.entry(id))
+            .filter(|entry| entry.standing == Standing::Owed && entry.path != me.path)
+            .collect();
+        let is_movable = |entry: &&&Entry| {
+            let plain = entry.role == Role::Original && !entry.copied && entry.late.is_none();
+            plain && entry.delivered == 0 && !self.is_draining(entry.path)
+        };
+        let last = |path: PathId| {
+            let of_path = entries.iter().filter(move |entry| entry.path == path);
+            of_path.max_by_key(|entry| entry.range.start()).filter(is_movable)
+        };
+        entries.iter().map(|entry| entry.path).find_map(|path| {
+            let (entry, slow) = (last(path)?, self.sources.get(&path)?);
+            let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);
+            let before: u64 = entries
+                .iter()
+                .filter(|other| other.path == path && other.id != entry.id)
+                .map(|other| other.missing)
+                .sum();
+            let turn = slow.turn(self.primary_rtt, &self.config).as_secs_f64();
+            let begins = before as f64 / standing.rate;
+            let ends = (before + entry.missing) as f64 / standing.rate;
+            let (stays, worth) = (begins > turn * UNBEGUN, ends - me.finish(entry.missing));
+            let choice = Choice { path: me.path, stream, range: entry.range, role: Role::Original };
+            (stays && worth >= END_GAME_WORTH).then_some((choice, entry.id))
+        })
+    }
+
     fn end_game_choice(&self, now: Instant) -> Option<(Choice, DelegationId)> {
         let balance = self.bucket.end_game_balance(self.stats.delivered_bytes);
         let full = self.ledger.len() >= self.config.delegations;
         if balance < END_GAME_LEAST || full || !self.has_room(now) {
             return None;
         }
-        self.busy.iter().find_map(|&stream| {
-            let half = self.halves.get(&stream)?;
-            half.plans
-                .values()
-                .filter(|plan| plan.pool.is_empty() && !half.held.covers(plan.range))
-                .find_map(|plan| self.tail_to_copy(stream, plan, balance, now))
-        })
+        self.handed_out().find_map(|(stream, plan)| self.tail_to_copy(stream, plan, balance, now))
     }
 
     fn tail_to_copy(
@@ -254,7 +317,7 @@ impl Scheduler {
     ) -> Option<(Choice, DelegationId)> {
         let all = self.standings(plan, now);
         let me = all.iter().find(|source| source.has_room)?;
-        // The last ordered range of a path is the last that it sends, so its tail is what is furthest away.
+        // A path sends its ranges of a stream in their order, so the tail of the last is what is furthest away.
         let mut last: Vec<&Entry> = self
             .ledger
             .overlapping(stream, plan.range)
@@ -262,8 +325,10 @@ impl Scheduler {
             .filter_map(|id| self.ledger.entry(id))
             .filter(|entry| entry.role == Role::Original && !entry.copied && entry.path != me.path)
             .filter(|entry| entry.standing == Standing::Owed)
+            // A server that goes away is left what it has begun, for as long as it is not late.
+            .filter(|entry| !self.is_draining(entry.path))
             .collect();
-        last.sort_by_key(|entry| std::cmp::Reverse(entry.id));
+        last.sort_by_key(|entry| std::cmp::Reverse(entry.range.start()));
         last.into_iter().find_map(|entry| {
             let slow = self.sources.get(&entry.path)?;
             let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);

@@ -2,7 +2,7 @@
 //!
 //! They are handed out at once, also where all sources have as much to do as they should: what they have to do is
 //! further ahead, or for other streams, and may take a slow source longer than the reader is patient. A source sends its
-//! ranges side by side, and the primary its lowest bytes first, so that a head is not behind all that was ordered before.
+//! lowest bytes first, so that a head is not behind all that was ordered before.
 //!
 //! The client, which alone knows of readers that wait, says so of streams that it was told about. Of others the primary
 //! takes it to be so where nothing of them is under way for as long: a stream that begins when all sources are full.

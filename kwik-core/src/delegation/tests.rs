@@ -24,6 +24,7 @@ mod hangs;
 mod heads;
 mod lengths;
 mod limits;
+mod moves;
 mod places;
 mod rates;
 mod scheduler;

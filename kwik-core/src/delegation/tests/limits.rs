@@ -71,14 +71,14 @@ fn a_tail_is_copied_once_however_often_its_owner_moves() {
     let orders = bench.decisions();
     assert!(orders.iter().any(|order| matches!(order, Decision::SupplyLocally { .. })));
     let one = PathId::new(1);
-    let owed: Vec<ByteRange> = orders
+    let owed: BTreeMap<DelegationId, ByteRange> = orders
         .iter()
         .filter_map(|order| match order {
-            Decision::Delegate { delegation, .. } => Some(delegation.range),
+            Decision::Delegate { delegation, .. } => Some((delegation.id, delegation.range)),
             _ => None,
         })
         .collect();
-    let local: Vec<(ByteRange, PathId)> = orders
+    let mut local: Vec<(ByteRange, PathId)> = orders
         .iter()
         .filter_map(|order| match order {
             Decision::SupplyLocally { range, .. } => Some((*range, PathId::PRIMARY)),
@@ -89,22 +89,34 @@ fn a_tail_is_copied_once_however_often_its_owner_moves() {
     let mut status = bench.status(one, PathState::Live);
     (status.received_bytes, status.busy_us) = (10_000, 100_000);
     bench.scheduler.handle_path_status(&status, at(100));
+    let mut status = bench.status(PathId::PRIMARY, PathState::Live);
+    (status.received_bytes, status.busy_us) = (500_000, 100_000);
+    bench.scheduler.handle_path_status(&status, at(100));
     bench.now = at(100);
     bench.held(0, &local);
     let mut copies = RangeSet::new();
-    let mut copied = 0;
+    let (mut copied, mut moved) = (0, Vec::new());
     for step in 1..20 {
         for decision in bench.decisions() {
-            if let Decision::SupplyLocally { range, .. } = decision {
-                copied += range.len();
-                copies.insert(range);
+            match decision {
+                // What it has not begun goes to the other instead.
+                Decision::Revoke { delegation, .. } => moved.extend(owed.get(&delegation)),
+                Decision::SupplyLocally { range, .. } if moved.contains(&range) => {
+                    local.push((range, PathId::PRIMARY));
+                }
+                Decision::SupplyLocally { range, .. } => {
+                    copied += range.len();
+                    copies.insert(range);
+                }
+                _ => {}
             }
         }
         bench.now = at(100 + step);
-        let first = owed[0].start().value();
+        let first = owed.values().map(|range| range.start().value()).min().unwrap();
         let got = (range(first, first + step * 100), one);
         bench.held(0, &[&local[..], &[got]].concat());
     }
+    assert!(!moved.is_empty(), "what it has not begun is moved");
     assert!(copied > 0, "the slow one's tail is copied");
     assert_eq!(copied, copies.total_len(), "no byte of it twice");
     assert!(copied <= 16 * KIB, "{copied} of 512 KiB");
