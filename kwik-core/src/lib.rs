@@ -29,6 +29,8 @@ pub mod relay;
 
 pub mod stream;
 
+pub mod send_order;
+
 pub mod delegation;
 
 mod proving;

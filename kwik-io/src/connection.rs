@@ -12,6 +12,7 @@ use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta, supervisor
 
 use crate::endpoint::{Connections, Goodbye, Goodbyes, Handshakes, Owed, Shaking};
 use crate::env::Env;
+use crate::lane::Lane;
 use crate::tls::{Refusal, RefusalCell};
 use crate::worker::{WeakWorker, Worker};
 
@@ -50,9 +51,15 @@ pub struct ConnectionStats {
     lost_bytes: AtomicU64,
     exporter: OnceLock<[u8; 32]>,
     refusal: OnceLock<Refusal>,
+    lane: Arc<Lane>,
 }
 
 impl ConnectionStats {
+    /// The order in which pumps hand their bytes to this connection.
+    pub fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
     /// Smoothed round-trip time (RFC 9002, 5.3); `None` before the first sample.
     pub fn smoothed_rtt(&self) -> Option<Duration> {
         micros(&self.smoothed_rtt_us)
@@ -340,11 +347,25 @@ impl event::Subscriber for Observer {
         event: &events::RecoveryMetrics,
     ) {
         let stats = &context.stats;
+        if stats.congestion_window() != u64::from(event.congestion_window) {
+            stats.lane.set_congestion_window(event.congestion_window.into());
+        }
         stats.congestion_window.store(event.congestion_window.into(), Ordering::Relaxed);
         stats.bytes_in_flight.store(event.bytes_in_flight.into(), Ordering::Relaxed);
         stats.rtt_variation_us.store(to_micros(event.rtt_variance), Ordering::Relaxed);
         stats.min_rtt_us.store(to_micros(event.min_rtt), Ordering::Relaxed);
         stats.smoothed_rtt_us.store(to_micros(event.smoothed_rtt), Ordering::Relaxed);
+    }
+
+    fn on_frame_sent(
+        &mut self,
+        context: &mut Self::ConnectionContext,
+        _meta: &ConnectionMeta,
+        event: &events::FrameSent,
+    ) {
+        if let events::Frame::Stream { id, offset, len, .. } = event.frame {
+            context.stats.lane.sent(id, offset.saturating_add(len.into()));
+        }
     }
 
     fn on_packet_lost(

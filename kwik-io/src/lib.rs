@@ -29,6 +29,8 @@ pub mod token;
 
 pub mod prefix;
 
+pub mod lane;
+
 pub mod connection;
 
 pub mod endpoint;

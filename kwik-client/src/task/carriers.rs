@@ -20,7 +20,8 @@ impl Task {
         let id = self.core.open_stream(kind)?;
         self.carry_out();
         let halves = self.table.halves(id)?.clone();
-        let mut connection = self.primary.as_ref()?.connection().clone();
+        let link = self.primary.as_ref()?;
+        let (mut connection, lane) = (link.connection().clone(), link.stats().lane().clone());
         let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
         let sent = self.sent.clone();
         let span = tracing::debug_span!("stream", %id);
@@ -39,15 +40,17 @@ impl Task {
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    let (pump, back) =
-                        SendPump::new(send, carrier, events).counted(sent).opening(back);
+                    let (pump, back) = SendPump::new(send, carrier, events)
+                        .counted(sent)
+                        .in_lane(&lane)
+                        .opening(back);
                     tokio::join!(back.run(), pump.run());
                 }
                 StreamKind::Unidirectional => {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
                     let carrier = Outgoing::from(carrier);
                     let _ = events.send(opened(carrier.id())).await;
-                    SendPump::new(send, carrier, events).counted(sent).run().await;
+                    SendPump::new(send, carrier, events).counted(sent).in_lane(&lane).run().await;
                 }
             }
         };
@@ -123,7 +126,10 @@ impl Task {
         if let Some(send) = self.table.send(id).cloned() {
             let events = self.inbox.carriers.clone();
             let span = tracing::debug_span!("stream", %id);
-            let pump = SendPump::new(send, back, events).counted(self.sent.clone());
+            let mut pump = SendPump::new(send, back, events).counted(self.sent.clone());
+            if let Some(link) = &self.primary {
+                pump = pump.in_lane(link.stats().lane());
+            }
             self.pumps.spawn(pump.run().instrument(span));
         } else {
             back.refuse(ErrorCode::StreamClosed);

@@ -338,6 +338,12 @@ impl SendHalf {
         (offset >= max_offset).then_some(max_offset)
     }
 
+    /// Where the next frame's bytes go, if there are bytes within the window.
+    pub fn due(&self) -> Option<Offset> {
+        let (&offset, _) = self.queue.first_key_value()?;
+        (offset < self.window.max_offset()).then_some(offset)
+    }
+
     /// The receiver told what it has: every byte below `contiguous_end` arrived, whoever sent it.
     pub fn handle_progress(&mut self, read_offset: Offset, contiguous_end: Offset) {
         if let State::Finished { final_size, .. } = self.state

@@ -28,6 +28,8 @@ pub(super) struct Outbox {
     taken: usize,
     headers: BytesMut,
     sent: Option<SentBytes>,
+    /// Bytes that were pushed and not cleared, headers included.
+    pushed: u64,
 }
 
 impl Outbox {
@@ -60,7 +62,9 @@ impl Outbox {
 
     pub(super) fn fill(&mut self, place: HeaderPlace, header: &DataHeader) {
         header.encode(&mut self.headers);
-        self.chunks[place.0] = self.take_encoded();
+        let encoded = self.take_encoded();
+        self.pushed += encoded.len() as u64;
+        self.chunks[place.0] = encoded;
     }
 
     pub(super) fn push(&mut self, payload: Bytes) {
@@ -69,6 +73,7 @@ impl Outbox {
     }
 
     fn push_chunk(&mut self, chunk: Bytes, payload: usize) {
+        self.pushed += chunk.len() as u64;
         self.chunks.push(chunk);
         self.payloads.push(payload);
     }
@@ -101,6 +106,15 @@ impl Outbox {
         self.payloads[self.taken..].iter().map(|length| *length as u64).sum()
     }
 
+    /// Bytes that QUIC has taken so far, headers included.
+    pub(super) fn handed(&self) -> u64 {
+        self.pushed - self.untaken()
+    }
+
+    fn untaken(&self) -> u64 {
+        self.chunks[self.taken..].iter().map(|chunk| chunk.len() as u64).sum()
+    }
+
     fn count_taken(&self, taken: usize) {
         if let Some(sent) = &self.sent {
             let payloads = self.payloads[self.taken..].iter().take(taken);
@@ -110,6 +124,7 @@ impl Outbox {
 
     /// Drops what QUIC has not taken.
     pub(super) fn clear(&mut self) {
+        self.pushed -= self.untaken();
         self.chunks.clear();
         self.payloads.clear();
         self.taken = 0;

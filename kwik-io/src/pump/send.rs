@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use kwik_core::stream::OutFrame;
@@ -18,6 +19,7 @@ use super::outgoing::{Outgoing, unacknowledged};
 use super::receive::ReceivePump;
 use super::sent::SentBytes;
 use crate::channel::Sender;
+use crate::lane::{Lane, Place};
 use crate::stream::{SendStep, SharedSend, application, connection};
 
 /// Most bytes that are taken out of the half before QUIC is asked to take them: a frame of the largest size.
@@ -48,6 +50,8 @@ pub struct SendPump {
     booked: bool,
     /// Resolves when the carrier's other direction shows that the peer has read the header, or is over.
     answered: Option<oneshot::Receiver<Infallible>>,
+    /// Its place among the pumps of its connection; `None`: it hands over what it has.
+    place: Option<Place>,
 }
 
 /// Whether the peer can know which stream the carrier is.
@@ -82,6 +86,7 @@ impl SendPump {
             header: Header::Unsent,
             opening: false,
             answered: None,
+            place: None,
         }
     }
 
@@ -89,6 +94,13 @@ impl SendPump {
     #[must_use]
     pub fn counted(mut self, sent: SentBytes) -> Self {
         self.outbox.count(sent);
+        self
+    }
+
+    /// Has it hand its bytes over when it is its turn among the pumps of its connection.
+    #[must_use]
+    pub fn in_lane(mut self, lane: &Arc<Lane>) -> Self {
+        self.place = Some(lane.place(self.quic.id(), self.send.id()));
         self
     }
 
@@ -115,22 +127,32 @@ impl SendPump {
 
     fn poll_run(&mut self, cx: &mut Context<'_>) -> Poll<SendEnd> {
         loop {
-            let step = match self.outbox.poll_send(&mut self.quic, cx) {
+            let sent = self.outbox.poll_send(&mut self.quic, cx);
+            if let Some(place) = &mut self.place {
+                place.handed(self.outbox.handed());
+            }
+            let step = match sent {
                 Poll::Ready(Ok(())) => {
                     if self.header == Header::Encoded {
                         self.header = Header::Sent;
                     }
                     self.book(cx);
-                    let frames = &mut self.frames;
-                    match self.send.poll_frames(BYTES_PER_BATCH, MAX_PUBLIC_PAYLOAD, frames, cx) {
-                        Poll::Ready(step) => step,
-                        Poll::Pending => return self.poll_idle(cx),
+                    match self.poll_turn(cx) {
+                        Poll::Ready(room) => match self.poll_frames(room, cx) {
+                            Poll::Ready(step) => step,
+                            Poll::Pending => return self.poll_idle(cx),
+                        },
+                        Poll::Pending => match self.send.poll_abrupt_end(cx) {
+                            Poll::Ready(step) => step,
+                            Poll::Pending => return self.poll_stopped(cx),
+                        },
                     }
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(end_of(error)),
                 // QUIC is full. A reset does not wait for it.
                 Poll::Pending => {
                     self.book(cx);
+                    self.leave_turn();
                     ready!(self.send.poll_abrupt_end(cx))
                 }
             };
@@ -152,6 +174,39 @@ impl SendPump {
                 return Poll::Ready(SendEnd::Delivered);
             }
         }
+    }
+
+    /// Bytes that may be handed over now. Pending only while there are some.
+    fn poll_turn(&self, cx: &Context<'_>) -> Poll<usize> {
+        let Some(place) = &self.place else { return Poll::Ready(usize::MAX) };
+        match self.send.due() {
+            Some(offset) => place.poll_turn(offset, cx),
+            None => {
+                place.idle();
+                Poll::Ready(usize::MAX)
+            }
+        }
+    }
+
+    /// It is not this carrier's turn. That the peer stops it while QUIC has bytes of it is to be heard of: QUIC drops them
+    /// then, and the others would wait for them to be sent. Without such bytes it is heard of at its turn.
+    fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<SendEnd> {
+        match ready!(self.quic.poll_flush(cx)) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(end_of(error)),
+        }
+    }
+
+    /// QUIC takes no more of this carrier now: others need not wait for it.
+    fn leave_turn(&self) {
+        if let Some(place) = &self.place {
+            place.idle();
+        }
+    }
+
+    fn poll_frames(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<SendStep> {
+        let room = room.min(BYTES_PER_BATCH);
+        self.send.poll_frames(room, MAX_PUBLIC_PAYLOAD, &mut self.frames, cx)
     }
 
     /// Nothing is to be sent; what QUIC has still to deliver is to be heard of.
@@ -178,6 +233,7 @@ impl SendPump {
     /// the carrier belongs to: QUIC throws away what was not delivered, and at the peer what it has not read. The control
     /// stream has told of the reset by then, so the wait costs no more than what QUIC holds.
     fn poll_reset(&mut self, code: application::Error, cx: &mut Context<'_>) -> Poll<SendEnd> {
+        self.leave_turn();
         match self.header {
             Header::Unsent => {
                 self.outbox.clear();

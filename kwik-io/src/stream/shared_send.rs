@@ -390,6 +390,11 @@ impl SharedSend {
         }
     }
 
+    /// Where the next bytes for the pump go, if there are any.
+    pub(crate) fn due(&self) -> Option<Offset> {
+        self.lock().half.due()
+    }
+
     /// Whether the pump has to give up what QUIC does not take.
     pub(crate) fn poll_abrupt_end(&self, cx: &mut Context<'_>) -> Poll<SendStep> {
         let mut state = self.lock();

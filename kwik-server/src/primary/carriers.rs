@@ -19,7 +19,8 @@ impl Task {
         let id = self.core.open_stream(kind)?;
         self.carry_out();
         let halves = self.table.halves(id)?.clone();
-        let mut connection = self.link.as_ref()?.connection().clone();
+        let link = self.link.as_ref()?;
+        let (mut connection, lane) = (link.connection().clone(), link.stats().lane().clone());
         let (pumped, events) = (halves.clone(), self.inbox.carriers.clone());
         let sent = self.sent.clone();
         let span = tracing::debug_span!("stream", %id);
@@ -38,7 +39,7 @@ impl Task {
                     let _ = events.send(opened(carrier.id())).await;
                     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
                     let back = ReceivePump::new(path, epoch, receive, events.clone());
-                    let pump = SendPump::new(send, carrier, events).counted(sent);
+                    let pump = SendPump::new(send, carrier, events).counted(sent).in_lane(&lane);
                     let (pump, back) = pump.opening(back);
                     tokio::join!(back.run(), pump.run());
                 }
@@ -46,7 +47,7 @@ impl Task {
                     let Ok(carrier) = connection.open_send_stream().await else { return };
                     let carrier = Outgoing::from(carrier);
                     let _ = events.send(opened(carrier.id())).await;
-                    SendPump::new(send, carrier, events).counted(sent).run().await;
+                    SendPump::new(send, carrier, events).counted(sent).in_lane(&lane).run().await;
                 }
             }
         };
@@ -139,7 +140,10 @@ impl Task {
             (Some(back), Some(send)) => {
                 let events = self.inbox.carriers.clone();
                 let span = tracing::debug_span!("stream", %id);
-                let pump = SendPump::new(send, back, events).counted(self.sent.clone());
+                let mut pump = SendPump::new(send, back, events).counted(self.sent.clone());
+                if let Some(link) = &self.link {
+                    pump = pump.in_lane(link.stats().lane());
+                }
                 self.pumps.spawn(pump.run().instrument(span));
             }
             (Some(back), None) => back.refuse(ErrorCode::StreamClosed),

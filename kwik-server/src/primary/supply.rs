@@ -125,6 +125,7 @@ impl Task {
         };
         let Some(link) = &mut self.link else { return };
         let target = ContributionTarget::delegated(stream, id, range);
+        let lane = link.stats().lane().clone();
         let (writer, pump, control) = match contribution::open(link.connection_mut(), target) {
             Ok(opened) => opened,
             Err(error) => {
@@ -138,7 +139,7 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, target.header());
         self.providers.running.insert(id, Running { stream, range, carrier, control });
-        let pump = pump.counted(self.sent.clone()).sharing(&self.share).announced();
+        let pump = pump.counted(self.sent.clone()).sharing(&self.share).in_lane(&lane).announced();
         self.pumps.spawn(async move {
             // Its writer learns of the end.
             let _ = pump.run().await;

@@ -214,13 +214,14 @@ impl Task {
             granted: plan.allowed,
             window: plan.max_offset,
         };
+        let lane = link.stats().lane().clone();
         let (writer, pump, control) =
             contribution::open(link.connection_mut(), target).map_err(|error| match error {
                 kwik_io::pump::OpenError::Connection(error) => error.into(),
                 _ => ContributionOpenError::Busy,
             })?;
         let pump = pump.in_world(self.shared.env.clone()).counted(self.sent.clone());
-        let pump = pump.sharing(&self.share);
+        let pump = pump.sharing(&self.share).in_lane(&lane);
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);

@@ -31,6 +31,7 @@ mod reset;
 mod reversed;
 mod slow_path;
 mod slow_reader;
+mod smooth;
 mod steady;
 mod two_of_three_die;
 mod unavailable;

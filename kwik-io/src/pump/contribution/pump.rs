@@ -11,6 +11,7 @@ use s2n_quic::stream::{Error as QuicError, SendStream};
 use super::queue::{Next, Queue};
 use super::{ContributionError, Frame};
 use crate::env::Env;
+use crate::lane::{Lane, Place};
 use crate::pump::CarrierId;
 use crate::pump::outbox::Outbox;
 use crate::pump::outgoing::unacknowledged;
@@ -46,6 +47,8 @@ pub struct ContributionPump {
     env: Option<Env>,
     /// What is on its way is told to the queue.
     booked: bool,
+    /// Its place among the pumps of its connection; `None`: it hands over what it has.
+    place: Option<Place>,
 }
 
 impl ContributionPump {
@@ -60,6 +63,7 @@ impl ContributionPump {
             room: FIRST_PAYLOAD,
             env: None,
             booked: false,
+            place: None,
         }
     }
 
@@ -76,6 +80,13 @@ impl ContributionPump {
     pub fn sharing(mut self, share: &SendShare) -> Self {
         self.queue.share(share);
         self.booked = true;
+        self
+    }
+
+    /// Has it hand its bytes over when it is its turn among the pumps of its connection.
+    #[must_use]
+    pub fn in_lane(mut self, lane: &Arc<Lane>) -> Self {
+        self.place = Some(lane.place(self.carrier.id(), self.header.stream));
         self
     }
 
@@ -120,14 +131,50 @@ impl ContributionPump {
             }
             let sent = self.outbox.poll_send(&mut self.carrier, cx);
             self.book(cx);
+            if let Some(place) = &mut self.place {
+                place.handed(self.outbox.handed());
+            }
+            if sent.is_pending() {
+                self.leave_turn();
+            }
             ready!(sent).map_err(end_of)?;
-            let Poll::Ready(next) = self.poll_fill(cx) else { return self.poll_idle(cx) };
+            let room = match self.poll_turn(cx) {
+                Poll::Ready(room) => room,
+                Poll::Pending => return self.poll_stopped(cx),
+            };
+            let Poll::Ready(next) = self.poll_fill(room, cx) else { return self.poll_idle(cx) };
             match next {
                 Next::Frame => {}
                 Next::Stop(error) => return Poll::Ready(Err(error)),
                 Next::Finish if !self.outbox.is_empty() => {}
                 Next::Finish => return self.carrier.poll_close(cx).map_err(end_of),
             }
+        }
+    }
+
+    /// Bytes that may be handed over now. Pending only while there are some.
+    fn poll_turn(&self, cx: &Context<'_>) -> Poll<usize> {
+        let Some(place) = &self.place else { return Poll::Ready(usize::MAX) };
+        match self.queue.first() {
+            Some(offset) => place.poll_turn(offset, cx),
+            None => {
+                place.idle();
+                Poll::Ready(usize::MAX)
+            }
+        }
+    }
+
+    /// It is not this carrier's turn. That the client stops it while QUIC has bytes of it is to be heard of: QUIC drops them
+    /// then, and the others would wait for them to be sent. Without such bytes it is heard of at its turn.
+    fn poll_stopped(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ContributionError>> {
+        ready!(self.carrier.poll_flush(cx)).map_err(end_of)?;
+        Poll::Pending
+    }
+
+    /// QUIC takes no more of this carrier now: others need not wait for it.
+    fn leave_turn(&self) {
+        if let Some(place) = &self.place {
+            place.idle();
         }
     }
 
@@ -148,11 +195,17 @@ impl ContributionPump {
         }
     }
 
-    /// Encodes a batch. Pending with an empty outbox only.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+    /// Encodes a batch, of no more than `room` bytes of payload. Pending with an empty outbox only.
+    fn poll_fill(&mut self, mut room: usize, cx: &mut Context<'_>) -> Poll<Next> {
         for _ in 0..FRAMES_PER_BATCH {
-            match self.queue.poll_next(self.room, &mut self.frame, cx) {
-                Poll::Ready(Next::Frame) => self.encode(),
+            if room == 0 {
+                break;
+            }
+            match self.queue.poll_next(self.room.min(room), &mut self.frame, cx) {
+                Poll::Ready(Next::Frame) => {
+                    room -= self.frame.length;
+                    self.encode();
+                }
                 Poll::Ready(Next::Finish) => {
                     self.encode_header();
                     return Poll::Ready(Next::Finish);

@@ -138,6 +138,11 @@ impl Queue {
         }
     }
 
+    /// Where the next bytes go, if there are any.
+    pub(super) fn first(&self) -> Option<Offset> {
+        self.lock().chunks.first_key_value().map(|((offset, _), _)| *offset)
+    }
+
     /// The next frame of at most `max` bytes goes into `frame`, which must be empty.
     pub(super) fn poll_next(
         &self,

@@ -1,0 +1,193 @@
+//! Which of a path's carriers hands its bytes to QUIC next.
+//!
+//! QUIC shares a link among all streams that have bytes, so that of many ranges that are sent side by side the byte that the
+//! reader needs first comes with the last. A path therefore hands QUIC little more than QUIC can send now, and that in the
+//! reader's order. What was not handed over can be taken back for nothing, and what is more urgent overtakes it.
+
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use kwik_proto::{Offset, StreamId};
+
+/// Bytes that QUIC may have which it has not sent yet, beside a share of the congestion window: what an acknowledgement sets
+/// free has to be there at once, or the path stands still until a carrier's task has run. Lower: the path starves. Higher: what
+/// is urgent waits behind that much.
+const BATCH: u64 = 64 << 10;
+
+/// That share, as a divisor. One acknowledgement may free much of a large window.
+const WINDOW_SHARE: u64 = 4;
+
+/// The carriers of one path's connection that have bytes to send, in the order in which they may hand them to QUIC: streams by
+/// priority, equal ones by turns, byte for byte; of one stream the lowest offset first.
+///
+/// Turns are those of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each stream counts what it handed over,
+/// and the one that has the least is next; who comes back does not get the turns that it did not take.
+///
+/// Holds one entry for each carrier that is open: QUIC's limit of streams bounds them.
+///
+/// ```
+/// use kwik_core::send_order::SendOrder;
+/// use kwik_proto::{Offset, StreamId};
+///
+/// let (stream, at) = (StreamId::from_wire(1).unwrap(), |offset| Offset::new(offset).unwrap());
+/// let mut order = SendOrder::default();
+/// order.open(7, stream);
+/// order.open(11, stream);
+/// let room = order.ask(7, at(1 << 20)).unwrap();
+/// order.handed(7, room);
+/// assert_eq!(order.ask(7, at(2 << 20)), None);
+/// assert_eq!(order.ask(11, at(0)), None);
+/// order.sent(7, room);
+/// assert_eq!(order.next(), Some(11), "its offset is lower");
+/// ```
+#[derive(Debug, Default)]
+pub struct SendOrder {
+    carriers: BTreeMap<u64, Carrier>,
+    streams: BTreeMap<StreamId, Stream>,
+    /// The streams with carriers that wait.
+    turns: BTreeSet<Turn>,
+    /// What the stream that was served last had handed over before: who comes back starts here.
+    round: u64,
+    congestion_window: u64,
+    unsent: u64,
+}
+
+#[derive(Debug)]
+struct Carrier {
+    stream: StreamId,
+    /// Bytes that QUIC took, headers included, and how many of them it has sent once.
+    handed: u64,
+    sent: u64,
+    waits: Option<Offset>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    priority: i32,
+    /// What it handed over, on the scale of [`SendOrder::round`].
+    handed: u64,
+    waiting: BTreeSet<(Offset, u64)>,
+    carriers: usize,
+}
+
+type Turn = (Reverse<i32>, u64, StreamId);
+
+impl SendOrder {
+    /// A carrier for bytes of that stream. `carrier` is the id of its QUIC stream; one that is open stays as it is.
+    pub fn open(&mut self, carrier: u64, stream: StreamId) {
+        let entry = Carrier { stream, handed: 0, sent: 0, waits: None };
+        if self.carriers.contains_key(&carrier) {
+            return;
+        }
+        self.carriers.insert(carrier, entry);
+        let round = self.round;
+        let it = self.streams.entry(stream);
+        it.or_insert_with(|| Stream { handed: round, ..Stream::default() }).carriers += 1;
+    }
+
+    /// The carrier is over: what QUIC has of it was acknowledged, or is not sent any more.
+    pub fn close(&mut self, carrier: u64) {
+        self.idle(carrier);
+        let Some(closed) = self.carriers.remove(&carrier) else { return };
+        self.unsent -= closed.handed - closed.sent;
+        if let Some(stream) = self.streams.get_mut(&closed.stream) {
+            stream.carriers -= 1;
+            if stream.carriers == 0 {
+                self.streams.remove(&closed.stream);
+            }
+        }
+    }
+
+    /// The stream's priority: of two that have bytes the higher one's go first. 0 is what a stream begins with, and goes back to
+    /// when its last carrier is closed.
+    pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
+        self.update(stream, |stream| stream.priority = priority);
+    }
+
+    /// The carrier has bytes for that offset of its stream. How many it may hand over now; `None`: it waits until
+    /// [`next`](Self::next) names it.
+    pub fn ask(&mut self, carrier: u64, offset: Offset) -> Option<u64> {
+        let entry = self.carriers.get_mut(&carrier)?;
+        let (stream, before) = (entry.stream, entry.waits.replace(offset));
+        let round = self.round;
+        self.update(stream, |stream| {
+            if stream.waiting.is_empty() {
+                stream.handed = stream.handed.max(round);
+            }
+            if let Some(before) = before {
+                stream.waiting.remove(&(before, carrier));
+            }
+            stream.waiting.insert((offset, carrier));
+        });
+        (self.next() == Some(carrier)).then(|| self.limit() - self.unsent)
+    }
+
+    /// The carrier has nothing to hand over, or QUIC takes nothing of it.
+    pub fn idle(&mut self, carrier: u64) {
+        let Some(entry) = self.carriers.get_mut(&carrier) else { return };
+        let Some(offset) = entry.waits.take() else { return };
+        let stream = entry.stream;
+        self.update(stream, |stream| {
+            stream.waiting.remove(&(offset, carrier));
+        });
+    }
+
+    /// QUIC has taken that many bytes of the carrier since it was opened, headers included. It does not wait any more.
+    pub fn handed(&mut self, carrier: u64, total: u64) {
+        self.idle(carrier);
+        let Some(entry) = self.carriers.get_mut(&carrier) else { return };
+        let more = total.saturating_sub(entry.handed);
+        entry.handed += more;
+        self.unsent += more;
+        if let Some(stream) = self.streams.get(&entry.stream) {
+            self.round = self.round.max(stream.handed);
+        }
+        let stream = entry.stream;
+        self.update(stream, |stream| stream.handed += more);
+    }
+
+    /// QUIC has sent the carrier's bytes up to `end`, or did so again.
+    pub fn sent(&mut self, carrier: u64, end: u64) {
+        let Some(entry) = self.carriers.get_mut(&carrier) else { return };
+        let more = end.min(entry.handed).saturating_sub(entry.sent);
+        entry.sent += more;
+        self.unsent -= more;
+    }
+
+    /// QUIC's congestion window, bytes.
+    pub fn set_congestion_window(&mut self, bytes: u64) {
+        self.congestion_window = bytes;
+    }
+
+    /// The carrier whose turn it is, if there is one that waits and QUIC has room: it is to [`ask`](Self::ask) again.
+    pub fn next(&self) -> Option<u64> {
+        // Half of the room at once: less would be a wake-up for each packet.
+        if self.unsent > self.limit() / 2 {
+            return None;
+        }
+        let (_, _, stream) = self.turns.first()?;
+        let (_, carrier) = self.streams.get(stream)?.waiting.first()?;
+        Some(*carrier)
+    }
+
+    /// Bytes that QUIC has and has not sent yet.
+    pub fn unsent(&self) -> u64 {
+        self.unsent
+    }
+
+    fn limit(&self) -> u64 {
+        BATCH + self.congestion_window / WINDOW_SHARE
+    }
+
+    fn update(&mut self, id: StreamId, change: impl FnOnce(&mut Stream)) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        self.turns.remove(&(Reverse(stream.priority), stream.handed, id));
+        change(stream);
+        if !stream.waiting.is_empty() {
+            self.turns.insert((Reverse(stream.priority), stream.handed, id));
+        }
+    }
+}
