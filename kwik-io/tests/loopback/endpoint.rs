@@ -307,3 +307,81 @@ async fn shards_share_a_port_and_each_gets_clients() {
         held.push((dialled.unwrap(), accepted.unwrap()));
     }
 }
+
+/// What a peer says that it takes (RFC 9000, 18.2): on the connection, on a stream that the other end opened both ways, on one
+/// that it opened itself, and on one that goes one way.
+type Windows = [u64; 4];
+
+/// Hears what the peer says.
+struct Heard(tokio::sync::mpsc::UnboundedSender<Windows>);
+
+impl s2n_quic::provider::event::Subscriber for Heard {
+    type ConnectionContext = ();
+
+    fn create_connection_context(
+        &mut self,
+        _meta: &s2n_quic::provider::event::ConnectionMeta,
+        _info: &s2n_quic::provider::event::ConnectionInfo,
+    ) -> Self::ConnectionContext {
+    }
+
+    fn on_transport_parameters_received(
+        &mut self,
+        _context: &mut Self::ConnectionContext,
+        _meta: &s2n_quic::provider::event::ConnectionMeta,
+        event: &s2n_quic::provider::event::events::TransportParametersReceived<'_>,
+    ) {
+        let said = &event.transport_parameters;
+        let _ = self.0.send([
+            said.initial_max_data,
+            said.initial_max_stream_data_bidi_remote,
+            said.initial_max_stream_data_bidi_local,
+            said.initial_max_stream_data_uni,
+        ]);
+    }
+}
+
+#[tokio::test]
+async fn each_end_says_the_windows_of_its_role() {
+    use s2n_quic::provider::tls::rustls;
+    const MIB: u64 = 1 << 20;
+    let (heard, mut said) = tokio::sync::mpsc::unbounded_channel();
+    let certificate = certificate();
+    // Of clients, to a server that is not KWIK's.
+    let tls = kwik_io::tls::server_config(&Env::system(), &certificate).unwrap();
+    let mut bare = s2n_quic::Server::builder()
+        .with_tls(rustls::Server::from(tls))
+        .unwrap()
+        .with_event(Heard(heard.clone()))
+        .unwrap()
+        .with_io("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let (address, trust) = (bare.local_addr().unwrap(), Trust::Pin(certificate.pin()));
+    for (role, connection, stream) in [(Role::Primary, 32, 16), (Role::Secondary, 8, 8)] {
+        let endpoints = endpoints(role);
+        let worker = worker();
+        let dial = endpoints.connect(&worker, address, &trust, None, LONG);
+        let (dialled, _accepted) = tokio::join!(dial, bare.accept());
+        dialled.unwrap();
+        let windows = [connection, stream, stream, stream].map(|window| window * MIB);
+        assert_eq!(said.recv().await, Some(windows), "{role:?}");
+    }
+    // Of a server, to a client that is not KWIK's.
+    let mut lab = Lab::with(certificate);
+    let (tls, _) = kwik_io::tls::client_config(&Env::system(), &trust).unwrap();
+    let bare = s2n_quic::Client::builder()
+        .with_tls(rustls::Client::from(tls))
+        .unwrap()
+        .with_event(Heard(heard))
+        .unwrap()
+        .with_io("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let target = s2n_quic::client::Connect::new(lab.address()).with_server_name("localhost");
+    let (dialled, _accepted) = tokio::join!(bare.connect(target), lab.server.accept());
+    dialled.unwrap();
+    assert_eq!(said.recv().await, Some([32, 16, 16, 16].map(|window| window * MIB)));
+}
