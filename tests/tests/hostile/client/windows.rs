@@ -184,7 +184,7 @@ attacks! { BY_SECONDARIES on BySecondary;
         arena.ordered(one_byte()?).await?
     }
 
-    a_secondary_that_takes_no_stream => Closed(ErrorCode::HandshakeTimeout), |arena| {
+    a_secondary_that_takes_no_stream => Closed(ErrorCode::Unreachable), |arena| {
         let mut server = NarrowServer::start(streams(0)?)?;
         let path = arena.primary.add_path(server.spec()).await?;
         let _held = server.accept().await;
