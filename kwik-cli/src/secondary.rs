@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use kwik_server::{Delegation, Refusal, SecondarySession};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::Instrument as _;
 
 use crate::catalog::{Catalog, Refused};
@@ -19,11 +19,11 @@ const AT_ONCE: usize = 64;
 /// Works for a primary until the session ends.
 pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) {
     let _open = OpenSession::new(Role::Secondary);
-    let free = Arc::new(Semaphore::new(AT_ONCE));
     // Dropped with this future: nobody waits for a hash on behalf of a session that is over.
     let (_here, gone) = watch::channel(());
+    let places = Places::default();
     loop {
-        let permit = Arc::clone(&free).acquire_owned().await.expect("nobody closes it");
+        let place = places.next().await;
         let delegation = match session.next_delegation().await {
             Ok(Some(delegation)) => delegation,
             Ok(None) => return,
@@ -36,9 +36,24 @@ pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) 
                 monitor::delegation("failed");
                 tracing::debug!(?range, error = format!("{error:#}"), "delegation failed");
             }
-            drop(permit);
+            drop(place);
         };
         tokio::spawn(work.in_current_span());
+    }
+}
+
+/// The orders of a session that are worked on, [`AT_ONCE`] at most. The next one is asked for when there is a place for it.
+struct Places(Arc<Semaphore>);
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(AT_ONCE)))
+    }
+}
+
+impl Places {
+    async fn next(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.0).acquire_owned().await.expect("nobody closes it")
     }
 }
 
@@ -92,5 +107,22 @@ impl From<Refused> for Refusal {
             Refused::Busy => Self::Busy,
             Refused::Failed => Self::Failed,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn an_order_waits_while_as_many_are_worked_on_as_may_be() {
+        let places = Places::default();
+        let mut worked_on: Vec<_> = (0..AT_ONCE).map(|_| places.next().now_or_never()).collect();
+        assert!(worked_on.iter().all(Option::is_some));
+        assert!(places.next().now_or_never().is_none());
+        worked_on.pop();
+        assert!(places.next().now_or_never().is_some());
     }
 }

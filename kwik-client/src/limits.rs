@@ -123,6 +123,7 @@ impl Limits {
     /// primary, else nothing but its own connection. Defaults: any 200,000, tokens 200, paths 400, orders 20,000, answers
     /// 20,000, reports 20,000, probes 2,000, messages 5,000. Too low: honest servers are slowed, and fast transfers with
     /// them. Too high: one server takes a core.
+    /// Among all, and among messages, a frame counts once for each started 512 bytes.
     ///
     /// ```
     /// use kwik_client::{FrameClass, Limits};

@@ -3,9 +3,10 @@
 mod carriers;
 mod dial;
 mod dials;
+mod kept;
 mod report;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,18 +41,17 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::Instrument;
 
 use crate::connection::{Handle, Told};
-use crate::metrics::{SessionMetrics, StreamMetrics};
+use crate::metrics::SessionMetrics;
 use crate::session::ClientRequest;
 use crate::{Connect, ConnectError, Session};
 
 pub(crate) use dials::SharedDials;
+use kept::{Ended, Faults};
 
 /// Control frames, and carriers' events, that wait for the task. A path waits while they do.
 const INBOX: usize = 256;
 /// How often the core is told what QUIC measured, while there is a stream or a secondary.
 const MEASURE: Duration = Duration::from_millis(50);
-/// Streams that are over and whose byte counts are kept.
-const MAX_ENDED: usize = 256;
 
 /// What the sessions of a client share.
 #[derive(Debug)]
@@ -107,13 +107,12 @@ struct Task {
     /// Bytes of streams that QUIC took.
     sent: SentBytes,
     repairs: u64,
-    faults: BTreeMap<(PathId, ErrorCode), u64>,
+    faults: Faults,
     /// When the session began.
     began: Instant,
     /// When the core was told last what QUIC measured.
     measured: Instant,
-    /// Streams that are over, the oldest first; at most [`MAX_ENDED`].
-    ended: VecDeque<StreamMetrics>,
+    ended: Ended,
     primary_told: watch::Sender<PrimaryState>,
     last_told: watch::Sender<Option<Arc<SessionMetrics>>>,
 }
@@ -157,7 +156,16 @@ pub(crate) async fn start(
         remote: Some(connect.address()),
         server_name: connect.server_name().map(Into::into),
     };
-    let control = connection.open_bidirectional_stream().await.map_err(connection::Error::from)?;
+    // One that gives no credit for a stream is as good as one that does not answer.
+    let opening = connection.open_bidirectional_stream();
+    let Ok(control) = tokio::time::timeout(answer_time, opening).await else {
+        let code = ErrorCode::HandshakeTimeout;
+        let quic = s2n_quic::application::Error::new(code.quic_code());
+        connection.close(quic.expect("KWIK's own codes are below 2^62"));
+        let (code, here) = (application::Error::of_kwik(code), connection::Location::Local);
+        return Err(connection::Error::application(code, here).into());
+    };
+    let control = control.map_err(connection::Error::from)?;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
     let (most_pumps, rates) = (shared.most_pumps, shared.rates.clone());
@@ -201,10 +209,10 @@ pub(crate) async fn start(
         received: BTreeMap::new(),
         sent: SentBytes::default(),
         repairs: 0,
-        faults: BTreeMap::new(),
+        faults: Faults::default(),
         began: shared.env.now(),
         measured: Instant::ZERO,
-        ended: VecDeque::new(),
+        ended: Ended::default(),
         primary_told,
         last_told,
         shared,

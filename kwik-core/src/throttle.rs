@@ -3,6 +3,9 @@
 //! A control frame is small and may cost its receiver much: a token to sign, a signature to check, a range to hash. A peer
 //! that sends more of a class than any honest one needs is slowed first: its frames stay unread, at its own cost alone. If
 //! it keeps on it is cut off.
+//!
+//! A large frame costs more to receive and decode than a small one: it counts once for each [`UNIT`] of its bytes, so that the
+//! rate of bytes has a bound too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +24,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// How long a peer may be too fast before it is cut off: it never had half a second's frames to its credit in all that time.
 /// Shorter: a peer that catches up after an outage is lost; longer: whoever means harm costs its share that much longer.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Bytes of a frame, as it came, that count as one frame: 512, so that the usual 200,000 frames a second are at most 100 MB.
+/// Lower: orders with long resources, and reports of streams with many holes, are slowed on fast paths; higher: a peer
+/// has that many more bytes decoded.
+pub const UNIT: usize = 512;
 
 /// Whose frames are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +90,9 @@ pub struct Wait {
 }
 
 /// Frames a second that a peer may send, of each class and of all; as many of them at once.
+///
+/// Among all a frame counts once for each started [`UNIT`] of its bytes, and of [`Class::Message`] too: a piece of 4 KiB
+/// is nine, so that a secondary may send 2 MB of messages a second.
 ///
 /// Defaults, in frames a second (a frame of a class counts among all as well):
 ///
@@ -147,7 +158,7 @@ impl Rates {
 ///
 /// let mut throttle = Throttle::new(Arc::new(Rates::of(Peer::Client)));
 /// let ping = ControlFrame::Ping(Ping { nonce: 1 });
-/// assert_eq!(throttle.charge(&ping, Instant::ZERO), Ok(Pace::Now));
+/// assert_eq!(throttle.charge(Some(&ping), 8, Instant::ZERO), Ok(Pace::Now));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Throttle {
@@ -174,15 +185,23 @@ impl Throttle {
         Self { rates, any: Bucket::default(), classes: None }
     }
 
-    /// A frame came: when it may be handed on.
+    /// A frame came, in so many bytes: when it may be handed on. `None` for one of an unknown number, which is passed over.
     ///
     /// # Errors
     /// [`RateExceeded`]: the peer is to be cut off.
-    pub fn charge(&mut self, frame: &ControlFrame, now: Instant) -> Result<Pace, RateExceeded> {
-        let any = self.any.charge(Class::Any, &self.rates, now)?;
-        let Some(class) = class(frame) else { return Ok(any) };
+    pub fn charge(
+        &mut self,
+        frame: Option<&ControlFrame>,
+        size: usize,
+        now: Instant,
+    ) -> Result<Pace, RateExceeded> {
+        let units = u32::try_from(size.div_ceil(UNIT).max(1)).unwrap_or(u32::MAX);
+        let any = self.any.charge(Class::Any, units, &self.rates, now)?;
+        let Some(class) = frame.and_then(class) else { return Ok(any) };
+        // What a secondary's messages count at the client they count at the primary, and no more.
+        let units = if class == Class::Message { units } else { 1 };
         let own = match self.classes.get_or_insert_default().get_mut(class as usize - 1) {
-            Some(bucket) => bucket.charge(class, &self.rates, now)?,
+            Some(bucket) => bucket.charge(class, units, &self.rates, now)?,
             None => Pace::Now,
         };
         Ok(any.later(own))
@@ -200,11 +219,18 @@ impl Pace {
 }
 
 impl Bucket {
-    fn charge(&mut self, class: Class, rates: &Rates, now: Instant) -> Result<Pace, RateExceeded> {
+    fn charge(
+        &mut self,
+        class: Class,
+        units: u32,
+        rates: &Rates,
+        now: Instant,
+    ) -> Result<Pace, RateExceeded> {
         if self.paid.since(now) <= BURST / 2 {
             self.pressed = None;
         }
-        self.paid = self.paid.max(now) + Duration::from_secs(1) / rates.rate(class);
+        self.paid =
+            self.paid.max(now) + (Duration::from_secs(1) / rates.rate(class)).saturating_mul(units);
         let debt = self.paid.since(now);
         if debt <= BURST {
             return Ok(Pace::Now);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use kwik_core::throttle::{Class, Pace, RateExceeded, Rates, Throttle, Wait};
 use kwik_core::time::Instant;
+use kwik_proto::control::Arrived;
 use kwik_proto::frame::ControlFrame;
 use kwik_proto::{Epoch, PathId};
 use s2n_quic::Connection;
@@ -207,19 +208,28 @@ fn read(
         loop {
             turn.pass_on().await;
             let received = {
-                let mut receiving = pin!(reader.recv());
+                let mut receiving = pin!(reader.recv_arrived());
                 poll_fn(|cx| turn.poll(receiving.as_mut(), cx)).await
             };
             let event = match received {
-                Ok(Some(frame)) => match gauge.charge(&frame) {
-                    Ok(Pace::Now) => LinkEvent::Frame(frame),
-                    Ok(Pace::Wait(wait)) => {
-                        // What else the peer sent waits in QUIC. Boxed: hardly any path comes here.
-                        let told = wait.is_first.then(|| links.clone());
-                        Box::pin(hold(path, epoch, frame, wait, gauge.at(wait), told)).await
+                Ok(Some(arrived)) => {
+                    match gauge.charge(&arrived) {
+                        Ok(Pace::Now) => {}
+                        Ok(Pace::Wait(wait)) => {
+                            // What else the peer sent waits in QUIC. Boxed: hardly any path comes here.
+                            let told = wait.is_first.then(|| links.clone());
+                            Box::pin(hold(path, epoch, wait, gauge.at(wait), told)).await;
+                        }
+                        Err(error) => {
+                            let event = LinkEvent::BadFrame(error.into());
+                            let _ = links.send(Box::new(FromLink { path, epoch, event })).await;
+                            return;
+                        }
                     }
-                    Err(error) => LinkEvent::BadFrame(error.into()),
-                },
+                    // One that is passed over costs its sender as much.
+                    let Some(frame) = arrived.frame else { continue };
+                    LinkEvent::Frame(frame)
+                }
                 // The acceptor learns of the connection's end.
                 Err(ControlError::Stream(stream::Error::ConnectionError { .. })) => return,
                 // The end of the connection may be under way; then this task ends with it.
@@ -249,8 +259,9 @@ impl Gauge {
         Self { throttle: Throttle::new(rates), start: tokio::time::Instant::now() }
     }
 
-    fn charge(&mut self, frame: &ControlFrame) -> Result<Pace, RateExceeded> {
-        self.throttle.charge(frame, Instant::from_start(self.start.elapsed()))
+    fn charge(&mut self, arrived: &Arrived) -> Result<Pace, RateExceeded> {
+        let now = Instant::from_start(self.start.elapsed());
+        self.throttle.charge(arrived.frame.as_ref(), arrived.size, now)
     }
 
     fn at(&self, wait: Wait) -> tokio::time::Instant {
@@ -258,20 +269,18 @@ impl Gauge {
     }
 }
 
-/// Holds a frame back until its time has come, and tells that if it is news.
+/// Waits until a frame's time has come, and tells that if it is news.
 async fn hold(
     path: PathId,
     epoch: Epoch,
-    frame: ControlFrame,
     wait: Wait,
     until: tokio::time::Instant,
     told: Option<Sender<Box<FromLink>>>,
-) -> LinkEvent {
+) {
     if let Some(links) = told {
         tracing::info!(class = ?wait.class, "too many control frames");
         let event = LinkEvent::Throttled(wait.class);
         let _ = links.send(Box::new(FromLink { path, epoch, event })).await;
     }
     tokio::time::sleep_until(until).await;
-    LinkEvent::Frame(frame)
 }

@@ -25,7 +25,7 @@ mod validate;
 use bytes::BytesMut;
 use prost::Message;
 
-pub use decoder::ControlDecoder;
+pub use decoder::{Arrived, ControlDecoder};
 
 use crate::frame::ControlFrame;
 use crate::{varint, wire};

@@ -187,6 +187,7 @@ impl Limits {
     /// answers 100,000, reports 20,000, probes 10,000, messages 85,000: what a client with sixteen secondaries at full speed
     /// sends, several times. Too low: honest clients are slowed, and fast transfers with them. Too high: one client takes
     /// a core.
+    /// Among all, and among messages, a frame counts once for each started 512 bytes.
     ///
     /// ```
     /// use kwik_server::{FrameClass, Limits};

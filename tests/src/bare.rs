@@ -27,9 +27,11 @@ use std::time::Duration;
 use crate::{certificate, eventually_some};
 
 mod message;
+mod narrow;
 mod raw;
 
 pub use message::{Message, length_prefix};
+pub use narrow::NarrowServer;
 pub use raw::{RawPeer, Verdict, claims_of, verdict_of};
 
 /// What bare peers say that they take.

@@ -10,14 +10,10 @@ use kwik_io::stream::SharedReceive;
 use kwik_proto::frame::{AddPathResult, ControlFrame, ErrorCode, PathState};
 use kwik_proto::{PathId, StreamId};
 
-use super::{MAX_ENDED, Task};
+use super::Task;
 use crate::metrics::{
     Fault, PathMetrics, PathRole, SessionMetrics, SourceMetrics, Stall, StreamMetrics,
 };
-
-/// Kinds of faults that are counted apart: by server and code. A primary that makes up more servers than that is not
-/// counted further.
-const MAX_FAULTS: usize = 1024;
 
 /// What the answer to a keep-alive may take.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -142,26 +138,21 @@ impl Task {
         let bytes = receive.inspect(|half| half.path_bytes().collect::<Vec<_>>());
         let named = |(path, bytes): (PathId, u64)| Some((addresses.get(&path).copied()?, bytes));
         let bytes = bytes.into_iter().filter(|(_, bytes)| *bytes > 0).filter_map(named).collect();
-        if self.ended.len() == MAX_ENDED {
-            self.ended.pop_front();
-        }
         let sources = Vec::new();
-        self.ended.push_back(StreamMetrics { id: id.value(), is_open: false, bytes, sources });
+        self.ended.keep(StreamMetrics { id: id.value(), is_open: false, bytes, sources });
     }
 
     fn faults(&self) -> Vec<Fault> {
         let addresses = self.addresses();
-        let fault = |((path, code), count): (&(PathId, ErrorCode), &u64)| {
-            let address = addresses.get(path).copied()?;
-            Some(Fault { address, code: *code, count: *count })
+        let fault = |(path, code, count): (PathId, ErrorCode, u64)| {
+            let address = addresses.get(&path).copied()?;
+            Some(Fault { address, code, count })
         };
         self.faults.iter().filter_map(fault).collect()
     }
 
     pub(super) fn count_fault(&mut self, path: PathId, code: ErrorCode) {
-        if self.faults.len() < MAX_FAULTS || self.faults.contains_key(&(path, code)) {
-            *self.faults.entry((path, code)).or_default() += 1;
-        }
+        self.faults.count(path, code);
     }
 
     /// What the primary is told tells what went wrong.

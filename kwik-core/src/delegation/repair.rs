@@ -231,7 +231,13 @@ impl Scheduler {
     }
 
     /// Does not ask the path again for the resource that `range` is part of.
-    fn bar(&mut self, stream: StreamId, range: ByteRange, path: PathId, reason: GapReason) {
+    pub(super) fn bar(
+        &mut self,
+        stream: StreamId,
+        range: ByteRange,
+        path: PathId,
+        reason: GapReason,
+    ) {
         let half = self.halves.get_mut(&stream);
         let Some(plan) = half.and_then(|half| half.plan_at(range.start())) else { return };
         let resource = plan.resource.clone();

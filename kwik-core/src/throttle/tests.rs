@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use kwik_proto::frame::{Ping, Pong, TokenRequest};
+use kwik_proto::frame::{Ping, Pong, RelayCredit, TokenRequest};
 use kwik_proto::{Epoch, PathId};
 
 use super::*;
@@ -13,6 +13,13 @@ fn ping() -> ControlFrame {
     ControlFrame::Ping(Ping { nonce: 1 })
 }
 
+/// Bytes of a frame that counts once.
+const SMALL: usize = 20;
+
+fn pong() -> ControlFrame {
+    ControlFrame::Pong(Pong { nonce: 1 })
+}
+
 fn token() -> ControlFrame {
     ControlFrame::TokenRequest(TokenRequest { path: PathId::new(1), epoch: Epoch::FIRST })
 }
@@ -20,7 +27,7 @@ fn token() -> ControlFrame {
 /// Frames that pass at once, and when the next one may.
 fn flood(throttle: &mut Throttle, frame: &ControlFrame, now: Instant) -> (u32, Instant) {
     for passed in 0.. {
-        if let Pace::Wait(wait) = throttle.charge(frame, now).unwrap() {
+        if let Pace::Wait(wait) = throttle.charge(Some(frame), SMALL, now).unwrap() {
             return (passed, wait.until);
         }
     }
@@ -34,23 +41,22 @@ fn a_second_s_frames_pass_at_once_and_the_next_one_waits() {
     assert_eq!(passed, 200);
     assert_eq!(at, Instant::ZERO + PAUSE + Duration::from_millis(5));
     let mut any = usual(Peer::Secondary);
-    let pong = ControlFrame::Pong(Pong { nonce: 1 });
-    assert_eq!(flood(&mut any, &pong, Instant::ZERO).0, 200_000);
+    assert_eq!(flood(&mut any, &pong(), Instant::ZERO).0, 200_000);
 }
 
 #[test]
 fn a_class_that_is_slowed_leaves_the_others_their_rate() {
     let mut throttle = usual(Peer::Client);
     let (_, now) = flood(&mut throttle, &token(), Instant::ZERO);
-    assert_eq!(throttle.charge(&ping(), now), Ok(Pace::Now));
-    assert_eq!(throttle.charge(&ControlFrame::Pong(Pong { nonce: 1 }), now), Ok(Pace::Now));
+    assert_eq!(throttle.charge(Some(&ping()), SMALL, now), Ok(Pace::Now));
+    assert_eq!(throttle.charge(Some(&pong()), SMALL, now), Ok(Pace::Now));
 }
 
 /// Sends as fast as it is read. Frames until the peer is cut off, and when that is.
 fn cut_off(frame: &ControlFrame, peer: Peer) -> (u32, Duration, RateExceeded) {
     let (mut throttle, mut now, mut told) = (usual(peer), Instant::ZERO, 0);
     for frames in 0.. {
-        match throttle.charge(frame, now) {
+        match throttle.charge(Some(frame), SMALL, now) {
             Ok(Pace::Now) => {}
             Ok(Pace::Wait(wait)) => {
                 told += u32::from(wait.is_first);
@@ -90,7 +96,7 @@ fn a_peer_at_its_rate_is_never_slowed() {
     for peer in [Peer::Client, Peer::Primary, Peer::Secondary] {
         let (mut throttle, mut now) = (usual(peer), Instant::ZERO);
         for _ in 0..100_000 {
-            assert_eq!(throttle.charge(&ping(), now), Ok(Pace::Now));
+            assert_eq!(throttle.charge(Some(&ping()), SMALL, now), Ok(Pace::Now));
             now = now + Duration::from_secs(1) / Rates::of(peer).rate(Class::Probe);
         }
     }
@@ -117,4 +123,50 @@ fn a_rate_can_be_set_and_is_never_nothing() {
     assert_eq!(flood(&mut throttle, &token(), Instant::ZERO).0, 7);
     assert_eq!(flood(&mut throttle, &ping(), Instant::ZERO).0, 1);
     assert_eq!(rates.rate(Class::Path), 400);
+}
+
+/// Bytes of frames of that size that pass at once.
+fn bytes_at_once(peer: Peer, frame: Option<&ControlFrame>, size: usize) -> u64 {
+    let mut throttle = usual(peer);
+    let passed =
+        (0..).take_while(|_: &u64| throttle.charge(frame, size, Instant::ZERO) == Ok(Pace::Now));
+    passed.count() as u64 * size as u64
+}
+
+#[test]
+fn bytes_have_the_rate_of_so_many_frames_whatever_their_size() {
+    let most = 200_000 * UNIT as u64;
+    for size in [1, UNIT - 1, UNIT, UNIT + 1, 5_000, 64 << 10] {
+        // One that is passed over counts as one that is not.
+        for frame in [Some(&pong()), None] {
+            let bytes = bytes_at_once(Peer::Client, frame, size);
+            assert!(bytes <= most, "{bytes} bytes of {size}");
+        }
+    }
+    assert_eq!(bytes_at_once(Peer::Client, Some(&pong()), UNIT), most);
+}
+
+#[test]
+fn a_peer_that_keeps_on_sending_large_frames_is_cut_off() {
+    let (mut throttle, mut now) = (usual(Peer::Secondary), Instant::ZERO);
+    let error = loop {
+        match throttle.charge(None, 64 << 10, now) {
+            Ok(Pace::Now) => {}
+            Ok(Pace::Wait(wait)) => now = wait.until,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error, RateExceeded(Class::Any));
+    assert!((10_000..10_100).contains(&now.elapsed().as_millis()), "{now:?}");
+}
+
+/// A relay's piece counts by its size among messages too, so that pieces of the largest size fit where small ones do.
+#[test]
+fn messages_of_all_secondaries_fit_whatever_their_size() {
+    let relay = ControlFrame::RelayCredit(RelayCredit { path: PathId::new(1), max_bytes: 1 });
+    for size in [SMALL, 4_200, 64 << 10] {
+        let of_secondary = bytes_at_once(Peer::Secondary, Some(&relay), size);
+        let of_client = bytes_at_once(Peer::Client, Some(&relay), size);
+        assert!(of_client >= u64::from(SECONDARIES) * of_secondary, "{size}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use kwik_core::throttle::RateExceeded;
 use kwik_proto::DecodeError;
-use kwik_proto::control::ControlDecoder;
+use kwik_proto::control::{Arrived, ControlDecoder};
 use kwik_proto::frame::{ControlFrame, ErrorCode};
 use s2n_quic::stream::{self, ReceiveStream};
 
@@ -68,9 +68,22 @@ impl ControlReader {
     /// # Errors
     /// [`ControlError`]; the path is then to be closed, and further calls fail too.
     pub async fn recv(&mut self) -> Result<Option<ControlFrame>, ControlError> {
+        while let Some(arrived) = self.recv_arrived().await? {
+            if arrived.frame.is_some() {
+                return Ok(arrived.frame);
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`recv`](Self::recv), with the size of each frame, and those that are passed over.
+    ///
+    /// # Errors
+    /// As those of `recv`.
+    pub async fn recv_arrived(&mut self) -> Result<Option<Arrived>, ControlError> {
         loop {
-            if let Some(frame) = self.decoder.poll()? {
-                return Ok(Some(frame));
+            if let Some(arrived) = self.decoder.poll_arrived()? {
+                return Ok(Some(arrived));
             }
             match self.stream.receive().await? {
                 Some(chunk) => self.decoder.push(chunk),

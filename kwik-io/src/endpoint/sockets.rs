@@ -63,3 +63,24 @@ pub(super) fn io(
         .with_max_mtu(max_mtu)?;
     sockets(io, role)?.build()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// s2n-quic tells what it will set aside in its builder's text alone.
+    #[test]
+    fn each_end_has_rings_of_its_size() {
+        let (mib, half) = (Some(RECEIVE_RING), Some(SEND_RING));
+        let server = Some(SERVER_RECEIVE_RING);
+        for (role, receive, send) in
+            [(Role::Primary, mib, half), (Role::Secondary, mib, None), (Role::Server, server, half)]
+        {
+            let text = format!("{:?}", sockets(Builder::default(), role).unwrap());
+            for (name, size) in [("recv", receive), ("send", send)] {
+                let wanted = format!("queue_{name}_buffer_size: {size:?}");
+                assert!(text.contains(&wanted), "{role:?}: {wanted}, {text}");
+            }
+        }
+    }
+}

@@ -22,6 +22,15 @@ const LAST_FRAME: u32 = 26;
 /// one frame, and hold the buffers behind them: beyond this they are copied into one.
 const MAX_FRAME_CHUNKS: usize = 256;
 
+/// A frame as it came on the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Arrived {
+    /// `None`: a frame of an unknown number that may be passed over.
+    pub frame: Option<ControlFrame>,
+    /// Bytes that it took on the stream, with its length prefix, and with what was passed over in it.
+    pub size: usize,
+}
+
 /// Decodes what arrives on a control stream, in whatever chunks it comes.
 ///
 /// [`push`](Self::push) what QUIC delivered, then [`poll`](Self::poll) until it returns `None`. Unknown fields, and frames
@@ -55,6 +64,20 @@ impl ControlDecoder {
     /// # Errors
     /// The bytes are not what the protocol allows; above all [`DecodeError::UnknownCriticalFrame`].
     pub fn poll(&mut self) -> Result<Option<ControlFrame>, DecodeError> {
+        while let Some(arrived) = self.poll_arrived()? {
+            if arrived.frame.is_some() {
+                return Ok(arrived.frame);
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`poll`](Self::poll), with the size of each frame, and those that are passed over: for a receiver that counts what its
+    /// peer sends.
+    ///
+    /// # Errors
+    /// As those of `poll`.
+    pub fn poll_arrived(&mut self) -> Result<Option<Arrived>, DecodeError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -87,14 +110,13 @@ impl ControlDecoder {
         self.skipped
     }
 
-    fn next_frame(&mut self) -> Result<Option<ControlFrame>, DecodeError> {
-        while let Some((body, at)) = self.next_body()? {
-            match frame(&body, at)? {
-                Some(frame) => return Ok(Some(frame)),
-                None => self.skipped += 1,
-            }
-        }
-        Ok(None)
+    fn next_frame(&mut self) -> Result<Option<Arrived>, DecodeError> {
+        let start = self.queue.at();
+        let Some((body, at)) = self.next_body()? else { return Ok(None) };
+        let frame = frame(&body, at)?;
+        self.skipped += u64::from(frame.is_none());
+        let size = body.len() + (at - start) as usize;
+        Ok(Some(Arrived { frame, size }))
     }
 
     /// The next message, in one piece, and where it starts.

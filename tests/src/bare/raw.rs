@@ -152,7 +152,7 @@ pub fn verdict_of(error: s2n_quic::stream::Error) -> Verdict {
 
 impl RawPeer {
     /// Over a connection whose control stream is open.
-    fn over(
+    pub(super) fn over(
         (handle, acceptor): (Handle, StreamAcceptor),
         control: BidirectionalStream,
         exporter: [u8; 32],
@@ -360,7 +360,8 @@ impl RawPeer {
     }
 }
 
-enum Reads {
+/// What is read of the control stream.
+pub(super) enum Reads {
     All,
     Nothing,
 }

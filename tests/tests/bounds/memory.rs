@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use kwik_proto::frame::{Ping, Pong, StreamWindow};
-use kwik_proto::{Offset, StreamId};
-use kwik_server::PrimarySession;
+use kwik_proto::frame::{AddPathResult, Hello, PathState, PathStatus, Ping, Pong, StreamWindow};
+use kwik_proto::{Epoch, Offset, StreamId};
 use kwik_server::application;
+use kwik_server::{PathSpec, PrimarySession, ServerIdentity};
+use kwik_tests::bare::{RawPeer, Verdict};
 
 use super::*;
 
@@ -201,4 +202,42 @@ async fn what_a_client_holds_for_a_server_is_bounded() {
     );
     let usual = taken(kwik_client::Limits::new()).await;
     assert!(usual > 16 * MIB, "{usual} bytes");
+}
+
+/// A client that says of a secondary that it is there, and silent, and there: the application that never asks finds as many
+/// events as are kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_no_application_asks_for_are_kept_up_to_a_bound() {
+    let mut server = builder().with_identity(kwik_tests::identity().0).unwrap().start().unwrap();
+    let (address, pin) = (server.local_addr(), server.pin());
+    let hello = Hello { confirmation_key: Some([1; 32]), ..bare::hello() };
+    let connecting = RawPeer::client_with(address, pin, hello);
+    let (mut peer, session) = tokio::join!(connecting, server.accept());
+    let session = session.unwrap();
+    let (addresses, identity) = (vec![([127, 0, 0, 1], 9).into()], ServerIdentity::Pin([1; 32]));
+    let spec = PathSpec { addresses, identity, grant_all: false };
+    let path = session.add_path(spec).await.unwrap();
+    peer.next(|frame| matches!(frame, ControlFrame::AddPath(_)).then_some(())).await;
+    let (code, detail) = (ErrorCode::None, String::new());
+    let result = AddPathResult { path, epoch: Epoch::FIRST, code, detail };
+    peer.send(ControlFrame::AddPathResult(result)).await;
+    let states = [PathState::Live, PathState::Suspect];
+    let status = |number: u64| PathStatus {
+        path,
+        epoch: Epoch::FIRST,
+        state: states[number as usize % 2],
+        reason: None,
+        smoothed_rtt_us: 1_000,
+        rtt_variation_us: 100,
+        received_bytes: 0,
+        busy_us: 0,
+    };
+    peer.flood(5_000, |number| ControlFrame::PathStatus(status(number))).await;
+    assert_eq!(peer.verdict().await, Verdict::Alive);
+    peer.handle.close(0u8.into());
+    let mut events = 0;
+    while session.next_event().await.is_some() {
+        events += 1;
+    }
+    assert_eq!(events, 1024);
 }

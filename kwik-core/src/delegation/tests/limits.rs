@@ -121,3 +121,37 @@ fn a_tail_is_copied_once_however_often_its_owner_moves() {
     assert_eq!(copied, copies.total_len(), "no byte of it twice");
     assert!(copied <= 16 * KIB, "{copied} of 512 KiB");
 }
+
+#[test]
+fn resources_that_a_path_lacks_are_remembered_up_to_a_bound() {
+    let mut bench = Bench::new(MIB, Candidates::All, Local::None);
+    bench.held(MIB, &[]);
+    let path = PathId::new(1);
+    for number in 0..1_500 {
+        // Each is a stream of its own that only this path may be asked for.
+        let stream = StreamId::from_wire(4 * (number + 1)).unwrap();
+        let resource = Bytes::copy_from_slice(&number.to_be_bytes());
+        let only = Candidates::List(vec![path]);
+        bench.scheduler.handle_window(stream, Offset::new(MIB).unwrap(), bench.now);
+        let range = range(0, KIB);
+        let ordered =
+            bench.scheduler.delegate(stream, range, resource, only, Local::None, bench.now);
+        ordered.unwrap();
+        bench.scheduler.bar(stream, range, path, GapReason::NotFound);
+        assert!(bench.scheduler.barred.len() <= BARRED);
+    }
+    assert_eq!(bench.scheduler.barred.len(), BARRED);
+}
+
+#[test]
+fn of_events_that_nobody_asks_for_the_last_ones_stay() {
+    let mut bench = Bench::new(MIB, Candidates::All, Local::None);
+    while bench.scheduler.poll_event().is_some() {}
+    let stream = bench.stream;
+    for plan in 0..3_000 {
+        bench.scheduler.tell(Event::Done { stream, plan: PlanId(plan) });
+    }
+    let kept: Vec<Event> = std::iter::from_fn(|| bench.scheduler.poll_event()).collect();
+    assert_eq!(kept.len(), EVENTS);
+    assert_eq!(kept.last(), Some(&Event::Done { stream, plan: PlanId(2_999) }));
+}

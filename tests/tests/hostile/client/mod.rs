@@ -7,6 +7,7 @@ mod floods;
 mod greed;
 mod helpers;
 mod primaries;
+mod windows;
 
 use std::net::SocketAddr;
 
@@ -29,11 +30,12 @@ pub(crate) const BY_PRIMARIES: &[&[Attack<ByPrimary>]] = &[
     carriers::ATTACKS,
     floods::ATTACKS,
     greed::BY_PRIMARIES,
+    windows::BY_PRIMARIES,
 ];
 
 /// Attacks by secondaries.
 pub(crate) const BY_SECONDARIES: &[&[Attack<BySecondary>]] =
-    &[contributions::ATTACKS, helpers::ATTACKS, greed::BY_SECONDARIES];
+    &[contributions::ATTACKS, helpers::ATTACKS, greed::BY_SECONDARIES, windows::BY_SECONDARIES];
 
 /// A client in a process of its own, with a session at an honest primary, that connects to the attacker's primary too.
 pub(crate) struct ByPrimary {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use kwik_client::{Client, Connect, Limits};
 
 use super::Primary;
@@ -12,7 +13,11 @@ use crate::honest::Honest;
 
 /// What a client has of so many exchanges across that game: all bytes, or an end with a name.
 async fn played(arena: &Primary, game: Game, exchanges: u64) -> anyhow::Result<Outcome> {
-    let relay = Relay::start(arena.address, game)?;
+    across(arena, &Relay::start(arena.address, game)?, exchanges).await
+}
+
+/// The same across a relay that is there.
+async fn across(arena: &Primary, relay: &Relay, exchanges: u64) -> anyhow::Result<Outcome> {
     let limits = Limits::new().with_idle_timeout(Duration::from_secs(3));
     let client = Client::builder().with_tls(arena.pin)?.with_limits(limits).start()?;
     let session = client.connect(Connect::new(relay.address)).await?;
@@ -22,6 +27,16 @@ async fn played(arena: &Primary, game: Game, exchanges: u64) -> anyhow::Result<O
         Err(error) if error.is::<kwik_client::stream::Error>() => Ok(Transport),
         Err(error) => Err(error),
     }
+}
+
+/// As [`played`], for a game in which each datagram, of either end, comes from other ports too: so many copies of each.
+async fn copied(arena: &Primary, game: Game, copies: usize) -> anyhow::Result<Outcome> {
+    let relay = Relay::start(arena.address, game)?;
+    let outcome = across(arena, &relay, 20).await?;
+    // 20 exchanges are at least 20 datagrams in each direction.
+    let sent = relay.copied();
+    ensure!(sent >= 40 * copies, "{sent} copies were sent");
+    Ok(outcome)
 }
 
 attacks! { ATTACKS on Primary;
@@ -41,5 +56,14 @@ attacks! { ATTACKS on Primary;
     /// As behind a NAT that forgets: s2n-quic knows five addresses of a peer, and hears no sixth.
     a_port_that_moves_every_sixty_datagrams => Transport, |arena| {
         played(arena, Game::Moves(60), 300).await?
+    }
+
+    /// Whoever sees a session's datagrams has them come from elsewhere too: the session stays where it is.
+    each_datagram_from_sixty_other_ports => Ignored, |arena| {
+        copied(arena, Game::Copies(60), 60).await?
+    }
+
+    each_datagram_from_another_of_sixty_ports => Ignored, |arena| {
+        copied(arena, Game::CopiesInTurn(60), 1).await?
     }
 }

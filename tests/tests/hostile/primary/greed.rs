@@ -3,18 +3,26 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use kwik_client::ErrorCode;
+use bytes::Bytes;
+use kwik_client::{Client, Connect, ErrorCode, Limits};
 use kwik_proto::frame::{
     AddPathResult, ControlFrame, DelegationState, DelegationStatus, GapReason, Hello, Order,
     Orders, PathState, PathStatus, Ping, TokenRequest,
 };
 use kwik_proto::{Epoch, PathId};
-use kwik_tests::bare::{RawPeer, hello, public_frame, public_header};
+use kwik_tests::bare::{Message, RawPeer, Verdict, hello, public_frame, public_header};
+use tokio::task::JoinSet;
 
 use super::Primary;
 use crate::attack::Outcome::{Closed, Throttled};
 use crate::attack::{attacks, scaled};
+use crate::honest::CONTENT;
+use crate::victim::server::LITTLE;
 use crate::wire::{LAST, window};
+
+/// Clients that upload, and uploads of each.
+const CLIENTS: u64 = 8;
+const UPLOADS: u64 = 4;
 
 attacks! { ATTACKS on Primary;
     /// A hundred answers, as large as can be, of which nothing is read: their window is endless, QUIC's is not.
@@ -36,6 +44,49 @@ attacks! { ATTACKS on Primary;
         let mut peer = arena.client().await;
         peer.flood(scaled(500_000), |nonce| ControlFrame::Ping(Ping { nonce })).await;
         peer.verdict().await
+    }
+
+    /// Uploads of which a little is read, so that their windows have grown, and then nothing: what all of them may have is one
+    /// memory, and beyond it each has its first window.
+    uploads_that_are_read_in_part within 64 MiB => Throttled, |arena| {
+        arena.switch(&["hoarding"]).await?;
+        let (mut sending, mut kept) = (JoinSet::new(), Vec::new());
+        for _ in 0..CLIENTS {
+            let limits = Limits::new().with_send_memory(64 << 20, 2 << 20);
+            let client = Client::builder().with_tls(arena.pin)?.with_limits(limits).start()?;
+            let session = client.connect(Connect::new(arena.address)).await?;
+            for _ in 0..UPLOADS {
+                let mut upload = session.handle().open_send_stream().await?;
+                let chunk = CONTENT.bytes(0, 64 << 10);
+                sending.spawn(async move { while upload.send(chunk.clone()).await.is_ok() {} });
+            }
+            // Each has its turn: whatever it can get is its own.
+            let (mut before, mut still) = (0, 0);
+            while still < 10 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                let sent = session.metrics().await?.sent_bytes;
+                still = if sent == before { still + 1 } else { 0 };
+                before = sent;
+            }
+            kept.push((client, session));
+        }
+        let promised = arena.counter("receive_memory_bytes").await?;
+        // Windows of 64 KiB, each byte counted one and a half times.
+        let most = LITTLE + CLIENTS * UPLOADS * (96 << 10);
+        ensure!(promised <= most, "{promised} bytes are promised, {most} may be");
+        ensure!(promised >= LITTLE / 4, "{promised} bytes are hardly a flood");
+        Throttled
+    }
+
+    /// Frames within the rate that are as large as can be: they count by their bytes, whether they are known or passed over.
+    control_frames_of_sixty_kilobytes => Closed(ErrorCode::RateExceeded), |arena| {
+        arena.switch(&["strict"]).await?;
+        let padded = Message::new().varint(1, 7).bytes(100, &[7; 60_000]);
+        let (mut pongs, mut unknown) = (arena.client().await, arena.client().await);
+        let (pong, later) = (Message::frame(24, true, padded.clone()), Message::frame(300, false, padded));
+        let (known, unknown) = tokio::join!(fill(&mut pongs, pong), fill(&mut unknown, later));
+        ensure!(known == unknown, "{known:?} for known ones, {unknown:?} for others");
+        known
     }
 
     /// A path of absurd rate, on which every order is answered with Busy, as fast as it comes.
@@ -81,6 +132,16 @@ attacks! { ATTACKS on Primary;
         ensure!(tokens >= 200, "{tokens} tokens are less than a client may ask for");
         Throttled
     }
+}
+
+/// The verdict on a frame that comes again and again, 240 MB in all: at 20,000 units a second they take 23 s.
+async fn fill(peer: &mut RawPeer, frame: Bytes) -> Verdict {
+    for _ in 0..scaled(4_000) {
+        if !peer.write(frame.clone()).await {
+            break;
+        }
+    }
+    peer.verdict().await
 }
 
 /// Answers every order with Busy for three seconds, from a path of absurd rate and with a window without end; how many came.

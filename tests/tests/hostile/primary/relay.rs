@@ -17,6 +17,10 @@ pub(super) enum Game {
     Repeats(usize),
     /// The client's come from another port after so many.
     Moves(usize),
+    /// Each comes once more from each of so many other ports.
+    Copies(usize),
+    /// Each comes once more, from one of so many other ports after the other.
+    CopiesInTurn(usize),
 }
 
 /// Datagrams that pass before the path becomes narrow.
@@ -39,6 +43,9 @@ struct Shared {
     /// Which of the ports towards the server answers are taken from.
     port: AtomicUsize,
     passed: AtomicUsize,
+    /// Where copies come from, and how many came.
+    others: Vec<UdpSocket>,
+    copied: AtomicUsize,
     over: AtomicBool,
 }
 
@@ -49,10 +56,23 @@ impl Relay {
         let address = front.local_addr()?;
         let (client, port, passed, over) =
             (Mutex::default(), AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
-        let shared = Arc::new(Shared { game, server, front, client, port, passed, over });
+        let others = match game {
+            Game::Copies(ports) | Game::CopiesInTurn(ports) => ports,
+            _ => 0,
+        };
+        let others =
+            (0..others).map(|_| UdpSocket::bind("127.0.0.1:0")).collect::<io::Result<_>>()?;
+        let copied = AtomicUsize::new(0);
+        let shared = Shared { game, server, front, client, port, passed, others, copied, over };
+        let shared = Arc::new(shared);
         let up = shared.clone();
         std::thread::spawn(move || up.run());
         Ok(Self { shared, address })
+    }
+
+    /// Copies that it has sent.
+    pub(super) fn copied(&self) -> usize {
+        self.shared.copied.load(Ordering::Relaxed)
     }
 }
 
@@ -74,6 +94,23 @@ impl Shared {
         }
     }
 
+    /// Sends what the game has come from other ports. What is answered there nobody reads.
+    fn copy(&self, datagram: &[u8], to: SocketAddr) {
+        let from = match self.game {
+            Game::Copies(_) => &self.others[..],
+            Game::CopiesInTurn(ports) => {
+                let turn = self.copied.load(Ordering::Relaxed) % ports;
+                &self.others[turn..=turn]
+            }
+            _ => return,
+        };
+        for port in from {
+            if port.send_to(datagram, to).is_ok() {
+                self.copied.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// From the client to the server.
     fn run(self: Arc<Self>) {
         let mut back = self.open(0);
@@ -91,6 +128,7 @@ impl Shared {
             for _ in 0..times {
                 let _ = back.send_to(bytes, self.server);
             }
+            self.copy(bytes, self.server);
         }
     }
 
@@ -117,6 +155,7 @@ impl Shared {
             for _ in 0..times {
                 let _ = self.front.send_to(bytes, client);
             }
+            self.copy(bytes, client);
         }
     }
 }

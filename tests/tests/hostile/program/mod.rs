@@ -5,6 +5,7 @@ pub(crate) mod greed;
 mod names;
 pub(crate) mod requests;
 mod start;
+mod windows;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,14 @@ use crate::victim::Victim;
 pub(crate) use downloads::{found, tag};
 
 /// All attacks.
-pub(crate) const LISTS: &[&[Attack<Program>]] =
-    &[requests::ATTACKS, downloads::ATTACKS, start::ATTACKS, greed::ATTACKS, names::ATTACKS];
+pub(crate) const LISTS: &[&[Attack<Program>]] = &[
+    requests::ATTACKS,
+    downloads::ATTACKS,
+    start::ATTACKS,
+    greed::ATTACKS,
+    names::ATTACKS,
+    windows::ATTACKS,
+];
 
 /// Most bytes that a `kwik get` may have resident.
 const GET_MEMORY: u64 = 160 << 20;

@@ -3,7 +3,7 @@
 pub(crate) mod child;
 mod client;
 pub(crate) mod names;
-mod server;
+pub(crate) mod server;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};

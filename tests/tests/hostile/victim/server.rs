@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_server::{
-    Delegate, Limits, LocalSupply, PathSpec, PrimaryAcceptor, PrimarySession, PublicKey,
-    RangeSource, SecondaryAcceptor, SecondarySession, Server, ServerHandle, ServerIdentity,
+    Delegate, FrameClass, Limits, LocalSupply, PathSpec, PrimaryAcceptor, PrimarySession,
+    PublicKey, RangeSource, SecondaryAcceptor, SecondarySession, Server, ServerHandle,
+    ServerIdentity,
 };
 use kwik_tests::{Content, certificate, identity};
 use serde_json::{Value, json};
@@ -19,17 +20,22 @@ use crate::honest::CONTENT;
 
 /// How long a client may take to its Hello, where the attack is about that.
 const HANDSHAKE: Duration = Duration::from_millis(1500);
+/// Bytes that a primary which hoards reads of an upload: their windows have grown by then.
+const SIP: usize = 8 << 20;
+/// Bytes that all uploads to it may have.
+pub(crate) const LITTLE: u64 = 16 << 20;
 
 /// A primary that answers each request, of eight bytes, with so many bytes. With `unaccepted` it accepts no sessions, with
 /// `streamless` none of their streams; with `delegating` it has a secondary, which nobody has seen, send the answers, and with
-/// `proving` it names their hashes too.
+/// `proving` it names their hashes too. With `hoarding` it reads the first [`SIP`] of each upload alone, and has [`LITTLE`] memory
+/// for them; with `strict` it takes a tenth of the usual control frames.
 pub(super) fn primary(runtime: &Runtime, args: &[&str]) {
     let (identity, _) = identity();
     let server = Server::builder()
         .with_tls(certificate())
         .and_then(|builder| builder.with_io("127.0.0.1:0"))
         .and_then(|builder| builder.with_identity(identity))
-        .map(|builder| builder.with_limits(Limits::new().with_handshake_timeout(HANDSHAKE)))
+        .map(|builder| builder.with_limits(limits(args)))
         .and_then(|builder| builder.start())
         .unwrap();
     say(&json!({ "address": server.local_addr(), "pin": server.pin().to_string() }));
@@ -45,11 +51,21 @@ pub(super) fn primary(runtime: &Runtime, args: &[&str]) {
     drop(kept);
 }
 
+fn limits(args: &[&str]) -> Limits {
+    let limits = Limits::new().with_handshake_timeout(HANDSHAKE);
+    match args {
+        ["hoarding", ..] => limits.with_receive_memory(LITTLE),
+        ["strict", ..] => limits.with_frame_rate(FrameClass::Any, 20_000),
+        _ => limits,
+    }
+}
+
 /// What a primary does with its clients.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Answers,
     Streamless,
+    Hoarding,
     Delegating,
     Proving,
 }
@@ -58,6 +74,7 @@ impl Mode {
     fn of(args: &[&str]) -> Self {
         match args {
             ["streamless", ..] => Self::Streamless,
+            ["hoarding", ..] => Self::Hoarding,
             ["delegating", ..] => Self::Delegating,
             ["proving", ..] => Self::Proving,
             _ => Self::Answers,
@@ -133,7 +150,14 @@ async fn serve(mut session: PrimarySession, mode: Mode) {
                     let _ = reply.close().await;
                 }
                 kwik_server::stream::PeerStream::Receive(mut upload) => {
-                    while let Ok(Some(_)) = upload.receive().await {}
+                    let mut read = 0;
+                    while let Ok(Some(chunk)) = upload.receive().await {
+                        read += chunk.len();
+                        if mode == Mode::Hoarding && read >= SIP {
+                            // Held until the client goes.
+                            return std::future::pending().await;
+                        }
+                    }
                 }
             }
         });
@@ -153,6 +177,7 @@ fn metrics(handle: &ServerHandle) -> Value {
         "rejected_handshakes": metrics.rejected_handshakes,
         "refused": refused,
         "read_bytes": READ.load(Ordering::Relaxed),
+        "receive_memory_bytes": metrics.receive_memory_bytes,
     })
 }
 
