@@ -61,34 +61,37 @@ pub(crate) fn serve<F: Future<Output = anyhow::Result<()>> + Send + 'static>(
 }
 
 /// Attaches all secondaries and does what the client asks for.
-pub(crate) async fn attend(
+pub(crate) fn attend(
     session: PrimarySession,
     secondaries: Vec<Listening>,
-) -> anyhow::Result<()> {
-    attend_as(session, secondaries, false).await
+) -> impl Future<Output = anyhow::Result<()>> + Send {
+    attend_as(session, secondaries, false)
 }
 
 /// The same, and the secondaries may contribute to every stream without an order.
-pub(crate) async fn attend_granting(
+pub(crate) fn attend_granting(
     session: PrimarySession,
     secondaries: Vec<Listening>,
-) -> anyhow::Result<()> {
-    attend_as(session, secondaries, true).await
+) -> impl Future<Output = anyhow::Result<()>> + Send {
+    attend_as(session, secondaries, true)
 }
 
-async fn attend_as(
+#[expect(clippy::manual_async_fn, reason = "an async fn has its arguments in its future twice")]
+fn attend_as(
     mut session: PrimarySession,
     secondaries: Vec<Listening>,
     grant_all: bool,
-) -> anyhow::Result<()> {
-    for secondary in secondaries {
-        let spec = PathSpec { grant_all, ..secondary.spec()? };
-        session.handle().add_path(spec).await?;
+) -> impl Future<Output = anyhow::Result<()>> + Send {
+    async move {
+        for secondary in secondaries {
+            let spec = PathSpec { grant_all, ..secondary.spec()? };
+            session.handle().add_path(spec).await?;
+        }
+        while let Some(stream) = session.accept_bidirectional_stream().await? {
+            tokio::spawn(answer(stream));
+        }
+        Ok(())
     }
-    while let Some(stream) = session.accept_bidirectional_stream().await? {
-        tokio::spawn(answer(stream));
-    }
-    Ok(())
 }
 
 async fn answer(mut stream: BidirectionalStream) -> anyhow::Result<()> {
