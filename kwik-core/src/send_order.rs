@@ -9,6 +9,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use kwik_proto::{Offset, StreamId};
 
@@ -19,6 +20,14 @@ const BATCH: u64 = 64 << 10;
 
 /// That share, as a divisor. One acknowledgement may free much of a large window.
 const WINDOW_SHARE: u64 = 4;
+
+/// What QUIC may have unsent where that is more than the share: what it sends in this time, at a window a round trip. Within a host a
+/// round trip is shorter than the time in which a carrier's task is woken. (Measured over loopback, 1 GiB: with the share alone
+/// three quarters of the rate.)
+const WAKE_UP: Duration = Duration::from_millis(2);
+
+/// The most of that: what QUIC buffers of one stream.
+const MOST: u64 = 4 << 20;
 
 /// The carriers of one path's connection that have bytes to send, in the order in which they may hand them to QUIC: streams by
 /// priority, equal ones by turns, byte for byte; of one stream the lowest offset first.
@@ -51,7 +60,8 @@ pub struct SendOrder {
     turns: BTreeSet<Turn>,
     /// What the stream that was served last had handed over before: who comes back starts here.
     round: u64,
-    congestion_window: u64,
+    /// What QUIC may have beside a batch.
+    ahead: u64,
     unsent: u64,
 }
 
@@ -157,9 +167,12 @@ impl SendOrder {
         self.unsent -= more;
     }
 
-    /// QUIC's congestion window, bytes.
-    pub fn set_congestion_window(&mut self, bytes: u64) {
-        self.congestion_window = bytes;
+    /// What QUIC says of the path: its congestion window, bytes, and the smoothed round-trip time.
+    pub fn set_pace(&mut self, congestion_window: u64, round_trip: Duration) {
+        let round_trip = round_trip.as_micros().max(1);
+        let meanwhile = u128::from(congestion_window) * WAKE_UP.as_micros() / round_trip;
+        let meanwhile = u64::try_from(meanwhile).unwrap_or(MOST).min(MOST);
+        self.ahead = meanwhile.max(congestion_window / WINDOW_SHARE);
     }
 
     /// The carrier whose turn it is, if there is one that waits and QUIC has room: it is to [`ask`](Self::ask) again.
@@ -179,7 +192,7 @@ impl SendOrder {
     }
 
     fn limit(&self) -> u64 {
-        BATCH + self.congestion_window / WINDOW_SHARE
+        BATCH.saturating_add(self.ahead)
     }
 
     fn update(&mut self, id: StreamId, change: impl FnOnce(&mut Stream)) {

@@ -348,7 +348,7 @@ impl event::Subscriber for Observer {
     ) {
         let stats = &context.stats;
         if stats.congestion_window() != u64::from(event.congestion_window) {
-            stats.lane.set_congestion_window(event.congestion_window.into());
+            stats.lane.set_pace(event.congestion_window.into(), event.smoothed_rtt);
         }
         stats.congestion_window.store(event.congestion_window.into(), Ordering::Relaxed);
         stats.bytes_in_flight.store(event.bytes_in_flight.into(), Ordering::Relaxed);

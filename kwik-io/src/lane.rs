@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use kwik_core::send_order::SendOrder;
 use kwik_proto::{Offset, StreamId};
@@ -50,9 +51,9 @@ impl Lane {
         }
     }
 
-    /// QUIC's congestion window, bytes.
-    pub(crate) fn set_congestion_window(&self, bytes: u64) {
-        self.change(|order| order.set_congestion_window(bytes));
+    /// See [`SendOrder::set_pace`].
+    pub(crate) fn set_pace(&self, congestion_window: u64, round_trip: Duration) {
+        self.change(|order| order.set_pace(congestion_window, round_trip));
     }
 
     /// Changes something, and wakes whoever's turn it is then.

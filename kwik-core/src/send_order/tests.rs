@@ -62,13 +62,20 @@ fn quic_has_never_more_than_a_batch_and_its_share_of_the_window() {
     let mut order = SendOrder::default();
     order.open(3, stream(1));
     assert_eq!(order.ask(3, at(0)), Some(BATCH));
-    order.set_congestion_window(400_000);
+    order.set_pace(400_000, Duration::from_millis(20));
     assert_eq!(order.ask(3, at(0)), Some(BATCH + 100_000));
     order.handed(3, BATCH + 100_000);
     assert_eq!(order.ask(3, at(BATCH + 100_000)), None);
     order.sent(3, (BATCH + 100_000) / 2);
     assert_eq!(order.next(), Some(3));
     assert_eq!(order.unsent(), (BATCH + 100_000) / 2);
+    // Within a host: what it sends in two milliseconds, and no more than it buffers.
+    order.set_pace(400_000, Duration::from_micros(500));
+    assert_eq!(order.limit(), BATCH + 1_600_000);
+    order.set_pace(400_000, Duration::ZERO);
+    assert_eq!(order.limit(), BATCH + MOST);
+    order.set_pace(u64::MAX, Duration::MAX);
+    assert_eq!(order.limit(), BATCH + u64::MAX / WINDOW_SHARE);
 }
 
 #[test]
