@@ -66,6 +66,8 @@ pub(super) fn io(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
 
     /// s2n-quic tells what it will set aside in its builder's text alone.
