@@ -21,6 +21,8 @@ pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-kwik-admission";
 
 /// RFC 9002, 6.1.2.
 const GRANULARITY: Duration = Duration::from_millis(1);
+/// What is assumed before the first sample (RFC 9002, 6.2.2).
+const INITIAL_RTT: Duration = Duration::from_millis(333);
 /// RFC 9000, 18.2.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 
@@ -51,13 +53,18 @@ pub struct ConnectionStats {
     lost_bytes: AtomicU64,
     exporter: OnceLock<[u8; 32]>,
     refusal: OnceLock<Refusal>,
-    lane: Arc<Lane>,
+    /// Made with the first pump: an idle session has none.
+    lane: OnceLock<Arc<Lane>>,
 }
 
 impl ConnectionStats {
     /// The order in which pumps hand their bytes to this connection.
     pub fn lane(&self) -> &Arc<Lane> {
-        &self.lane
+        self.lane.get_or_init(|| {
+            let lane = Arc::<Lane>::default();
+            lane.set_pace(self.congestion_window(), self.smoothed_rtt().unwrap_or(INITIAL_RTT));
+            lane
+        })
     }
 
     /// Smoothed round-trip time (RFC 9002, 5.3); `None` before the first sample.
@@ -347,8 +354,10 @@ impl event::Subscriber for Observer {
         event: &events::RecoveryMetrics,
     ) {
         let stats = &context.stats;
-        if stats.congestion_window() != u64::from(event.congestion_window) {
-            stats.lane.set_pace(event.congestion_window.into(), event.smoothed_rtt);
+        if let Some(lane) = stats.lane.get()
+            && stats.congestion_window() != u64::from(event.congestion_window)
+        {
+            lane.set_pace(event.congestion_window.into(), event.smoothed_rtt);
         }
         stats.congestion_window.store(event.congestion_window.into(), Ordering::Relaxed);
         stats.bytes_in_flight.store(event.bytes_in_flight.into(), Ordering::Relaxed);
@@ -363,8 +372,10 @@ impl event::Subscriber for Observer {
         _meta: &ConnectionMeta,
         event: &events::FrameSent,
     ) {
-        if let events::Frame::Stream { id, offset, len, .. } = event.frame {
-            context.stats.lane.sent(id, offset.saturating_add(len.into()));
+        if let events::Frame::Stream { id, offset, len, .. } = event.frame
+            && let Some(lane) = context.stats.lane.get()
+        {
+            lane.sent(id, offset.saturating_add(len.into()));
         }
     }
 

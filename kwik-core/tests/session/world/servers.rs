@@ -160,7 +160,10 @@ impl World {
         if server.manner == Manner::Refuses {
             return session.refuse(order.id, GapReason::NotFound);
         }
-        session.accept(order.stream, order.id).unwrap();
+        // It may have been taken back in the same frame.
+        if session.accept(order.stream, order.id).is_err() {
+            return;
+        }
         let length = order.range.len();
         let stop = match server.manner {
             Manner::Hangs => return,
