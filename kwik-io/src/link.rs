@@ -207,43 +207,77 @@ fn read(
         let (mut gauge, mut turn) = (Gauge::new(rates), Turn::default());
         loop {
             turn.pass_on().await;
-            let received = {
+            let step = {
                 let mut receiving = pin!(reader.recv_arrived());
-                poll_fn(|cx| turn.poll(receiving.as_mut(), cx)).await
+                poll_fn(|cx| {
+                    let received = turn.poll(receiving.as_mut(), cx);
+                    received.map(|received| Step::of(received, &mut gauge, (path, epoch)))
+                })
+                .await
             };
-            let event = match received {
-                Ok(Some(arrived)) => {
-                    match gauge.charge(&arrived) {
-                        Ok(Pace::Now) => {}
-                        Ok(Pace::Wait(wait)) => {
-                            // What else the peer sent waits in QUIC. Boxed: hardly any path comes here.
-                            let told = wait.is_first.then(|| links.clone());
-                            Box::pin(hold(path, epoch, wait, gauge.at(wait), told)).await;
-                        }
-                        Err(error) => {
-                            let event = LinkEvent::BadFrame(error.into());
-                            let _ = links.send(Box::new(FromLink { path, epoch, event })).await;
-                            return;
-                        }
+            match step {
+                Step::Tell(from, wait) => {
+                    if let Some(wait) = wait {
+                        // What else the peer sent waits in QUIC. Boxed: hardly any path comes here.
+                        let told = wait.is_first.then(|| links.clone());
+                        Box::pin(hold(path, epoch, wait, gauge.at(wait), told)).await;
                     }
                     // One that is passed over costs its sender as much.
-                    let Some(frame) = arrived.frame else { continue };
-                    LinkEvent::Frame(frame)
+                    let Some(from) = from else { continue };
+                    if links.send(from).await.is_err() {
+                        return;
+                    }
                 }
-                // The acceptor learns of the connection's end.
-                Err(ControlError::Stream(stream::Error::ConnectionError { .. })) => return,
-                // The end of the connection may be under way; then this task ends with it.
-                Ok(None) | Err(ControlError::Stream(_)) => {
+                Step::Last(from) => {
+                    let _ = links.send(from).await;
+                    return;
+                }
+                Step::Ended => {
                     // Boxed: hardly any path comes here, and each would have room for it.
                     Box::pin(tokio::time::sleep(ENDING)).await;
-                    LinkEvent::BadFrame(ControlError::Ended)
+                    let event = LinkEvent::BadFrame(ControlError::Ended);
+                    let _ = links.send(Box::new(FromLink { path, epoch, event })).await;
+                    return;
                 }
-                Err(error) => LinkEvent::BadFrame(error),
-            };
-            let last = matches!(event, LinkEvent::BadFrame(_));
-            if links.send(Box::new(FromLink { path, epoch, event })).await.is_err() || last {
-                return;
+                Step::Over => return,
             }
+        }
+    }
+}
+
+/// What a control stream's reader does with what it received. Small: its future keeps room for it while it waits.
+enum Step {
+    /// It is handed on, unless it is to be passed over, after a while if the peer is too fast.
+    Tell(Option<Box<FromLink>>, Option<Wait>),
+    /// It is handed on, and nothing after it.
+    Last(Box<FromLink>),
+    /// The stream has ended. The end of the connection may be under way; then the reader ends with it.
+    Ended,
+    /// The acceptor learns of the connection's end.
+    Over,
+}
+
+impl Step {
+    fn of(
+        received: Result<Option<Arrived>, ControlError>,
+        gauge: &mut Gauge,
+        (path, epoch): (PathId, Epoch),
+    ) -> Self {
+        let boxed = |event| Box::new(FromLink { path, epoch, event });
+        match received {
+            Ok(Some(Arrived { frame, size })) => match gauge.charge(frame.as_ref(), size) {
+                Ok(pace) => {
+                    let wait = match pace {
+                        Pace::Now => None,
+                        Pace::Wait(wait) => Some(wait),
+                    };
+                    Self::Tell(frame.map(|frame| boxed(LinkEvent::Frame(frame))), wait)
+                }
+                Err(error) => Self::Last(boxed(LinkEvent::BadFrame(error.into()))),
+            },
+            Err(ControlError::Stream(stream::Error::ConnectionError { .. })) => Self::Over,
+            Ok(None) | Err(ControlError::Stream(_)) => Self::Ended,
+            Err(error) => Self::Last(boxed(LinkEvent::BadFrame(error))),
         }
     }
 }
@@ -259,9 +293,9 @@ impl Gauge {
         Self { throttle: Throttle::new(rates), start: tokio::time::Instant::now() }
     }
 
-    fn charge(&mut self, arrived: &Arrived) -> Result<Pace, RateExceeded> {
+    fn charge(&mut self, frame: Option<&ControlFrame>, size: usize) -> Result<Pace, RateExceeded> {
         let now = Instant::from_start(self.start.elapsed());
-        self.throttle.charge(arrived.frame.as_ref(), arrived.size, now)
+        self.throttle.charge(frame, size, now)
     }
 
     fn at(&self, wait: Wait) -> tokio::time::Instant {
