@@ -3,7 +3,9 @@
 use bytes::{Buf, Bytes, BytesMut};
 use kwik_core::admission::Claims;
 use kwik_io::control::{self, ControlReader, ControlSender};
-use kwik_io::endpoint::{ClientEndpoints, Dialled, EndpointLimits, Role, ServerEndpoint};
+use kwik_io::endpoint::{
+    ClientEndpoints, DialError, Dialled, EndpointLimits, Role, ServerEndpoint,
+};
 use kwik_io::env::Env;
 use kwik_io::key::{PublicKey, TrustedKeys};
 use kwik_io::sign::ConfirmationKey;
@@ -131,13 +133,24 @@ pub async fn dial(server: SocketAddr, pin: Pin) -> Dialled {
     dial_as(Role::Secondary, server, pin).await
 }
 
+/// As [`dial`], where the server may close the connection before it is there.
+///
+/// # Errors
+/// Why there is none.
+pub async fn try_dial(server: SocketAddr, pin: Pin) -> Result<Dialled, DialError> {
+    try_dial_as(Role::Secondary, server, pin).await
+}
+
 /// As [`dial`]; of a primary it takes bidirectional streams too.
 async fn dial_as(role: Role, server: SocketAddr, pin: Pin) -> Dialled {
+    try_dial_as(role, server, pin).await.expect("loopback connects")
+}
+
+async fn try_dial_as(role: Role, server: SocketAddr, pin: Pin) -> Result<Dialled, DialError> {
     let endpoints = ClientEndpoints::new(Env::system(), role, EndpointLimits::default());
     let worker = Workers::start(Placement::Current).expect("within a runtime").next();
     let wait = Duration::from_secs(20);
-    let dialled = endpoints.connect(&worker, server, &Trust::Pin(pin), None, wait).await;
-    dialled.expect("loopback connects")
+    endpoints.connect(&worker, server, &Trust::Pin(pin), None, wait).await
 }
 
 /// Connects to a server as a client that only speaks when it is told to.
