@@ -34,11 +34,6 @@ impl Lane {
         Place { lane: self.clone(), carrier, told: 0 }
     }
 
-    /// See [`SendOrder::set_priority`].
-    pub fn set_priority(&self, stream: StreamId, priority: i32) {
-        self.change(|order| order.set_priority(stream, priority));
-    }
-
     /// Bytes that QUIC took and has not sent yet.
     pub fn unsent(&self) -> u64 {
         self.lock().order.unsent()

@@ -86,7 +86,8 @@ pub(super) fn accept(
             };
             if verdict == Verdict::Exceeded {
                 let _ = tell(LinkEvent::Flood).await;
-                return;
+                // Until the path is closed: QUIC ends a connection without a code once nobody holds on to any part of it.
+                return std::future::pending().await;
             }
             // Accepting costs none of tokio's budget by itself, and would keep the pumps from running.
             tokio::task::consume_budget().await;
