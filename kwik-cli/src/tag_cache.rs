@@ -54,7 +54,7 @@ pub(crate) struct TagCache {
 #[derive(Debug)]
 struct Shared {
     store: TagStore,
-    loading: Semaphore,
+    loading: Arc<Semaphore>,
     tables: Mutex<Tables>,
 }
 
@@ -123,7 +123,7 @@ impl Hashing {
 
 impl TagCache {
     pub(crate) fn new(store: TagStore) -> Self {
-        let loading = Semaphore::new(LOADING_AT_ONCE);
+        let loading = Arc::new(Semaphore::new(LOADING_AT_ONCE));
         Self { shared: Arc::new(Shared { store, loading, tables: Mutex::default() }) }
     }
 
@@ -134,9 +134,15 @@ impl TagCache {
             return Lookup::Ready(*tag);
         }
         let store = self.shared.store.clone();
-        let turn = self.shared.loading.acquire().await.expect("nobody closes it");
-        let loaded = tokio::task::spawn_blocking(move || store.load(key)).await;
-        drop(turn);
+        let turn = Arc::clone(&self.shared.loading);
+        let turn = turn.acquire_owned().await.expect("nobody closes it");
+        // Its turn lasts as long as the thread does, whoever still waits.
+        let load = move || {
+            let loaded = store.load(key);
+            drop(turn);
+            loaded
+        };
+        let loaded = tokio::task::spawn_blocking(load).await;
         // What cannot be loaded is hashed.
         match loaded {
             Ok(Some(tag)) => {

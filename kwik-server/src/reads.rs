@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use kwik_io::env::Env;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
 
 /// Reads of local copies that are under way, and those that wait: each takes a thread that may be blocked.
 ///
@@ -54,6 +56,25 @@ impl Reader {
         self.reads.lock().sessions.entry(self.session).or_default().waiting.push_back(sender);
         self.reads.serve();
         place.await.expect("a sender is only taken out to be given a place")
+    }
+
+    /// Reads on a thread that may be blocked, once there is a place. If the future is dropped, a read that has begun keeps its
+    /// place until it is over: a thread can't be taken from the disk that it waits for.
+    ///
+    /// # Errors
+    /// When `read` panicked.
+    pub(crate) async fn run<R: Send + 'static>(
+        &self,
+        env: &Env,
+        read: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, JoinError> {
+        let place = self.place().await;
+        let held = move || {
+            let done = read();
+            drop(place);
+            done
+        };
+        env.run_blocking(held).await
     }
 }
 
@@ -165,6 +186,26 @@ mod tests {
         assert!(served.is_some() && now(&mut one).await.is_none());
         drop(served);
         assert!(now(&mut one).await.is_some(), "it had to wait for more than one of the others");
+    }
+
+    #[tokio::test]
+    async fn a_read_that_nobody_waits_for_keeps_its_place_until_it_is_over() {
+        let reads = Reads::new(1);
+        let first = reader(&reads, 1);
+        let (open, gate) = std::sync::mpsc::channel::<()>();
+        let (begun, begins) = oneshot::channel();
+        let hung = tokio::spawn(async move {
+            let read = move || (begun.send(()), gate.recv());
+            first.run(&Env::system(), read).await.map(drop)
+        });
+        begins.await.unwrap();
+        hung.abort();
+        assert!(hung.await.unwrap_err().is_cancelled());
+        let second = reader(&reads, 2);
+        let mut waits = Box::pin(second.place());
+        assert!(now(&mut waits).await.is_none(), "the thread is at work, and counts as free");
+        drop(open);
+        waits.await;
     }
 
     #[tokio::test]

@@ -307,3 +307,120 @@ async fn shards_share_a_port_and_each_gets_clients() {
         held.push((dialled.unwrap(), accepted.unwrap()));
     }
 }
+
+/// What a peer takes of what nobody reads, in MiB: on the connection, on a stream that the other end opened both ways, on one
+/// that it opened itself, and on one that goes one way (RFC 9000, 18.2).
+type Windows = [u64; 4];
+
+enum Heard {
+    /// What the peer said in the handshake, of streams.
+    Streams([u64; 3]),
+    /// More may not be sent on the connection.
+    Blocked(u64),
+}
+
+/// An end of a connection that is not KWIK's.
+struct Listens(tokio::sync::mpsc::UnboundedSender<Heard>);
+
+impl s2n_quic::provider::event::Subscriber for Listens {
+    type ConnectionContext = ();
+
+    fn create_connection_context(
+        &mut self,
+        _meta: &s2n_quic::provider::event::ConnectionMeta,
+        _info: &s2n_quic::provider::event::ConnectionInfo,
+    ) -> Self::ConnectionContext {
+    }
+
+    fn on_transport_parameters_received(
+        &mut self,
+        _context: &mut Self::ConnectionContext,
+        _meta: &s2n_quic::provider::event::ConnectionMeta,
+        event: &s2n_quic::provider::event::events::TransportParametersReceived<'_>,
+    ) {
+        let said = &event.transport_parameters;
+        let _ = self.0.send(Heard::Streams([
+            said.initial_max_stream_data_bidi_remote,
+            said.initial_max_stream_data_bidi_local,
+            said.initial_max_stream_data_uni,
+        ]));
+    }
+
+    fn on_frame_sent(
+        &mut self,
+        _context: &mut Self::ConnectionContext,
+        _meta: &s2n_quic::provider::event::ConnectionMeta,
+        event: &s2n_quic::provider::event::events::FrameSent,
+    ) {
+        if let s2n_quic::provider::event::events::Frame::DataBlocked { data_limit, .. } =
+            event.frame
+        {
+            let _ = self.0.send(Heard::Blocked(data_limit));
+        }
+    }
+}
+
+/// Sends until the peer, which reads nothing, takes no more.
+async fn windows(
+    mut connection: s2n_quic::Connection,
+    heard: &mut tokio::sync::mpsc::UnboundedReceiver<Heard>,
+) -> Windows {
+    const MIB: u64 = 1 << 20;
+    let mut sending = tokio::task::JoinSet::new();
+    for _ in 0..3 {
+        let mut stream = connection.open_send_stream().await.unwrap();
+        let piece = bytes::Bytes::from(vec![1; MIB as usize]);
+        sending.spawn(async move { while stream.send(piece.clone()).await.is_ok() {} });
+    }
+    let mut said = None;
+    loop {
+        match heard.recv().await.unwrap() {
+            Heard::Streams(windows) => said = Some(windows),
+            Heard::Blocked(limit) => {
+                let [both, own, one] = said.unwrap();
+                return [limit, both, own, one].map(|window| window / MIB);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_end_has_the_windows_of_its_role() {
+    use s2n_quic::provider::tls::rustls;
+    let certificate = certificate();
+    let trust = Trust::Pin(certificate.pin());
+    for (role, expected) in [(Role::Primary, [32, 16, 16, 16]), (Role::Secondary, [8; 4])] {
+        let (hears, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let tls = kwik_io::tls::server_config(&Env::system(), &certificate).unwrap();
+        let mut bare = s2n_quic::Server::builder()
+            .with_tls(rustls::Server::from(tls))
+            .unwrap()
+            .with_event(Listens(hears))
+            .unwrap()
+            .with_io("127.0.0.1:0")
+            .unwrap()
+            .start()
+            .unwrap();
+        let (endpoints, worker) = (endpoints(role), worker());
+        let dial = endpoints.connect(&worker, bare.local_addr().unwrap(), &trust, None, LONG);
+        let (dialled, accepted) = tokio::join!(dial, bare.accept());
+        let _dialled = dialled.unwrap();
+        assert_eq!(windows(accepted.unwrap(), &mut heard).await, expected, "{role:?}");
+    }
+    let (hears, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut lab = Lab::with(certificate);
+    let (tls, _) = kwik_io::tls::client_config(&Env::system(), &trust).unwrap();
+    let bare = s2n_quic::Client::builder()
+        .with_tls(rustls::Client::from(tls))
+        .unwrap()
+        .with_event(Listens(hears))
+        .unwrap()
+        .with_io("127.0.0.1:0")
+        .unwrap()
+        .start()
+        .unwrap();
+    let target = s2n_quic::client::Connect::new(lab.address()).with_server_name("localhost");
+    let (dialled, accepted) = tokio::join!(bare.connect(target), lab.server.accept());
+    let _accepted = accepted.unwrap();
+    assert_eq!(windows(dialled.unwrap(), &mut heard).await, [32, 16, 16, 16], "of a server");
+}

@@ -59,8 +59,7 @@ impl Task {
         let (env, reader) = (self.shared.env.clone(), self.reader.clone());
         self.proving.0.spawn(async move {
             let rest = proof.rest;
-            let _place = reader.place().await;
-            let read = env.run_blocking(move || proof.read()).await;
+            let read = reader.run(&env, move || proof.read()).await;
             let proof = read.unwrap_or_else(|_| Err(SourceError::panicked(rest.start().value())));
             Step { delegation, stream, proof: proof.map_err(|error| (rest, error)) }
         });

@@ -204,9 +204,7 @@ async fn copy(
     while at < range.end() {
         let length = usize::try_from(range.end().since(at)).unwrap_or(READ).min(READ);
         let (copy, offset) = (source.clone(), at.value());
-        let place = reader.place().await;
-        let read = env.run_blocking(move || read(&*copy, offset, length)).await;
-        drop(place);
+        let read = reader.run(env, move || read(&*copy, offset, length)).await;
         let data = read.unwrap_or_else(|_| Err(SourceError::panicked(offset)))?;
         let length = data.len() as u64;
         writer.write_at(at, data).await?;

@@ -30,6 +30,15 @@ pub(crate) fn ticks(process: u32) -> u64 {
     fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
 }
 
+/// A process may have so many descriptors from now on.
+fn limit_descriptors(process: u32, most: usize) -> anyhow::Result<()> {
+    let process = rustix::process::Pid::from_raw(process.try_into()?).context("it runs")?;
+    let most = Some(most as u64);
+    let limit = rustix::process::Rlimit { current: most, maximum: most };
+    rustix::process::prlimit(Some(process), rustix::process::Resource::Nofile, limit)?;
+    Ok(())
+}
+
 /// Bytes that a process has asked the system to read, from whatever it was.
 fn bytes_read(process: u32) -> anyhow::Result<u64> {
     let counts = fs::read_to_string(format!("/proc/{process}/io"))?;
@@ -117,7 +126,10 @@ attacks! { ATTACKS on Program;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let (name, dir) = (port.to_string(), arena.dir.path().to_owned());
         let args = ["--state", "other", "--metrics", &name];
-        let (mut server, address, pin) = Program::serve(&dir, &args, Some("ulimit -n 40")).await?;
+        let (mut server, address, pin) = Program::serve(&dir, &args, None).await?;
+        // Fewer than the port has connections.
+        let most = server.descriptors() + 8;
+        limit_descriptors(server.id(), most)?;
         let mut held = Vec::new();
         for _ in 0..60 {
             held.extend(TcpStream::connect(port));
@@ -127,6 +139,8 @@ attacks! { ATTACKS on Program;
         tokio::time::sleep(Duration::from_secs(2)).await;
         let used = ticks(server.id()) - start;
         ensure!(used < 100, "{used} ticks in two seconds");
+        let open = server.descriptors();
+        ensure!(open >= most, "{open} descriptors are open, {most} there are");
         let logged = server.log().len();
         ensure!(logged < 64 << 10, "it logged {logged} bytes");
         drop(held);
