@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::constants::GROWTH;
 use crate::time::Instant;
 
 /// Reports remembered per path; the oldest goes. At one report in 5 ms they cover 320 ms: over a longer path the average is
@@ -12,10 +13,6 @@ const SAMPLES: usize = 64;
 /// Turns of the control loop without growth after which growth is over (as in BBR's start-up: one flat turn may be
 /// noise, three are not).
 const FLAT_TURNS: u32 = 3;
-
-/// What a growing path may have outstanding, in turns at its measured rate: twice for the next turn's growth, and twice
-/// since the measurement is a turn old. More only waits, behind the reader's window, for a path that has not grown.
-const GROWTH: f64 = 4.0;
 
 /// Rates are not believed beyond this, in bytes per second: 8 Tbit/s. A client that claims more must not bend the sums.
 const MOST: u64 = 1_000_000_000_000;
