@@ -1,7 +1,7 @@
 //! The numbers that steer: what a decision depends on, at the primary and at the client.
 //!
-//! Beside those of [`DelegationConfig`](super::DelegationConfig) there are no others. Bounds of memory are not among them;
-//! they stand where they are kept.
+//! With those of [`DelegationConfig`](super::DelegationConfig), and the halves and quarters of `pick::length`. Bounds of memory
+//! and of waiting are not among them; they stand where they are kept.
 
 use std::time::Duration;
 
@@ -21,16 +21,35 @@ pub(crate) const SOONER: f64 = 2.0;
 /// crawl; longer: the reader meets each range of a hung disk one by one.
 pub(crate) const SILENCE: Duration = Duration::from_millis(250);
 
-/// The same in turns of its control loop: one for the order, one for the report, one for what is lost.
-pub(crate) const SILENT_LOOPS: u32 = 3;
-
-/// The same in bytes: two of the longest frames of a contribution.
-pub(crate) const FRAMES: u64 = 128 << 10;
+/// What is no accident any more: turns of the control loop without growth that end growth (as in BBR's start-up), or without a byte
+/// that make a silence; ranges in a row that a source broke off before it is not asked again for the resource; horizons that
+/// a rate covers at most, for the sake of its bytes. Less: noise decides; more: what is broken is asked for longer.
+pub(crate) const THRICE: u32 = 3;
 
 /// What a reader notices. Patience with a head ends here at the latest, and a byte that nobody promised is asked for of
 /// somebody who has enough to do. Shorter: every burst of streams gives sources more than they should have; longer: the
 /// reader waits for nothing.
 pub(crate) const NOTICED: Duration = Duration::from_millis(500);
+
+/// Half of a silence in bytes: the longest frame of a contribution. As much is the smallest range, and what the primary
+/// averages a rate over at least, where it comes within three horizons. Less: a lost packet of a slow path holds back what
+/// came behind it, and then it looks fast for a moment (measured: 4 Mbit/s beside two of 40, 1 of 60 downloads had its last 1 %
+/// over its bound), and orders are many; more: a path that became slow is noticed later, and holds more of the head.
+pub(crate) const FRAME: u64 = 64 << 10;
+
+/// A quarter more than was reckoned: what is kept outstanding, what counts as growth, how long a head is waited for beyond a
+/// round trip, and what a path must have to send before a range for that not to be begun when a new order arrives. Less: a path
+/// idles while its next order travels, and what is under way is called late; more: queues, and patience with the dead.
+pub(crate) const MORE: f64 = 1.25;
+
+/// How many times as slow a path or a range is that is taken to be stopped rather than slow: one that idles is tried again, and
+/// the rest of a head is copied by what came of itself (its path may be at work on other ranges too). Less: slow paths
+/// have a range under way all the time that others could bring; more: a crawl is waited for.
+pub(crate) const STOPPED: f64 = 8.0;
+
+/// What is no matter of the network any more: a range without a byte is late wherever it lies, a path without work has an
+/// outdated rate. Shorter: long queues look like faults; longer: hung ranges are met by the reader.
+pub(crate) const LONG: Duration = Duration::from_secs(1);
 
 /// Least busy time over which a rate is averaged, or a round trip. Shorter: the bursts of one congestion window count as a
 /// rate; longer: a path that became slow is noticed later.
@@ -38,16 +57,12 @@ pub(crate) const RATE_HORIZON: Duration = Duration::from_millis(60);
 
 // What the primary reckons with.
 
-/// Bytes over which the primary averages a rate at least, where they come within three horizons. Fewer: a lost packet of a
-/// slow path holds back what came behind it, and then it looks fast for a moment (measured: 4 Mbit/s beside two of 40, 1 of
-/// 60 downloads had its last 1 % over its bound); more: a path that became slow is noticed later.
-pub(super) const RATE_LEAST: u64 = 64 << 10;
-
 /// What a growing path may have outstanding, in turns at its measured rate: twice for the next turn's growth, and twice
 /// since the measurement is a turn old. More only waits, behind the reader's window, for a path that has not grown.
 pub(super) const GROWTH: f64 = 4.0;
 
-/// RTT assumed until one is measured.
+/// Round trip of a path of which nothing is known, where the primary's is not known either. Shorter: a dial counts as overdue
+/// before it could end.
 pub(super) const UNKNOWN_RTT: Duration = Duration::from_millis(50);
 
 /// Round trips until the first byte from a path that is still being dialled: handshake, admission, request.
@@ -68,11 +83,6 @@ pub(super) const TRIAL_DISTANCE: u64 = 32;
 /// meets a broken server more often; longer: one that works again stays idle.
 pub(super) const LEFT_ALONE: Duration = Duration::from_secs(10);
 
-/// A source with nothing to do for so long is tried with one range, where its rate is so many times below the others'.
-/// Sooner or closer: one that is slow has a range under way all the time that the others could bring.
-pub(super) const OUTDATED_AFTER: Duration = Duration::from_secs(1);
-pub(super) const OUTDATED_BELOW: u64 = 8;
-
 /// Ranges that a source is asked for at a time though it has enough to do. More: where there are many streams a slow source
 /// has all of them to do, and none that joins can help; fewer: streams wait for each other.
 pub(super) const EXTRAS: usize = 16;
@@ -81,10 +91,6 @@ pub(super) const EXTRAS: usize = 16;
 /// waits that notices no less. Less: orders, or redundant bytes, for what no reader notices.
 pub(super) const WORTH_AT_END: f64 = 0.01;
 pub(super) const WORTH_AT_HEAD: f64 = 0.05;
-
-/// Turns of the loop that a path needs at least for what it sends before a range, for the range not to be begun when the path
-/// hears that somebody else sends it. Less: both send it; more: it stays where it is late.
-pub(super) const UNBEGUN: f64 = 1.25;
 
 /// The part of the bucket that the end game may take. More: the copies of the last second cost a long transfer all that it
 /// saved for late ranges. Less: the last bytes of a slow path, 0.5 MB in a transfer of 64 MB, can't be copied.
@@ -100,9 +106,6 @@ pub(super) const OVERDRAWN: u32 = 4;
 /// the reader meets one after the other; longer: who was late once has no part in repairing the others.
 pub(super) const WARY: Duration = Duration::from_secs(2);
 
-/// Ranges in a row that a source may break off before it is not asked again for the resource.
-pub(super) const BREAKS: u32 = 3;
-
 // What the client reckons with.
 
 /// Least patience with a head. Shorter: the timers and acknowledgements of an idle machine look like loss.
@@ -110,13 +113,6 @@ pub(crate) const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 
 /// The patience with a head doubles each time that somebody was late with it, so often at most.
 pub(crate) const MOST_DOUBLINGS: u32 = 4;
-
-/// Least time after which a range without a single byte is late wherever it lies.
-pub(crate) const RANGE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How much longer than a fresh copy the rest of a late head takes by what came of itself, for it to be copied: its path may
-/// be at work on other ranges too.
-pub(crate) const CRAWLING: f64 = 8.0;
 
 /// What the wait for one move of a head counts at most: a silence is the head clock's business.
 pub(crate) const LONGEST_STEP: Duration = Duration::from_millis(100);
@@ -127,10 +123,3 @@ pub(crate) const PRIMARY_RATE: u64 = 125_000;
 
 /// A timer that fires later than this did not measure the network but a process that was stopped.
 pub(crate) const OVERSLEPT: Duration = Duration::from_millis(50);
-
-/// How many gap timeouts those have in all who promise the byte after all others let the reader down.
-pub(crate) const PROMISED_AGAIN: u32 = 2;
-
-/// How many gap timeouts a reader waits in all, whoever promises, joins, or goes on. Fewer: a server that hashes 50 GB at
-/// 1 GB/s before it joins comes too late; more: a reader waits for minutes for an application that hangs.
-pub(crate) const IN_ALL: u32 = 6;

@@ -4,7 +4,7 @@ use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use super::assign::Choice;
 use super::book::{Entry, Role, Standing};
-use super::constants::{FEW_PACKETS, UNBEGUN};
+use super::constants::{FEW_PACKETS, MORE};
 use super::forecast::saves;
 use super::plan::Plan;
 use super::{Scheduler, pick};
@@ -86,7 +86,7 @@ impl Scheduler {
                 .map(|other| other.missing)
                 .sum();
             let turn = slow.turn(self.primary_rtt, &self.config).as_secs_f64();
-            let stays = own.owed(before, 0) > turn * UNBEGUN;
+            let stays = own.owed(before, 0) > turn * MORE;
             let ends = own.owed(before, entry.missing);
             let choice = Choice { path: me.path, stream, range: entry.range, role: Role::Original };
             (stays && saves(ends, me.forecast.ordered(entry.missing))).then_some((choice, entry.id))

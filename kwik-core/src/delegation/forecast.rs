@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use super::constants::{FRAMES, SILENCE, SILENT_LOOPS, SOONER, WORTH_AT_END, WORTH_AT_HEAD};
+use super::constants::{FRAME, SILENCE, SOONER, THRICE, WORTH_AT_END, WORTH_AT_HEAD};
 
 /// The longest time that is forecast: beyond it nobody waits.
 const NEVER: f64 = 3600.0;
@@ -78,8 +78,9 @@ impl Forecast {
 /// How long a path that owes bytes may deliver none, where an order takes `control_loop` to show its effect: after that its
 /// rate says nothing about it any more. Bytes are seen in whole frames, so a slow path is not silent between two.
 pub(crate) fn longest_silence(rate: Option<u64>, control_loop: Duration) -> Duration {
-    let frames = rate.map(|rate| FRAMES as f64 / rate.max(FRAMES / 4) as f64).unwrap_or_default();
-    SILENCE.max(control_loop * SILENT_LOOPS).max(Duration::from_secs_f64(frames))
+    let frames = 2 * FRAME;
+    let frames = rate.map(|rate| frames as f64 / rate.max(frames / 4) as f64).unwrap_or_default();
+    SILENCE.max(control_loop * THRICE).max(Duration::from_secs_f64(frames))
 }
 
 /// Whether it pays to have others bring in `other` seconds what its owner brings in `own`: that costs redundant bytes, or

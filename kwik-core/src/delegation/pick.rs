@@ -5,7 +5,7 @@
 use kwik_proto::{ByteRange, Offset, PathId};
 
 use super::config::DelegationConfig;
-use super::constants::{FEW_PACKETS, MARGIN};
+use super::constants::{FEW_PACKETS, MARGIN, SOONER};
 use super::forecast::{Forecast, saves};
 
 /// How a source compares with the others at one moment.
@@ -71,7 +71,7 @@ pub(super) fn leave_to_others(
     let left: f64 = others()
         .map(|other| {
             // Who is not there yet may take long, or never come.
-            let mine = if me.dialing && !other.dialing { mine * 2.0 } else { mine };
+            let mine = if me.dialing && !other.dialing { mine * SOONER } else { mine };
             let theirs = other.forecast.ordered(other.size.min(len.max(config.floor)));
             (mine - theirs).max(0.0) * other.forecast.rate()
         })

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, Offset, PathId};
 
-use super::constants::{BREAKS, END_GAME_OF_PLAN, FEW_PACKETS};
+use super::constants::{END_GAME_OF_PLAN, FEW_PACKETS, THRICE};
 use super::outcome::{Candidates, Local, PlanId};
 use super::pick::{self, Standing};
 use crate::interval::RangeSet;
@@ -134,7 +134,7 @@ impl Plan {
     pub(super) fn broke_off(&mut self, path: PathId) -> bool {
         let failures = self.failures.entry(path).or_insert(0);
         *failures += 1;
-        *failures >= BREAKS
+        *failures >= THRICE
     }
 
     /// A path kept a promise: what it broke off before is forgiven.

@@ -7,8 +7,7 @@ use kwik_proto::frame::{ErrorCode, PathState, PathStatus};
 
 use super::config::DelegationConfig;
 use super::constants::{
-    DIAL_GRACE, DIAL_TURNS, LEFT_ALONE, OUTDATED_AFTER, OUTDATED_BELOW, RATE_HORIZON, RATE_LEAST,
-    UNKNOWN_RTT,
+    DIAL_GRACE, DIAL_TURNS, FRAME, LEFT_ALONE, LONG, RATE_HORIZON, STOPPED, UNKNOWN_RTT,
 };
 use super::forecast::{self, Forecast};
 use super::outcome::{PathShare, PathView};
@@ -60,7 +59,7 @@ impl Source {
             state: view.state,
             leaving: false,
             srtt: view.srtt,
-            rate: PathRate::new(RATE_LEAST),
+            rate: PathRate::new(FRAME),
             allowance: Allowance::new(config.first_range),
             outstanding: 0,
             unproven: 0,
@@ -143,7 +142,7 @@ impl Source {
         if complete {
             self.duplicates = self.received.saturating_sub(self.delivered);
         }
-        let horizon = RATE_HORIZON.max(self.rtt(UNKNOWN_RTT));
+        let horizon = RATE_HORIZON.max(self.round_trip());
         let busy = Duration::from_micros(status.busy_us);
         if self.outstanding == 0 {
             self.rate.forget_unasked(status.received_bytes, busy);
@@ -275,8 +274,9 @@ impl Source {
     /// A rate that was measured across a silence (its own, or the client's, which was stopped) is near zero: who is judged by
     /// it is never asked again. So one that is far below `assumed` is doubted after a while, and its source tried.
     pub(super) fn doubt_old_rate(&mut self, assumed: u64, now: Instant) {
-        let slow = self.rate.estimate().is_some_and(|rate| rate < assumed / OUTDATED_BELOW);
-        let idle = self.outstanding == 0 && now.since(self.idle_since) >= OUTDATED_AFTER;
+        let slow =
+            self.rate.estimate().is_some_and(|rate| (rate as f64) < assumed as f64 / STOPPED);
+        let idle = self.outstanding == 0 && now.since(self.idle_since) >= LONG;
         self.outdated |= slow && idle && !self.path.is_primary();
     }
 

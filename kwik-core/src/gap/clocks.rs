@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
-use crate::delegation::constants::{IN_ALL, PROMISED_AGAIN};
 use crate::time::Instant;
+
+/// How many gap timeouts those have in all who promise the byte after all others let the reader down.
+const PROMISED_AGAIN: u32 = 2;
+
+/// How many gap timeouts a reader waits in all, whoever promises, joins, or goes on. Fewer: a server that hashes 50 GB at
+/// 1 GB/s before it joins comes too late; more: a reader waits for minutes for an application that hangs.
+const IN_ALL: u32 = 6;
 
 /// Who may bring the byte at which the reader waits.
 #[derive(Clone, Copy, Debug)]

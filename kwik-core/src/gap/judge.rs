@@ -11,7 +11,7 @@ use super::promise::{Promise, State, doubled};
 use super::wait::{Wait, missing_span};
 use super::work::Work;
 use super::{GapAction, StreamView};
-use crate::delegation::constants::{CRAWLING, LEAST_PATIENCE, NOTICED, PRIMARY_RATE, SILENCE};
+use crate::delegation::constants::{LEAST_PATIENCE, NOTICED, PRIMARY_RATE, SILENCE, STOPPED};
 use crate::delegation::forecast::{Forecast, pays};
 use crate::time::Instant;
 
@@ -124,7 +124,7 @@ impl Judge<'_> {
         let begun = promise.has_begun() && work.rate().is_some();
         let end = begun.then(|| work.forecast(order).owed(0, rest));
         measured.zip(end).is_some_and(|(copy, end)| pays(end, copy))
-            || any.zip(pace).is_some_and(|(copy, end)| end.as_secs_f64() > copy * CRAWLING)
+            || any.zip(pace).is_some_and(|(copy, end)| end.as_secs_f64() > copy * STOPPED)
     }
 
     /// The missing byte that the reader waits for.

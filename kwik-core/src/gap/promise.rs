@@ -7,7 +7,7 @@ use kwik_proto::{ByteRange, DelegationId, PathId};
 
 use super::Arrival;
 use super::work::Work;
-use crate::delegation::constants::{MOST_DOUBLINGS, NOTICED, RANGE_PATIENCE};
+use crate::delegation::constants::{LONG, MOST_DOUBLINGS, NOTICED};
 use crate::time::Instant;
 
 /// Whether a promise counts.
@@ -136,7 +136,7 @@ impl Promise {
 
     /// The range clock: when the promise is late without a single byte; `None`: it has begun.
     pub(super) fn late_anywhere(&self, work: &Work, rearmed: Instant) -> Option<Instant> {
-        let patience = RANGE_PATIENCE.max(work.patience() * 4);
+        let patience = LONG.max(work.patience() * 4);
         (self.last_byte.is_none()).then(|| self.due_at_half_speed.max(rearmed) + patience)
     }
 

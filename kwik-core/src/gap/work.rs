@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{PathTiming, PathWork};
-use crate::delegation::constants::{LEAST_PATIENCE, NOTICED, RATE_HORIZON};
+use crate::delegation::constants::{LEAST_PATIENCE, MORE, NOTICED, RATE_HORIZON};
 use crate::delegation::forecast::{self, Forecast};
 use crate::delegation::rate::PathRate;
 use crate::time::Instant;
@@ -105,7 +105,7 @@ impl Work {
     pub(super) fn patience(&self) -> Duration {
         let Some(srtt) = self.timing.srtt else { return NOTICED };
         let round = srtt.saturating_add(self.timing.rttvar.saturating_mul(4));
-        (round.saturating_mul(5) / 4).clamp(LEAST_PATIENCE, NOTICED)
+        round.min(NOTICED).mul_f64(MORE).clamp(LEAST_PATIENCE, NOTICED)
     }
 
     /// Bytes per second; `None`: there is no measurement.
