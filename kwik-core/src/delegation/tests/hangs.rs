@@ -371,3 +371,27 @@ fn where_a_copy_fails_the_next_source_is_asked_for_one() {
     let [(third, _, copied)] = of_head(&mut bench)[..] else { panic!("one more copy") };
     assert!(third != owner && third != second && copied == head, "{third}");
 }
+
+/// The mean of what was measured is nothing at all then: whoever was not measured is taken for that slow, and yet sooner.
+#[test]
+fn what_stands_still_goes_to_a_path_that_was_never_measured() {
+    let mut bench = Bench::new(8 * MIB, Candidates::All, Local::None);
+    bench.scheduler.bucket = Bucket::new(&DelegationConfig {
+        redundancy_opening: 0,
+        redundancy_share: 0.0,
+        ..DelegationConfig::default()
+    });
+    let orders = bench.orders();
+    let &(owner, id, head) = orders.iter().find(|o| o.2.start() == Offset::ZERO).unwrap();
+    for millis in [100, 400] {
+        bench.now = at(millis);
+        let mut status = bench.status(owner, PathState::Live);
+        (status.received_bytes, status.busy_us) = (100_000, millis * 1000);
+        bench.scheduler.handle_path_status(&status, bench.now);
+    }
+    assert_eq!(bench.scheduler.path_share(owner).unwrap().rate, Some(0));
+    bench.gap(owner, id, head, GapReason::Late);
+    let decisions = bench.decisions();
+    let moved = |decision: &Decision| matches!(decision, Decision::Revoke { delegation, .. } if *delegation == id);
+    assert!(decisions.iter().any(moved), "{decisions:?}");
+}
