@@ -100,3 +100,15 @@ fn no_question_is_lost_when_there_are_too_many() {
         assert!(covered.contains(at(2 * start)), "{start}");
     }
 }
+
+#[test]
+fn the_memory_for_open_differences_has_a_bound() {
+    let mut referee = Referee::default();
+    for start in 0..500 {
+        let range = ByteRange::with_length(at(1_000 * start), 1_000).unwrap();
+        let conflict = Conflict { range, holder: A, rival: B, verdict: Verdict::Undecided };
+        referee.open(conflict, &[1; 1_000], &[2; 1_000]);
+    }
+    // 16 of them, and 256 bytes of each side.
+    assert_eq!(referee.memory(), 16 * 2 * 256);
+}

@@ -1,28 +1,19 @@
-//! Handing out: from the pool to whoever frees up, and at the end from the slow to the idle.
+//! Handing out: from the pool to whoever frees up.
 
 use std::collections::BTreeMap;
 
 use kwik_proto::frame::{Delegation, GapReason, PathState};
-use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
+use kwik_proto::{ByteRange, DelegationId, PathId, StreamId};
 
 use super::Scheduler;
+use super::book::{Entry, Role, Standing};
+use super::constants::TRIAL_DISTANCE;
 use super::half::Half;
-use super::ledger::{Entry, Role, Standing};
 use super::outcome::{Decision, Event};
 use super::pick::{self, Room};
-use super::plan::{END_GAME_LEAST, Plan};
+use super::plan::Plan;
 use super::source::Source;
 use crate::time::Instant;
-
-/// Ranges of the smallest size that must wait on a stream for one of them to be given on trial.
-const TRIAL_DISTANCE: u64 = 32;
-
-/// Seconds that a copy at the end must save at least.
-const END_GAME_WORTH: f64 = 0.01;
-
-/// Turns of the loop that a path needs at least for what it sends before a range, for the range not to be begun when the path
-/// hears that somebody else sends it. Less: both send it; more: it stays where it is late.
-const UNBEGUN: f64 = 1.25;
 
 /// What an order is about.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +27,7 @@ pub(super) struct Choice {
 impl Scheduler {
     /// Hands out ranges while somebody has room for one.
     pub(super) fn assign(&mut self, now: Instant) {
-        while self.ledger.len() < self.config.delegations && self.has_room(now) {
+        while self.book.ledger.len() < self.config.delegations && self.has_room(now) {
             let Some(choice) = self.next_choice(now) else { return };
             self.served = Some(choice.stream);
             self.order(choice);
@@ -45,7 +36,7 @@ impl Scheduler {
 
     /// Whether anybody should be asked for more. If not, no plan needs to be looked at, of which there may be thousands.
     pub(super) fn has_room(&self, now: Instant) -> bool {
-        let mut able = self.sources.values().filter(|source| source.able(now));
+        let mut able = self.book.sources.values().filter(|source| source.able(now));
         able.any(|source| source.has_room(self.primary_rtt, &self.config))
     }
 
@@ -102,7 +93,7 @@ impl Scheduler {
         let early = waiting > self.config.floor * TRIAL_DISTANCE;
         let due =
             |source: &Source| source.is_up_for_trial(now) && (early || source.was_left_alone(now));
-        self.sources.values().filter(|source| due(source)).find_map(|source| {
+        self.book.sources.values().filter(|source| due(source)).find_map(|source| {
             let path = source.path;
             let mut plans = half.plans.values().rev().filter(|plan| plan.may_ask_now(path));
             let plan = plans.find(|plan| plan.ready_len(half.window) > 0)?;
@@ -124,7 +115,7 @@ impl Scheduler {
     }
 
     /// Who may be asked for bytes of a plan now, the soonest first. A local provider of last resort only if it is alone.
-    fn standings(&self, plan: &Plan, now: Instant) -> Vec<pick::Standing> {
+    pub(super) fn standings(&self, plan: &Plan, now: Instant) -> Vec<pick::Standing> {
         let mut all = self.standings_of(plan, now);
         plan.spare_local(&mut all);
         all
@@ -134,6 +125,7 @@ impl Scheduler {
     pub(super) fn standings_of(&self, plan: &Plan, now: Instant) -> Vec<pick::Standing> {
         let assumed = self.assumed_rate();
         let mut all: Vec<_> = self
+            .book
             .sources
             .values()
             .filter(|source| source.able(now) && plan.may_ask_now(source.path))
@@ -157,7 +149,7 @@ impl Scheduler {
             (u64::from(path.value()) ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
         };
         all.sort_by(|a, b| {
-            let (fa, fb) = (a.finish(a.size), b.finish(b.size));
+            let (fa, fb) = (a.forecast.ordered(a.size), b.forecast.ordered(b.size));
             fa.total_cmp(&fb).then_with(|| turn(a.path).cmp(&turn(b.path)))
         });
         all
@@ -166,7 +158,7 @@ impl Scheduler {
     /// What a path that was never measured is taken to move: the mean of those that were.
     pub(super) fn assumed_rate(&self) -> u64 {
         let rates: Vec<u64> =
-            self.sources.values().filter_map(|source| source.share().rate).collect();
+            self.book.sources.values().filter_map(|source| source.share().rate).collect();
         match rates.len() as u64 {
             0 => self.config.first_rate,
             count => (rates.iter().sum::<u64>() / count).max(1),
@@ -183,12 +175,11 @@ impl Scheduler {
         (plan.given_up, plan.unserved) = (false, false);
         let repaired = plan.take(range);
         let resource = plan.resource.clone();
-        let source = self.sources.get_mut(&path)?;
-        source.asked(self.now);
-        source.owes_more(missing);
-        source.assigned += range.len();
-        let id = self.ledger.next_id();
-        self.ledger.insert(Entry {
+        if !self.book.sources.contains_key(&path) {
+            return None;
+        }
+        let id = self.book.next_id();
+        let entry = Entry {
             id,
             stream,
             path,
@@ -200,7 +191,8 @@ impl Scheduler {
             copied: false,
             late: None,
             extra: false,
-        });
+        };
+        self.book.open(entry, self.now);
         if repaired > 0 {
             self.stats.repairs += 1;
             self.stats.repaired_bytes += repaired;
@@ -215,148 +207,13 @@ impl Scheduler {
         Some(id)
     }
 
-    /// When a plan has no bytes left to hand out, idle sources are asked for the tail of what slower ones still owe: instead of
-    /// them for what those have not begun, which costs nothing, and as well as them for the rest.
-    pub(super) fn end_game(&mut self, now: Instant) {
-        if !self.config.switches.end_game {
-            return;
-        }
-        // Each move ends what it moves sooner; that none comes back is left to no estimate.
-        for _ in 0..self.ledger.len() {
-            let Some((choice, slow)) = self.move_choice(now) else { break };
-            self.withdraw(slow);
-            self.order(choice);
-        }
-        while let Some((choice, slow)) = self.end_game_choice(now) {
-            self.bucket.spend_at_end(choice.range.len());
-            self.stats.end_game_copies += 1;
-            let half = self.halves.get_mut(&choice.stream);
-            if let Some(plan) = half.and_then(|half| half.plan_at(choice.range.start())) {
-                plan.copied_at_end += choice.range.len();
-            }
-            if let Some(original) = self.ledger.entry_mut(slow) {
-                original.copied = true;
-            }
-            self.order(choice);
-        }
-    }
-
-    fn move_choice(&self, now: Instant) -> Option<(Choice, DelegationId)> {
-        self.handed_out().find_map(|(stream, plan)| self.tail_to_move(stream, plan, now))
-    }
-
-    /// Plans that have no bytes left to hand out, and are not complete.
-    fn handed_out(&self) -> impl Iterator<Item = (StreamId, &Plan)> {
-        self.busy.iter().filter_map(|&stream| Some((stream, self.halves.get(&stream)?))).flat_map(
-            |(stream, half)| {
-                let plans = half.plans.values();
-                plans
-                    .filter(|plan| plan.pool.is_empty() && !half.held.covers(plan.range))
-                    .map(move |plan| (stream, plan))
-            },
-        )
-    }
-
-    /// The last range of a slow path that it can't have begun when it hears that it is not to: a path sends its ranges of a
-    /// stream in their order.
-    fn tail_to_move(
-        &self,
-        stream: StreamId,
-        plan: &Plan,
-        now: Instant,
-    ) -> Option<(Choice, DelegationId)> {
-        let all = self.standings(plan, now);
-        let me = all.iter().find(|source| source.has_room && !source.on_trial)?;
-        let entries: Vec<&Entry> = self
-            .ledger
-            .overlapping(stream, plan.range)
-            .into_iter()
-            .filter_map(|id| self.ledger.entry(id))
-            .filter(|entry| entry.standing == Standing::Owed && entry.path != me.path)
-            .collect();
-        let is_movable = |entry: &&&Entry| {
-            let plain = entry.role == Role::Original && !entry.copied && entry.late.is_none();
-            plain && entry.delivered == 0 && !self.is_draining(entry.path)
-        };
-        let last = |path: PathId| {
-            let of_path = entries.iter().filter(move |entry| entry.path == path);
-            of_path.max_by_key(|entry| entry.range.start()).filter(is_movable)
-        };
-        entries.iter().map(|entry| entry.path).find_map(|path| {
-            let (entry, slow) = (last(path)?, self.sources.get(&path)?);
-            let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);
-            let before: u64 = entries
-                .iter()
-                .filter(|other| other.path == path && other.id != entry.id)
-                .map(|other| other.missing)
-                .sum();
-            let turn = slow.turn(self.primary_rtt, &self.config).as_secs_f64();
-            let begins = before as f64 / standing.rate;
-            let ends = (before + entry.missing) as f64 / standing.rate;
-            let (stays, worth) = (begins > turn * UNBEGUN, ends - me.finish(entry.missing));
-            let choice = Choice { path: me.path, stream, range: entry.range, role: Role::Original };
-            (stays && worth >= END_GAME_WORTH).then_some((choice, entry.id))
-        })
-    }
-
-    fn end_game_choice(&self, now: Instant) -> Option<(Choice, DelegationId)> {
-        let balance = self.bucket.end_game_balance(self.stats.delivered_bytes);
-        let full = self.ledger.len() >= self.config.delegations;
-        if balance < END_GAME_LEAST || full || !self.has_room(now) {
-            return None;
-        }
-        self.handed_out().find_map(|(stream, plan)| self.tail_to_copy(stream, plan, balance, now))
-    }
-
-    fn tail_to_copy(
-        &self,
-        stream: StreamId,
-        plan: &Plan,
-        balance: u64,
-        now: Instant,
-    ) -> Option<(Choice, DelegationId)> {
-        let all = self.standings(plan, now);
-        let me = all.iter().find(|source| source.has_room)?;
-        // A path sends its ranges of a stream in their order, so the tail of the last is what is furthest away.
-        let mut last: Vec<&Entry> = self
-            .ledger
-            .overlapping(stream, plan.range)
-            .into_iter()
-            .filter_map(|id| self.ledger.entry(id))
-            .filter(|entry| entry.role == Role::Original && !entry.copied && entry.path != me.path)
-            .filter(|entry| entry.standing == Standing::Owed)
-            // A server that goes away is left what it has begun, for as long as it is not late.
-            .filter(|entry| !self.is_draining(entry.path))
-            .collect();
-        last.sort_by_key(|entry| std::cmp::Reverse(entry.range.start()));
-        last.into_iter().find_map(|entry| {
-            let slow = self.sources.get(&entry.path)?;
-            let standing = slow.standing(self.assumed_rate(), self.primary_rtt, &self.config, now);
-            let copied = self.ledger.owed_by_others(entry);
-            let wanted = self.halves.get(&stream)?.wanted_in(entry.range);
-            let alone = wanted.flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>());
-            let rest = alone.last()?;
-            // Nobody counts on a source that failed before.
-            let share = match slow.is_doubtful() {
-                true => rest.len(),
-                false => pick::end_game_share(me, &standing, slow.owed(), END_GAME_WORTH)?
-                    .min(plan.end_game_left()),
-            };
-            let len = share.min(rest.len()).min(balance);
-            let start = rest.end().value().checked_sub(len).and_then(Offset::new)?;
-            let range = ByteRange::new(start, rest.end())?;
-            (len >= END_GAME_LEAST)
-                .then_some((Choice { path: me.path, stream, range, role: Role::Copy }, entry.id))
-        })
-    }
-
     /// Says once that bytes are wanted which nobody is left to deliver, or nobody for now.
     pub(super) fn give_up(&mut self) {
         for &stream in &self.busy {
             let Some(half) = self.halves.get_mut(&stream) else { continue };
             let window = half.window;
             for plan in half.plans.values_mut().filter(|plan| !plan.given_up) {
-                let left = left(&self.sources, plan);
+                let left = left(&self.book.sources, plan);
                 let said = plan.unserved && left == Left::Gone;
                 let Some(ready) = plan.ready(window).filter(|_| left != Left::Some && !said) else {
                     continue;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::constants::{FRAME, MORE, SILENCE};
+
 /// The numbers behind the scheduler's decisions. [`DelegationConfig::default`] is what the drivers use.
 ///
 /// ```
@@ -53,15 +55,15 @@ pub struct DelegationConfig {
 impl Default for DelegationConfig {
     fn default() -> Self {
         Self {
-            floor: 64 << 10,
+            floor: FRAME,
             ceiling: 4 << 20,
             first_range: 256 << 10,
             first_rate: 2_500_000,
-            outstanding_gain: 1.25,
+            outstanding_gain: MORE,
             redundancy_share: 0.0125,
             redundancy_opening: 256 << 10,
             report_interval: Duration::from_millis(5),
-            pause_first: Duration::from_millis(250),
+            pause_first: SILENCE,
             pause_longest: Duration::from_secs(4),
             plans: 4096,
             delegations: 16_384,

@@ -140,7 +140,7 @@ impl Scheduler {
 
     /// Orders the rulings that are wanted, from the local provider; says so where there is none.
     pub(super) fn rule(&mut self, now: Instant) {
-        let able = self.sources.get(&PathId::PRIMARY).is_some_and(|primary| primary.able(now));
+        let able = self.book.sources.get(&PathId::PRIMARY).is_some_and(|primary| primary.able(now));
         while let Some(&stream) = self.disputes.first() {
             let Some(half) = self.halves.get_mut(&stream) else {
                 self.disputes.remove(&stream);
@@ -155,7 +155,7 @@ impl Scheduler {
             }
             half.dispute.wanted.remove(range);
             if at_hand {
-                let id = self.ledger.next_id();
+                let id = self.book.next_id();
                 self.rulings.insert(id, (stream, range));
                 self.decisions.push_back(Decision::SupplyLocally { stream, range, id });
             } else {
@@ -192,7 +192,7 @@ impl Scheduler {
         let before = self.rulings.len();
         self.rulings.retain(|_, (of, range)| *of != stream || open.overlaps(*range));
         if self.rulings.len() < before
-            && let Some(primary) = self.sources.get_mut(&PathId::PRIMARY)
+            && let Some(primary) = self.book.sources.get_mut(&PathId::PRIMARY)
         {
             primary.delivered_again();
         }

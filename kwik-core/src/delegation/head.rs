@@ -7,25 +7,16 @@
 //! The client, which alone knows of readers that wait, says so of streams that it was told about. Of others the primary
 //! takes it to be so where nothing of them is under way for as long: a stream that begins when all sources are full.
 
-use std::time::Duration;
-
 use kwik_proto::{ByteRange, StreamId};
 
 use super::Scheduler;
 use super::assign::Choice;
+use super::book::Role;
+use super::constants::{EXTRAS, NOTICED};
 use super::half::Half;
-use super::ledger::Role;
 use super::pick::{self, Room};
 use super::plan::Plan;
 use crate::time::Instant;
-
-/// How long nothing of a stream is under way before a source is asked that has enough to do. Shorter: sources are given
-/// more than they should have by every burst of streams; longer: a reader notices.
-const UNFED: Duration = Duration::from_millis(500);
-
-/// Ranges that a source is asked for so at a time. More: where there are many streams a slow source has all of them to do,
-/// and none that joins can help; fewer: streams wait for each other.
-const EXTRAS: usize = 16;
 
 impl Half {
     /// The plan of the next byte, if nobody was asked for that.
@@ -54,7 +45,9 @@ impl Scheduler {
             let choice = self.halves.get(&stream).and_then(|half| {
                 half.open_head().and_then(|plan| self.head_choice(stream, half, plan, now))
             });
-            if let Some(choice) = choice.filter(|_| self.ledger.len() < self.config.delegations) {
+            if let Some(choice) =
+                choice.filter(|_| self.book.ledger.len() < self.config.delegations)
+            {
                 self.order(choice);
             }
         }
@@ -65,8 +58,8 @@ impl Scheduler {
         let mut unfed = self.unfed(now);
         unfed.sort();
         for (_, stream) in unfed {
-            let mut able = self.sources.values().filter(|source| source.able(now));
-            if !able.any(|source| self.ledger.extras(source.path) < EXTRAS) {
+            let mut able = self.book.sources.values().filter(|source| source.able(now));
+            if !able.any(|source| self.book.ledger.extras(source.path) < EXTRAS) {
                 return;
             }
             self.feed(stream, now);
@@ -79,9 +72,9 @@ impl Scheduler {
         let mut unfed = Vec::new();
         for &stream in &self.busy {
             let Some(half) = self.halves.get_mut(&stream) else { continue };
-            let idle = half.ready_plan().filter(|_| !self.ledger.owes(stream));
+            let idle = half.ready_plan().filter(|_| !self.book.ledger.owes(stream));
             let waits = idle.is_some_and(|plan| {
-                let mut sources = self.sources.values();
+                let mut sources = self.book.sources.values();
                 sources.any(|source| source.able(now) && plan.may_ask_now(source.path))
             });
             if !waits {
@@ -89,10 +82,10 @@ impl Scheduler {
                 continue;
             }
             let since = *half.unfed_since.get_or_insert(now);
-            if now.since(since) >= UNFED {
+            if now.since(since) >= NOTICED {
                 unfed.push((since, stream));
             } else {
-                let due = since + UNFED;
+                let due = since + NOTICED;
                 self.unfed_due = Some(self.unfed_due.map_or(due, |first| first.min(due)));
             }
         }
@@ -103,9 +96,9 @@ impl Scheduler {
         let choice = self.halves.get(&stream).and_then(|half| {
             half.ready_plan().and_then(|plan| self.unfed_choice(stream, half, plan, now))
         });
-        let choice = choice.filter(|_| self.ledger.len() < self.config.delegations);
+        let choice = choice.filter(|_| self.book.ledger.len() < self.config.delegations);
         if let Some(id) = choice.and_then(|choice| self.order(choice)) {
-            self.ledger.set_extra(id);
+            self.book.set_extra(id);
         }
     }
 
@@ -118,7 +111,7 @@ impl Scheduler {
         now: Instant,
     ) -> Option<Choice> {
         let mut all = self.trusted(plan, now);
-        all.retain(|source| self.ledger.extras(source.path) < EXTRAS);
+        all.retain(|source| self.book.ledger.extras(source.path) < EXTRAS);
         let floor = self.config.floor;
         let path = pick::soonest(&all, floor)?.path;
         let range = plan.place(half.window, 0, floor, floor)?;

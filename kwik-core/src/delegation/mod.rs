@@ -8,21 +8,25 @@
 //! `docs/delegation.md` argues the rules and states the measurements.
 
 mod assign;
+mod blocked;
+mod book;
+mod bucket;
 mod config;
-mod dial;
+pub(crate) mod constants;
 mod dispute;
+mod end_game;
+pub(crate) mod forecast;
 mod half;
 mod head;
-mod hedge;
-mod ledger;
+mod late;
 mod outcome;
 mod pick;
 mod plan;
 mod proof;
 pub(crate) mod rate;
 mod repair;
+mod silent;
 mod source;
-mod stuck;
 
 #[cfg(test)]
 mod tests;
@@ -36,10 +40,10 @@ use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use crate::interval::RangeSet;
 use crate::time::Instant;
+use book::{Arrived, Book};
+use bucket::Bucket;
 use dispute::Rulings;
 use half::Half;
-use hedge::Bucket;
-use ledger::{Ledger, Standing};
 use plan::Plan;
 use source::Source;
 
@@ -97,14 +101,12 @@ const BARRED: usize = 1024;
 pub struct Scheduler {
     config: DelegationConfig,
     seed: u64,
-    /// Boxed: a map's node holds room for eleven, and most sessions have one.
-    sources: BTreeMap<PathId, Box<Source>>,
+    book: Book,
     halves: BTreeMap<StreamId, Half>,
     /// Those that have plans.
     busy: BTreeSet<StreamId>,
     /// Those whose last report may have left out held ranges.
     truncated: BTreeSet<StreamId>,
-    ledger: Ledger,
     bucket: Bucket,
     /// Those whose reader waits for a byte that nobody promised.
     starving: BTreeSet<StreamId>,
@@ -137,14 +139,15 @@ impl Scheduler {
     pub fn new(config: DelegationConfig, seed: u64) -> Self {
         let view = PathView { state: PathState::Live, srtt: None, rttvar: Duration::ZERO };
         let primary = Box::new(Source::new(PathId::PRIMARY, view, &config));
+        let mut book = Book::default();
+        book.sources.insert(PathId::PRIMARY, primary);
         Self {
             bucket: Bucket::new(&config),
             seed,
-            sources: BTreeMap::from([(PathId::PRIMARY, primary)]),
+            book,
             halves: BTreeMap::new(),
             busy: BTreeSet::new(),
             truncated: BTreeSet::new(),
-            ledger: Ledger::default(),
             starving: BTreeSet::new(),
             unfed_due: None,
             rulings: Rulings::new(),
@@ -167,11 +170,11 @@ impl Scheduler {
     /// Adds a path, or tells its state. [`PathId::PRIMARY`] is the primary's own connection and exists from the start.
     pub fn set_path(&mut self, path: PathId, view: PathView, now: Instant) {
         self.touch(now);
-        match self.sources.get_mut(&path) {
+        match self.book.sources.get_mut(&path) {
             Some(source) => source.set_view(view),
             None => {
                 let source = Source::new(path, view, &self.config);
-                self.sources.insert(path, Box::new(source));
+                self.book.sources.insert(path, Box::new(source));
             }
         }
         self.follow_state(path, view.state);
@@ -182,7 +185,7 @@ impl Scheduler {
     pub fn handle_path_status(&mut self, status: &PathStatus, now: Instant) {
         self.touch(now);
         let complete = self.truncated.is_empty();
-        let Some(source) = self.sources.get_mut(&status.path) else { return };
+        let Some(source) = self.book.sources.get_mut(&status.path) else { return };
         source.handle_status(status, complete);
         self.follow_state(status.path, status.state);
     }
@@ -203,7 +206,7 @@ impl Scheduler {
         if path.is_primary() {
             return;
         }
-        self.sources.remove(&path);
+        self.book.sources.remove(&path);
         for plan in self.halves.values_mut().flat_map(|half| half.plans.values_mut()) {
             plan.forget_path(path);
         }
@@ -216,7 +219,7 @@ impl Scheduler {
     /// Tells the RTT between client and primary, a term of every path's control loop.
     pub fn set_primary_rtt(&mut self, rtt: Duration) {
         self.primary_rtt = rtt;
-        if let Some(primary) = self.sources.get_mut(&PathId::PRIMARY) {
+        if let Some(primary) = self.book.sources.get_mut(&PathId::PRIMARY) {
             primary.set_rtt(rtt);
         }
     }
@@ -320,8 +323,8 @@ impl Scheduler {
                 self.stats.delivered_bytes = self.stats.delivered_bytes.saturating_add(part.len());
             }
         }
-        for id in self.ledger.overlapping(stream, piece) {
-            let Some(entry) = self.ledger.entry(id) else { continue };
+        for id in self.book.ledger.overlapping(stream, piece) {
+            let Some(entry) = self.book.ledger.entry(id) else { continue };
             let Some(part) = entry.range.intersection(piece) else { continue };
             // What only the primary may fill is not among what others owe.
             let len = match entry.path.is_primary() {
@@ -331,45 +334,25 @@ impl Scheduler {
             // Where the report names nobody and two owe the same bytes, nobody can say who sent them.
             let own = match from {
                 Some(path) => path == entry.path,
-                None => self.ledger.overlapping(stream, part).len() == 1,
+                None => self.book.ledger.overlapping(stream, part).len() == 1,
             };
-            self.credit(id, len, own, now);
+            if self.book.deliver(id, len, own, now) == Some(Arrived::All) {
+                self.settle(id, now);
+            }
         }
         if let Some(half) = self.halves.get_mut(&stream) {
             half.dispute.open.remove(piece);
         }
     }
 
-    /// `len` bytes of a delegation arrived; `own`: from the path that owes them.
-    fn credit(&mut self, id: DelegationId, len: u64, own: bool, now: Instant) {
-        let Some(entry) = self.ledger.entry_mut(id) else { return };
-        entry.missing = entry.missing.saturating_sub(len);
-        if own {
-            entry.delivered += len;
-            entry.copied = false;
-        }
-        let (done, owed) = (entry.missing == 0, entry.standing == Standing::Owed);
-        let path = entry.path;
-        if own {
-            self.ledger.set_wants_copy(id, false);
-        }
-        if let Some(source) = self.sources.get_mut(&path) {
-            source.owes_less(if owed { len } else { 0 }, now);
-            source.delivered += if own { len } else { 0 };
-        }
-        if done && owed {
-            self.settle(id, now);
-        }
-    }
-
     /// The client holds all bytes of a delegation. Whoever still sends some of them is told to stop.
     fn settle(&mut self, id: DelegationId, now: Instant) {
-        let Some(entry) = self.ledger.remove(id) else { return };
+        let Some(entry) = self.book.close(id, now) else { return };
         if entry.delivered < entry.range.len() {
             self.revoke(&entry);
             return;
         }
-        if let Some(source) = self.sources.get_mut(&entry.path) {
+        if let Some(source) = self.book.sources.get_mut(&entry.path) {
             let turn = source.turn(self.primary_rtt, &self.config);
             source.range_done(turn, now);
         }
@@ -391,7 +374,7 @@ impl Scheduler {
         for plan in done {
             self.plans -= 1;
             // What is left are answers of Pending for bytes that others delivered.
-            for id in self.ledger.overlapping(stream, plan.range) {
+            for id in self.book.ledger.overlapping(stream, plan.range) {
                 self.withdraw(id);
             }
             self.tell(Event::Done { stream, plan: plan.id });
@@ -402,9 +385,8 @@ impl Scheduler {
     /// still sends is cancelled.
     pub fn handle_stream_closed(&mut self, stream: StreamId, now: Instant) {
         self.touch(now);
-        for id in self.ledger.of_stream(stream) {
-            let Some(entry) = self.ledger.remove(id) else { continue };
-            self.owes_less(&entry);
+        for id in self.book.ledger.of_stream(stream) {
+            let Some(entry) = self.book.close(id, self.now) else { continue };
             if entry.path.is_primary() {
                 self.decisions.push_back(Decision::CancelLocal { id });
             }
@@ -430,7 +412,7 @@ impl Scheduler {
             self.rule(now);
             self.retry_copies(now);
             let assumed = self.assumed_rate();
-            self.sources.values_mut().for_each(|source| source.doubt_old_rate(assumed, now));
+            self.book.sources.values_mut().for_each(|source| source.doubt_old_rate(assumed, now));
             self.assign(now);
             self.feed_starving(now);
             self.feed_unfed(now);
@@ -456,7 +438,8 @@ impl Scheduler {
 
     /// When to call [`poll`](Self::poll) again without any input; `None`: no need.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.sources
+        self.book
+            .sources
             .values()
             .flat_map(|source| {
                 let silence = source.silence_due(self.primary_rtt, &self.config);
@@ -475,7 +458,7 @@ impl Scheduler {
 
     /// Counters of one path; `None`: it was never added, or was removed.
     pub fn path_share(&self, path: PathId) -> Option<PathShare> {
-        self.sources.get(&path).map(|source| source.share())
+        self.book.sources.get(&path).map(|source| source.share())
     }
 
     /// The last StreamWindow of a stream; zero if none was told.
@@ -485,7 +468,8 @@ impl Scheduler {
 
     /// The longest control loop of the paths that are up: what is decided now shows its effect that much later.
     pub fn control_loop(&self) -> Duration {
-        self.sources
+        self.book
+            .sources
             .values()
             .filter(|source| source.state == PathState::Live)
             .map(|source| source.turn(self.primary_rtt, &self.config))

@@ -5,16 +5,15 @@
 use kwik_proto::{ByteRange, Offset, PathId};
 
 use super::config::DelegationConfig;
-use super::plan::END_GAME_LEAST;
+use super::constants::{FEW_PACKETS, MARGIN, SOONER};
+use super::forecast::{Forecast, saves};
 
 /// How a source compares with the others at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Standing {
     pub(super) path: PathId,
-    /// Bytes per second.
-    pub(super) rate: f64,
-    /// Seconds until it could begin to deliver something new: its queue, or the order's way if that is longer.
-    pub(super) free_in: f64,
+    /// When its bytes arrive.
+    pub(super) forecast: Forecast,
     /// Length of its next range, before the plan's and the window's share limit it, in bytes.
     pub(super) size: u64,
     /// Whether it has less outstanding than it should have.
@@ -23,13 +22,6 @@ pub(super) struct Standing {
     pub(super) on_trial: bool,
     /// Its connection is not there yet.
     pub(super) dialing: bool,
-}
-
-impl Standing {
-    /// Seconds until it would have delivered `len` new bytes.
-    pub(super) fn finish(&self, len: u64) -> f64 {
-        self.free_in + len as f64 / self.rate
-    }
 }
 
 /// What limits the length of ranges.
@@ -53,17 +45,12 @@ pub(super) fn length(
     let sources = all.len().max(1) as u64;
     let mut len = me.size.min(room.window / (4 * sources));
     if config.switches.end_game {
-        let rates: f64 = all.iter().map(|source| source.rate).sum();
-        let share = me.rate / rates.max(1.0);
+        let rates: f64 = all.iter().map(|source| source.forecast.rate()).sum();
+        let share = me.forecast.rate() / rates.max(1.0);
         len = len.min((room.remaining as f64 * share / 2.0) as u64);
     }
     len.clamp(config.floor, config.ceiling)
 }
-
-/// How much more than reckoned is left to faster sources (as the margins of ECF and BLEST): the rate of a slow path is known
-/// least well. Less: its ranges end just after the reader got there; more: they end far beyond, or have no place in the
-/// window.
-const MARGIN: f64 = 1.1;
 
 /// Bytes at the front of the pool that `me` leaves to faster sources, when its next range has `len` bytes.
 ///
@@ -79,13 +66,14 @@ pub(super) fn leave_to_others(
     if !config.switches.admission {
         return 0;
     }
-    let mine = me.finish(len);
+    let mine = me.forecast.ordered(len);
     let others = || all.iter().filter(|other| other.path != me.path);
     let left: f64 = others()
         .map(|other| {
             // Who is not there yet may take long, or never come.
-            let mine = if me.dialing && !other.dialing { mine * 2.0 } else { mine };
-            (mine - other.finish(other.size.min(len.max(config.floor)))).max(0.0) * other.rate
+            let mine = if me.dialing && !other.dialing { mine * SOONER } else { mine };
+            let theirs = other.forecast.ordered(other.size.min(len.max(config.floor)));
+            (mine - theirs).max(0.0) * other.forecast.rate()
         })
         .sum();
     let least = len.max(config.floor);
@@ -139,18 +127,15 @@ fn aligned(piece: ByteRange, skip: u64, floor: u64) -> Offset {
 
 /// The source that would deliver `len` new bytes first.
 pub(super) fn soonest(all: &[Standing], len: u64) -> Option<&Standing> {
-    all.iter().min_by(|a, b| a.finish(len).total_cmp(&b.finish(len)))
+    all.iter().min_by(|a, b| a.forecast.ordered(len).total_cmp(&b.forecast.ordered(len)))
 }
 
-/// Bytes that the slow one of two is left less than its part at the end: a few packets, for one that is lost comes after all
-/// else.
-const SPARE: u64 = 16 << 10;
-
-/// How many of the last `owed` bytes of `slow` the idle source `me` should copy so that both end at the same time, and a
-/// few packets more; `None`: it would not save at least `worth` seconds, or not be worth an order.
-pub(super) fn end_game_share(me: &Standing, slow: &Standing, owed: u64, worth: f64) -> Option<u64> {
-    let late = owed as f64 - me.free_in * slow.rate;
-    let share = late / (1.0 + slow.rate / me.rate);
-    let enough = share >= END_GAME_LEAST as f64 && share / slow.rate >= worth;
-    enough.then_some(share as u64 + SPARE)
+/// How many of the last `owed` bytes of `slow` the idle source `me` should copy so that both end at the same time, and a few
+/// packets more, for one that is lost comes after all else; `None`: it would not be worth an order.
+pub(super) fn end_game_share(me: &Forecast, slow: &Forecast, owed: u64) -> Option<u64> {
+    let later = slow.owed(0, owed) - me.begins();
+    // Each byte takes `slow` its time less, and `me` its time more.
+    let share = later / (1.0 / slow.rate() + 1.0 / me.rate());
+    let enough = share >= FEW_PACKETS as f64 && saves(share / slow.rate(), 0.0);
+    enough.then_some(share as u64 + FEW_PACKETS)
 }

@@ -6,12 +6,10 @@ use bytes::Bytes;
 use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, Offset, PathId};
 
+use super::constants::{END_GAME_OF_PLAN, FEW_PACKETS, THRICE};
 use super::outcome::{Candidates, Local, PlanId};
 use super::pick::{self, Standing};
 use crate::interval::RangeSet;
-
-/// Ranges in a row that a source may break off before it is not asked again for the resource.
-const PATIENCE: u32 = 3;
 
 /// One delegated range: who may be asked, who refused, and which bytes nobody was asked for yet.
 #[derive(Clone, Debug)]
@@ -43,12 +41,6 @@ pub(super) struct Plan {
     pub(super) held: bool,
 }
 
-/// The end game may have copied one byte in so many of a plan, or one piece.
-const END_GAME_PART: u64 = 50;
-
-/// Smallest copy at the end of a plan, in bytes: a few packets, so that carrier and order are worth it.
-pub(super) const END_GAME_LEAST: u64 = 16 << 10;
-
 impl Plan {
     pub(super) fn new(
         id: PlanId,
@@ -79,7 +71,7 @@ impl Plan {
 
     /// Bytes that the end game may still have copied. What the bucket opens with is a tenth of a small plan.
     pub(super) fn end_game_left(&self) -> u64 {
-        (self.range.len() / END_GAME_PART).max(END_GAME_LEAST).saturating_sub(self.copied_at_end)
+        (self.range.len() / END_GAME_OF_PLAN).max(FEW_PACKETS).saturating_sub(self.copied_at_end)
     }
 
     /// Whether the primary itself has the bytes.
@@ -142,7 +134,7 @@ impl Plan {
     pub(super) fn broke_off(&mut self, path: PathId) -> bool {
         let failures = self.failures.entry(path).or_insert(0);
         *failures += 1;
-        *failures >= PATIENCE
+        *failures >= THRICE
     }
 
     /// A path kept a promise: what it broke off before is forgiven.

@@ -12,13 +12,13 @@ use crate::time::Instant;
 impl Scheduler {
     /// Whether a delegation is still counted on.
     pub fn is_live(&self, id: DelegationId) -> bool {
-        self.ledger.entry(id).is_some()
+        self.book.ledger.entry(id).is_some()
     }
 
     /// A delegation that was decided was never given: its bytes are to come from others. Nobody is to blame.
     pub fn handle_ungiven(&mut self, id: DelegationId, now: Instant) {
         self.touch(now);
-        if let Some(entry) = self.ledger.remove(id) {
+        if let Some(entry) = self.book.close(id, self.now) {
             self.put_back(&entry);
         }
     }
@@ -53,7 +53,7 @@ impl Scheduler {
     pub fn set_unproven(&mut self, bytes: &BTreeMap<PathId, u64>) {
         // Nothing happened that would call for taking anything back.
         self.roomier = true;
-        for (path, source) in &mut self.sources {
+        for (path, source) in &mut self.book.sources {
             source.unproven = bytes.get(path).copied().unwrap_or_default();
         }
     }

@@ -3,25 +3,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::constants::{GROWTH, MORE, THRICE};
 use crate::time::Instant;
 
 /// Reports remembered per path; the oldest goes. At one report in 5 ms they cover 320 ms: over a longer path the average is
 /// shorter than it might be.
 const SAMPLES: usize = 64;
 
-/// Turns of the control loop without growth after which growth is over (as in BBR's start-up: one flat turn may be
-/// noise, three are not).
-const FLAT_TURNS: u32 = 3;
-
-/// What a growing path may have outstanding, in turns at its measured rate: twice for the next turn's growth, and twice
-/// since the measurement is a turn old. More only waits, behind the reader's window, for a path that has not grown.
-const GROWTH: f64 = 4.0;
-
 /// Rates are not believed beyond this, in bytes per second: 8 Tbit/s. A client that claims more must not bend the sums.
 const MOST: u64 = 1_000_000_000_000;
-
-/// Horizons that the average covers at most, for the sake of these bytes.
-const LONGEST: u32 = 3;
 
 /// What the client said: so many bytes in so much time with work outstanding.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +77,7 @@ impl PathRate {
             return false;
         };
         let (time, bytes) = (last.busy - first.busy, last.received - first.received);
-        time >= horizon && (bytes >= self.least || time >= horizon * LONGEST)
+        time >= horizon && (bytes >= self.least || time >= horizon * THRICE)
     }
 
     fn measure(&mut self) {
@@ -157,13 +147,13 @@ impl Allowance {
         let early = self.judged.is_some_and(|judged| now.since(judged) < turn);
         let Some(rate) = rate.filter(|_| self.growing && !early) else { return };
         self.judged = Some(now);
-        if rate as f64 >= self.rate_before as f64 * 1.25 {
+        if rate as f64 >= self.rate_before as f64 * MORE {
             self.bytes = self.bytes.saturating_mul(2);
             self.rate_before = rate;
             self.flat_turns = 0;
         } else {
             self.flat_turns += 1;
-            self.growing = self.flat_turns < FLAT_TURNS;
+            self.growing = self.flat_turns < THRICE;
         }
     }
 

@@ -3,7 +3,7 @@
 use kwik_proto::frame::{DelegationState, DelegationStatus, Gap, GapReason};
 use kwik_proto::{ByteRange, DelegationId, PathId, StreamId};
 
-use super::ledger::{Entry, Role, Standing};
+use super::book::{Entry, Role, Standing};
 use super::outcome::{Decision, Event};
 use super::{BARRED, Scheduler};
 use crate::time::Instant;
@@ -64,12 +64,12 @@ impl Scheduler {
     pub fn handle_status(&mut self, status: &DelegationStatus, now: Instant) {
         self.touch(now);
         let id = status.delegation;
-        if self.ledger.entry(id).is_none_or(|entry| entry.path != status.path) {
+        if self.book.ledger.entry(id).is_none_or(|entry| entry.path != status.path) {
             return;
         }
         match status.state {
-            DelegationState::Accepted => self.accepted(id),
-            DelegationState::Pending => self.pending(id),
+            DelegationState::Accepted => self.accepted(id, now),
+            DelegationState::Pending => self.pending(id, now),
             DelegationState::Refused(reason) | DelegationState::Failed(reason) => {
                 self.failed(id, sayable(reason), now);
             }
@@ -79,16 +79,13 @@ impl Scheduler {
 
     /// A source that could not yet now can: it is asked like any other, and its range counts again if nobody else was
     /// asked for it.
-    fn accepted(&mut self, id: DelegationId) {
-        let Some(entry) = self.ledger.entry_mut(id) else { return };
+    fn accepted(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.book.ledger.entry(id) else { return };
         if entry.standing == Standing::Owed {
             return;
         }
-        entry.standing = Standing::Owed;
         let (stream, range, path, missing) = (entry.stream, entry.range, entry.path, entry.missing);
-        if let Some(source) = self.sources.get_mut(&path) {
-            source.owes_more(missing);
-        }
+        self.book.set_standing(id, Standing::Owed, now);
         let half = self.halves.get_mut(&stream);
         let Some(plan) = half.and_then(|half| half.plan_at(range.start())) else { return };
         plan.clear_pending(path);
@@ -100,21 +97,15 @@ impl Scheduler {
     }
 
     /// A source will say later whether it can. Its range is open to others; it keeps the delegation as its ticket.
-    fn pending(&mut self, id: DelegationId) {
-        let Some(entry) = self.ledger.entry_mut(id) else { return };
+    fn pending(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.book.ledger.entry(id).cloned() else { return };
         if entry.standing == Standing::Pending {
             return;
         }
-        let before = entry.clone();
-        entry.standing = Standing::Pending;
-        // A copy that may never come helps no late head: somebody else is to be found.
-        entry.role = Role::Original;
-        (entry.late, entry.copied) = (None, false);
-        let entry = entry.clone();
-        self.ledger.set_wants_copy(id, false);
-        self.owes_less(&before);
-        if before.role == Role::Copy {
-            self.copy_failed(&before);
+        self.book.set_standing(id, Standing::Pending, now);
+        if entry.role == Role::Copy {
+            // Somebody else is to be found.
+            self.copy_failed(&entry);
         }
         let half = self.halves.get_mut(&entry.stream);
         if let Some(plan) = half.and_then(|half| half.plan_at(entry.range.start())) {
@@ -122,8 +113,8 @@ impl Scheduler {
         }
         self.reopen(entry.stream, entry.range);
         // One ticket is enough, and a second range would wait as long.
-        for other in self.ledger.of_path(entry.path) {
-            let same = self.ledger.entry(other).is_some_and(|other| {
+        for other in self.book.ledger.of_path(entry.path) {
+            let same = self.book.ledger.entry(other).is_some_and(|other| {
                 other.id > id && other.stream == entry.stream && other.standing == Standing::Owed
             });
             if same && self.same_plan(other, &entry) {
@@ -133,7 +124,7 @@ impl Scheduler {
     }
 
     pub(super) fn same_plan(&mut self, other: DelegationId, entry: &Entry) -> bool {
-        let Some(start) = self.ledger.entry(other).map(|other| other.range.start()) else {
+        let Some(start) = self.book.ledger.entry(other).map(|other| other.range.start()) else {
             return false;
         };
         let half = self.halves.get_mut(&entry.stream);
@@ -155,7 +146,8 @@ impl Scheduler {
             self.stats.delivered_bytes.saturating_sub(half.dropped(gap.range));
         self.recount(gap.stream, gap.range);
         let live = gap.delegation.filter(|&id| {
-            self.ledger
+            self.book
+                .ledger
                 .entry(id)
                 .is_some_and(|entry| entry.stream == gap.stream && gap.path == Some(entry.path))
         });
@@ -178,18 +170,12 @@ impl Scheduler {
     pub(super) fn recount(&mut self, stream: StreamId, range: ByteRange) {
         let Some(half) = self.halves.get(&stream) else { return };
         let mut done = Vec::new();
-        for id in self.ledger.overlapping(stream, range) {
-            let Some(entry) = self.ledger.entry_mut(id) else { continue };
+        for id in self.book.ledger.overlapping(stream, range) {
+            let Some(entry) = self.book.ledger.entry(id) else { continue };
             let missing = half.missing_from(entry.path, entry.range);
-            let before = std::mem::replace(&mut entry.missing, missing);
-            if entry.standing != Standing::Owed {
-                continue;
-            }
-            if let Some(source) = self.sources.get_mut(&entry.path) {
-                source.owes_more(missing.saturating_sub(before));
-                source.owes_less(before.saturating_sub(missing), self.now);
-            }
-            if missing == 0 {
+            let owed = entry.standing == Standing::Owed;
+            self.book.set_missing(id, missing, self.now);
+            if owed && missing == 0 {
                 done.push(id);
             }
         }
@@ -198,13 +184,13 @@ impl Scheduler {
 
     /// The source will not deliver the delegation's rest.
     fn failed(&mut self, id: DelegationId, reason: GapReason, now: Instant) {
-        let Some(entry) = self.ledger.entry(id) else { return };
+        let Some(entry) = self.book.ledger.entry(id) else { return };
         let (stream, range, path) = (entry.stream, entry.range, entry.path);
         match Verdict::of(reason) {
             Verdict::ForGood => self.bar(stream, range, path, reason),
             Verdict::Later => self.pause(path, now),
             Verdict::BrokeOff => {
-                let source = self.sources.get(&path);
+                let source = self.book.sources.get(&path);
                 // What else it was asked for before fails for the same cause, and that counts once.
                 let again = source.is_some_and(|source| source.pause_end(now).is_some());
                 self.pause(path, now);
@@ -225,7 +211,7 @@ impl Scheduler {
     }
 
     pub(super) fn pause(&mut self, path: PathId, now: Instant) {
-        if let Some(source) = self.sources.get_mut(&path) {
+        if let Some(source) = self.book.sources.get_mut(&path) {
             source.pause(&self.config, now);
         }
     }
@@ -265,10 +251,10 @@ impl Scheduler {
         } else {
             Tell::Nobody
         };
-        for id in self.ledger.of_path(path) {
+        for id in self.book.ledger.of_path(path) {
             self.give_back(id, reason, tell);
         }
-        if let Some(source) = self.sources.get_mut(&path) {
+        if let Some(source) = self.book.sources.get_mut(&path) {
             source.fell_silent(&self.config, self.now);
         }
         for plan in self.halves.values_mut().flat_map(|half| half.plans.values_mut()) {
@@ -281,14 +267,14 @@ impl Scheduler {
 
     /// Bytes that a path may have sent and that did not arrive: those of one round trip.
     fn in_flight(&self, path: PathId) -> u64 {
-        let Some(source) = self.sources.get(&path) else { return 0 };
+        let Some(source) = self.book.sources.get(&path) else { return 0 };
         let rate = source.share().rate.unwrap_or_default();
         ((rate as f64 * source.round_trip().as_secs_f64()) as u64).min(source.owed())
     }
 
     /// Ends a delegation whose missing bytes are to come from others.
     pub(super) fn give_back(&mut self, id: DelegationId, reason: GapReason, tell: Tell) {
-        let Some(entry) = self.ledger.remove(id) else { return };
+        let Some(entry) = self.book.close(id, self.now) else { return };
         if entry.standing == Standing::Pending {
             // Without its ticket it can't join any more; it is asked like any other.
             let half = self.halves.get_mut(&entry.stream);
@@ -307,9 +293,8 @@ impl Scheduler {
         self.put_back(&entry);
     }
 
-    /// The missing bytes of a delegation that has left the ledger are to come from others.
+    /// The missing bytes of a delegation that has left the book are to come from others.
     pub(super) fn put_back(&mut self, entry: &Entry) {
-        self.owes_less(entry);
         if entry.role == Role::Copy {
             self.copy_failed(entry);
         }
@@ -331,10 +316,10 @@ impl Scheduler {
         if let Some(plan) = half.and_then(|half| half.plan_at(copy.range.start())) {
             plan.copied_at_end = plan.copied_at_end.saturating_sub(copy.missing);
         }
-        for id in self.ledger.overlapping(copy.stream, copy.range) {
-            if let Some(original) = self.ledger.entry_mut(id).filter(|entry| entry.copied) {
-                original.copied = false;
-                self.ledger.set_wants_copy(id, true);
+        for id in self.book.ledger.overlapping(copy.stream, copy.range) {
+            if self.book.ledger.entry(id).is_some_and(|entry| entry.copied) {
+                self.book.set_copied(id, false);
+                self.book.set_wants_copy(id, true);
             }
         }
     }
@@ -344,7 +329,7 @@ impl Scheduler {
         if !self.config.switches.repair {
             return;
         }
-        let owed = self.ledger.owed_in(stream, range);
+        let owed = self.book.ledger.owed_in(stream, range);
         let Some(half) = self.halves.get_mut(&stream) else { return };
         let disputed: Vec<ByteRange> = half.dispute.open.iter_in(range).collect();
         let missing: Vec<ByteRange> = half
@@ -361,18 +346,9 @@ impl Scheduler {
         disputed.into_iter().for_each(|piece| self.want_ruling(stream, piece));
     }
 
-    /// A delegation ended: its path owes that much less.
-    pub(super) fn owes_less(&mut self, entry: &Entry) {
-        let owed = if entry.standing == Standing::Owed { entry.missing } else { 0 };
-        if let Some(source) = self.sources.get_mut(&entry.path) {
-            source.owes_less(owed, self.now);
-        }
-    }
-
     /// Ends a delegation whose bytes nobody needs from its path.
     pub(super) fn withdraw(&mut self, id: DelegationId) {
-        let Some(entry) = self.ledger.remove(id) else { return };
-        self.owes_less(&entry);
+        let Some(entry) = self.book.close(id, self.now) else { return };
         self.revoke(&entry);
     }
 

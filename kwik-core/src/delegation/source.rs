@@ -6,43 +6,14 @@ use kwik_proto::PathId;
 use kwik_proto::frame::{ErrorCode, PathState, PathStatus};
 
 use super::config::DelegationConfig;
+use super::constants::{
+    DIAL_GRACE, DIAL_TURNS, FRAME, LEFT_ALONE, LONG, RATE_HORIZON, STOPPED, UNKNOWN_RTT,
+};
+use super::forecast::{self, Forecast};
 use super::outcome::{PathShare, PathView};
 use super::pick::Standing;
 use super::rate::{Allowance, PathRate};
 use crate::time::Instant;
-
-/// RTT assumed until one is measured.
-const UNKNOWN_RTT: Duration = Duration::from_millis(50);
-
-/// Round trips until the first byte from a path that is still being dialled: handshake, admission, request.
-const DIAL_TURNS: u32 = 3;
-
-/// Time that a dial may take beyond twice what the round trips explain: starting up, on both ends.
-const DIAL_GRACE: Duration = Duration::from_millis(100);
-
-/// Busy time over which a rate is averaged at least. Shorter: the bursts of one congestion window count as a rate;
-/// longer: a path that became slow is noticed later.
-const RATE_HORIZON: Duration = Duration::from_millis(60);
-
-/// Bytes over which a rate is averaged at least. Fewer: a lost packet of a slow path holds back what came behind it, and then it
-/// looks fast for a moment; more: a path that became slow is noticed later.
-const RATE_LEAST: u64 = 64 << 10;
-
-/// After a late range, how long a path may deliver nothing at all before everything is taken from it. Shorter: one
-/// burst of loss costs a path all its ranges; longer: the reader meets each range of a hung disk one by one.
-pub(super) const SILENCE: Duration = Duration::from_millis(250);
-
-/// Two of the longest frames of a contribution, in bytes.
-const FRAMES: u64 = 128 << 10;
-
-/// How long a source that failed is left alone where there are no bytes to risk on it. Shorter: a reader of short streams
-/// meets a broken server more often; longer: one that works again stays idle.
-const LEFT_ALONE: Duration = Duration::from_secs(10);
-
-/// A source with nothing to do for so long is tried with one range, where its rate is so many times below the others'.
-/// Sooner or closer: one that is slow has a range under way all the time that the others could bring.
-const OUTDATED_AFTER: Duration = Duration::from_secs(1);
-const OUTDATED_BELOW: u64 = 8;
 
 /// A source of bytes: a secondary path, or the primary itself.
 #[derive(Clone, Debug)]
@@ -88,7 +59,7 @@ impl Source {
             state: view.state,
             leaving: false,
             srtt: view.srtt,
-            rate: PathRate::new(RATE_LEAST),
+            rate: PathRate::new(FRAME),
             allowance: Allowance::new(config.first_range),
             outstanding: 0,
             unproven: 0,
@@ -134,8 +105,8 @@ impl Source {
 
     /// While it is dialled with something owed: when its first byte is to be expected, and when it is long overdue.
     fn dial_dues(&self, primary_rtt: Duration) -> Option<(Instant, Instant)> {
-        let (since, lag) = (self.asked_first?, self.lag(primary_rtt));
-        Some((since + lag, since + lag * 2 + DIAL_GRACE))
+        let (since, latency) = (self.asked_first?, self.latency(primary_rtt));
+        Some((since + latency, since + latency * 2 + DIAL_GRACE))
     }
 
     /// When to look at a dial again.
@@ -171,7 +142,7 @@ impl Source {
         if complete {
             self.duplicates = self.received.saturating_sub(self.delivered);
         }
-        let horizon = RATE_HORIZON.max(self.rtt(UNKNOWN_RTT));
+        let horizon = RATE_HORIZON.max(self.round_trip());
         let busy = Duration::from_micros(status.busy_us);
         if self.outstanding == 0 {
             self.rate.forget_unasked(status.received_bytes, busy);
@@ -227,8 +198,8 @@ impl Source {
         primary_rtt + own + report
     }
 
-    /// Time until the first byte of an order given now reaches the client.
-    fn lag(&self, primary_rtt: Duration) -> Duration {
+    /// Time until the first byte of an order given now reaches the client, where the path has nothing else to send.
+    fn latency(&self, primary_rtt: Duration) -> Duration {
         if self.path.is_primary() {
             return primary_rtt / 2;
         }
@@ -240,13 +211,14 @@ impl Source {
     /// Bytes per second, measured or assumed. A measurement that nothing renews is believed less and less: it doubles
     /// with each idle second, up to what is assumed of a stranger. Else a path that was slow once would never be asked
     /// again.
-    fn rate_or(&self, assumed: u64, now: Instant) -> u64 {
-        let Some(rate) = self.rate.estimate() else { return assumed.max(1) };
+    fn rate_or(&self, assumed: u64, now: Instant) -> f64 {
+        let Some(rate) = self.rate.estimate() else { return assumed.max(1) as f64 };
         if self.outstanding > 0 || rate >= assumed {
-            return rate.max(1);
+            // Nothing at all where it owes bytes and none come: then anybody is sooner, also one that is taken for as slow.
+            return rate as f64;
         }
         let idle = now.since(self.idle_since).as_secs_f64();
-        ((rate.max(1) as f64 * idle.exp2()) as u64).min(assumed).max(1)
+        ((rate.max(1) as f64 * idle.exp2()) as u64).min(assumed).max(1) as f64
     }
 
     /// It owes `bytes` more.
@@ -302,8 +274,9 @@ impl Source {
     /// A rate that was measured across a silence (its own, or the client's, which was stopped) is near zero: who is judged by
     /// it is never asked again. So one that is far below `assumed` is doubted after a while, and its source tried.
     pub(super) fn doubt_old_rate(&mut self, assumed: u64, now: Instant) {
-        let slow = self.rate.estimate().is_some_and(|rate| rate < assumed / OUTDATED_BELOW);
-        let idle = self.outstanding == 0 && now.since(self.idle_since) >= OUTDATED_AFTER;
+        let slow =
+            self.rate.estimate().is_some_and(|rate| (rate as f64) < assumed as f64 / STOPPED);
+        let idle = self.outstanding == 0 && now.since(self.idle_since) >= LONG;
         self.outdated |= slow && idle && !self.path.is_primary();
     }
 
@@ -317,6 +290,23 @@ impl Source {
         self.on_trial.is_some_and(|since| now.since(since) >= LEFT_ALONE)
     }
 
+    /// When its bytes arrive. Before anything was measured it is taken to move `assumed_rate` bytes per second, and nothing
+    /// drains while its first order travels.
+    pub(super) fn forecast(
+        &self,
+        assumed_rate: u64,
+        primary_rtt: Duration,
+        now: Instant,
+    ) -> Forecast {
+        let rate = self.rate_or(assumed_rate, now);
+        Forecast::new(rate, self.owed(), self.latency(primary_rtt), self.is_measured())
+    }
+
+    /// Whether its rate was measured.
+    pub(super) fn is_measured(&self) -> bool {
+        self.rate.estimate().is_some()
+    }
+
     /// How it compares with others for the next range.
     pub(super) fn standing(
         &self,
@@ -325,15 +315,10 @@ impl Source {
         config: &DelegationConfig,
         now: Instant,
     ) -> Standing {
-        let rate = self.rate_or(assumed_rate, now) as f64;
         let target = self.target(primary_rtt, config);
-        let queue = self.owed() as f64 / rate;
-        let lag = self.lag(primary_rtt).as_secs_f64();
         Standing {
             path: self.path,
-            rate,
-            // Once bytes flow, the next order travels while the queue drains; before that nothing drains.
-            free_in: if self.rate.estimate().is_some() { queue.max(lag) } else { queue + lag },
+            forecast: self.forecast(assumed_rate, primary_rtt, now),
             size: (target / 2).clamp(config.floor, config.ceiling),
             has_room: self.owed() < target,
             on_trial: self.on_trial.is_some() || self.unreached,
@@ -389,12 +374,16 @@ impl Source {
         config: &DelegationConfig,
     ) -> Option<Instant> {
         let (since, received) = self.late?;
-        // Bytes are seen in whole frames: a slow path is not silent between two.
-        let frames =
-            |rate: u64| Duration::from_secs_f64(FRAMES as f64 / rate.max(FRAMES / 4) as f64);
-        let frames = self.rate.estimate().map(frames).unwrap_or_default();
-        let patience = SILENCE.max(self.turn(primary_rtt, config) * 3).max(frames);
-        (received == self.received).then(|| since + patience)
+        (received == self.received).then(|| since + self.longest_silence(primary_rtt, config))
+    }
+
+    /// How long it may deliver nothing that it owes.
+    pub(super) fn longest_silence(
+        &self,
+        primary_rtt: Duration,
+        config: &DelegationConfig,
+    ) -> Duration {
+        forecast::longest_silence(self.rate.estimate(), self.turn(primary_rtt, config))
     }
 
     pub(super) fn share(&self) -> PathShare {

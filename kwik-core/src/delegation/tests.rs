@@ -10,6 +10,7 @@ use kwik_proto::frame::{
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, StreamId};
 
+use super::forecast::Forecast;
 use super::pick::{self, Room, Standing};
 use super::rate::{Allowance, PathRate};
 use super::*;
@@ -49,8 +50,7 @@ fn range(start: u64, end: u64) -> ByteRange {
 fn source(path: u16, rate: f64, free_in: f64, size: u64) -> Standing {
     Standing {
         path: PathId::new(path),
-        rate,
-        free_in,
+        forecast: Forecast::new(rate, 0, Duration::from_secs_f64(free_in), true),
         size,
         has_room: true,
         on_trial: false,

@@ -9,27 +9,11 @@ use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 use super::clocks::Prospects;
 use super::promise::{Promise, State, doubled};
 use super::wait::{Wait, missing_span};
-use super::work::{self, Work};
+use super::work::Work;
 use super::{GapAction, StreamView};
+use crate::delegation::constants::{LEAST_PATIENCE, NOTICED, PRIMARY_RATE, SILENCE, STOPPED};
+use crate::delegation::forecast::{Forecast, pays};
 use crate::time::Instant;
-
-/// Time after which a head that nobody promised is reported, and between two such reports. Shorter: the primary hears
-/// of every range that it is about to order anyway.
-const UNASSIGNED: Duration = Duration::from_millis(500);
-
-/// What the primary is taken to send of its own while nothing was measured, in bytes per second: 1 Mbit/s. Nothing: where
-/// there is one secondary it may send a byte at a time for ever; much: an honest one that is slow is copied.
-const PRIMARY_RATE: u64 = 125_000;
-
-/// Time between two complaints about one promise by comparison: who sends single bytes must not fill the primary's control
-/// stream with them.
-const COMPARED: Duration = Duration::from_millis(250);
-
-/// How much longer than a fresh copy the rest of a head takes that is late: at the rate of its path, and by what came of
-/// itself (the path may be at work on other ranges too). Both double each time that somebody was late with the same byte,
-/// as the head clock does.
-const MUCH_SLOWER: u32 = 2;
-const CRAWLING: u32 = 8;
 
 /// The rules, applied to one stream at one moment.
 pub(super) struct Judge<'a> {
@@ -118,8 +102,8 @@ impl Judge<'_> {
         lates: u32,
     ) -> bool {
         // A head that has just become one is no evidence yet.
-        let early = self.now.since(since) < Duration::from_millis(20) && pace.is_none();
-        if early || promise.compared.is_some_and(|last| self.now.since(last) < COMPARED) {
+        let early = self.now.since(since) < LEAST_PATIENCE && pace.is_none();
+        if early || promise.compared.is_some_and(|last| self.now.since(last) < SILENCE) {
             return false;
         }
         let order = self.paths.get(&PathId::PRIMARY).map(Work::srtt).unwrap_or_default();
@@ -127,16 +111,20 @@ impl Judge<'_> {
             .paths
             .iter()
             .filter(|(path, other)| **path != promise.path && !other.suspect && other.connected());
-        let copy = |other: &Work, time: Duration| (order + other.srtt() + time) * doubled(lates);
-        let measured =
-            others.clone().filter_map(|(_, other)| Some(copy(other, other.time_for(rest)?))).min();
-        let assumed = others
-            .filter(|(path, other)| path.is_primary() && other.rate().is_none())
-            .map(|(_, other)| copy(other, work::time_for(rest, PRIMARY_RATE)));
-        let any = measured.into_iter().chain(assumed).min();
-        let end = work.time_for(rest).filter(|_| promise.has_begun());
-        measured.zip(end).is_some_and(|(copy, end)| end > copy * MUCH_SLOWER)
-            || any.zip(pace).is_some_and(|(copy, end)| end > copy * CRAWLING)
+        // Both factors double each time that somebody was late with the same byte, as the head clock does.
+        let copy = |forecast: Forecast| forecast.ordered(rest) * f64::from(doubled(lates));
+        let (known, strange): (Vec<_>, Vec<_>) =
+            others.partition(|(_, other)| other.rate().is_some());
+        let measured = known.iter().map(|(_, other)| copy(other.forecast(order)));
+        let measured = measured.min_by(f64::total_cmp);
+        let primary = strange.iter().find(|(path, _)| path.is_primary());
+        let assumed =
+            primary.map(|(_, other)| copy(other.forecast(order).at_most(PRIMARY_RATE as f64)));
+        let any = measured.into_iter().chain(assumed).min_by(f64::total_cmp);
+        let begun = promise.has_begun() && work.rate().is_some();
+        let end = begun.then(|| work.forecast(order).owed(0, rest));
+        measured.zip(end).is_some_and(|(copy, end)| pays(end, copy))
+            || any.zip(pace).is_some_and(|(copy, end)| end.as_secs_f64() > copy * STOPPED)
     }
 
     /// The missing byte that the reader waits for.
@@ -193,9 +181,9 @@ impl Judge<'_> {
 
     fn unassigned(&self, wait: &mut Wait, head: Offset) -> Option<GapAction> {
         let since = *wait.unassigned_since.get_or_insert(self.now);
-        // Not `now < since + UNASSIGNED`: at the end of time a point is not before itself, and reports would never end.
-        if self.now.since(since) < UNASSIGNED {
-            wait.arm(since + UNASSIGNED);
+        // Not `now < since + NOTICED`: at the end of time a point is not before itself, and reports would never end.
+        if self.now.since(since) < NOTICED {
+            wait.arm(since + NOTICED);
             return None;
         }
         wait.unassigned_since = Some(self.now);

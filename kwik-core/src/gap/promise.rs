@@ -6,14 +6,9 @@ use kwik_proto::frame::DelegationState;
 use kwik_proto::{ByteRange, DelegationId, PathId};
 
 use super::Arrival;
-use super::work::{LONGEST_PATIENCE, Work};
+use super::work::Work;
+use crate::delegation::constants::{LONG, MOST_DOUBLINGS, NOTICED};
 use crate::time::Instant;
-
-/// Least time after which a range without a single byte is late wherever it lies.
-const RANGE_PATIENCE: Duration = Duration::from_secs(1);
-
-/// The patience with a head doubles each time that somebody was late with it, so often at most.
-const MOST_DOUBLINGS: u32 = 4;
 
 /// Whether a promise counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +71,7 @@ impl Promise {
         work: &Work,
         now: Instant,
     ) -> Self {
-        let queue = work.time_for(work.owed_bytes).unwrap_or_default();
+        let first_byte = work.first_byte(work.owed_bytes);
         Self {
             path,
             id,
@@ -84,8 +79,8 @@ impl Promise {
             arrived: 0,
             asked: now,
             queue: work.owed_bytes,
-            due: now + work.srtt() + queue,
-            due_at_half_speed: now + (work.srtt() + queue) * 2,
+            due: now + first_byte,
+            due_at_half_speed: now + first_byte * 2,
             last_byte: None,
             compared: None,
             state: State::Owed,
@@ -130,19 +125,18 @@ impl Promise {
         order: Duration,
         lates: u32,
     ) -> Instant {
-        let patience = work.patience().max(order.min(LONGEST_PATIENCE));
+        let patience = work.patience().max(order.min(NOTICED));
         // Where several were late it is the network, and who is told to stop has what it sent thrown away: without this a
         // head that takes longer than the patience never comes.
         let patience = patience * doubled(lates);
         // The path may have become faster since: it was just dialled, or its first bytes were all that was measured.
-        let queue = work.time_for(self.queue).unwrap_or_default();
-        let due = self.due.min(self.asked + work.srtt() + queue);
+        let due = self.due.min(self.asked + work.first_byte(self.queue));
         self.last_byte.unwrap_or(due).max(head_since) + patience
     }
 
     /// The range clock: when the promise is late without a single byte; `None`: it has begun.
     pub(super) fn late_anywhere(&self, work: &Work, rearmed: Instant) -> Option<Instant> {
-        let patience = RANGE_PATIENCE.max(work.patience() * 4);
+        let patience = LONG.max(work.patience() * 4);
         (self.last_byte.is_none()).then(|| self.due_at_half_speed.max(rearmed) + patience)
     }
 

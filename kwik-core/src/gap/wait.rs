@@ -9,18 +9,9 @@ use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 use super::StreamView;
 use super::clocks::Clocks;
 use super::promise::{Promise, State};
+use crate::delegation::constants::{LONGEST_STEP, OVERSLEPT, SILENCE};
 use crate::interval::RangeSet;
 use crate::time::Instant;
-
-/// A timer that fires later than this did not measure the network but a process that was stopped.
-pub(super) const OVERSLEPT: Duration = Duration::from_millis(50);
-
-/// Time that the reader has to wait for one range, in all, before its pace says anything. Shorter: a burst of loss looks
-/// like a crawl.
-const LONG_WAIT: Duration = Duration::from_millis(250);
-
-/// What the wait for one move counts at most: a silence is the head clock's business.
-const LONGEST_STEP: Duration = Duration::from_millis(100);
 
 /// Separate ranges that were reported without a promise and are remembered, per stream.
 const ORPHANED: usize = 1024;
@@ -195,7 +186,7 @@ impl Crawl {
     /// Time for `rest` bytes at this pace; `None`: it is too early.
     fn time_for(&self, rest: u64) -> Option<Duration> {
         let came = self.head.since(self.from?);
-        if came == 0 || self.waited < LONG_WAIT {
+        if came == 0 || self.waited < SILENCE {
             return None;
         }
         let seconds = self.waited.as_secs_f64() * rest as f64 / came as f64;

@@ -3,19 +3,13 @@
 use std::time::Duration;
 
 use super::{PathTiming, PathWork};
+use crate::delegation::constants::{LEAST_PATIENCE, MORE, NOTICED, RATE_HORIZON};
+use crate::delegation::forecast::{self, Forecast};
 use crate::delegation::rate::PathRate;
 use crate::time::Instant;
 
 /// Busy time between two samples of the rate.
 const SAMPLE: Duration = Duration::from_millis(5);
-
-/// Busy time that the rate is averaged over.
-const HORIZON: Duration = Duration::from_millis(60);
-
-/// Bounds of the patience with a promise at the head. Below 20 ms the timers and acknowledgements of an idle machine
-/// look like loss; above 500 ms a reader notices.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(20), LONGEST_PATIENCE);
-pub(super) const LONGEST_PATIENCE: Duration = Duration::from_millis(500);
 
 /// One path, as the client's promises see it.
 #[derive(Clone, Debug)]
@@ -82,7 +76,7 @@ impl Work {
         self.received += bytes;
         let busy = self.busy(now);
         if busy.saturating_sub(self.rate.reported()) >= SAMPLE {
-            self.rate.update(self.received, busy, HORIZON.max(self.srtt()));
+            self.rate.update(self.received, busy, RATE_HORIZON.max(self.srtt()));
         }
     }
 
@@ -109,9 +103,9 @@ impl Work {
 
     /// How long a promise at the head may deliver nothing.
     pub(super) fn patience(&self) -> Duration {
-        let Some(srtt) = self.timing.srtt else { return PATIENCE.1 };
+        let Some(srtt) = self.timing.srtt else { return NOTICED };
         let round = srtt.saturating_add(self.timing.rttvar.saturating_mul(4));
-        (round.saturating_mul(5) / 4).clamp(PATIENCE.0, PATIENCE.1)
+        round.min(NOTICED).mul_f64(MORE).clamp(LEAST_PATIENCE, NOTICED)
     }
 
     /// Bytes per second; `None`: there is no measurement.
@@ -119,13 +113,16 @@ impl Work {
         self.rate.estimate()
     }
 
-    /// Time to deliver `bytes` at the measured rate; `None`: there is no measurement.
-    pub(super) fn time_for(&self, bytes: u64) -> Option<Duration> {
-        self.rate.estimate().map(|rate| time_for(bytes, rate))
+    /// When its bytes arrive, an order taking `order` to reach it. What the reader waits for overtakes what the path owes
+    /// besides. Where nothing was measured only the round trip is known.
+    pub(super) fn forecast(&self, order: Duration) -> Forecast {
+        let rate = self.rate.estimate().map_or(f64::INFINITY, |rate| rate.max(1) as f64);
+        Forecast::new(rate, 0, order.saturating_add(self.srtt()), false)
     }
-}
 
-/// Time to deliver `bytes` at so many bytes per second, at most an hour.
-pub(super) fn time_for(bytes: u64, rate: u64) -> Duration {
-    Duration::from_secs_f64((bytes as f64 / rate.max(1) as f64).min(3600.0))
+    /// When the first byte of a range comes that it is asked for now, behind `ahead` bytes.
+    pub(super) fn first_byte(&self, ahead: u64) -> Duration {
+        let queue = forecast::time(self.forecast(Duration::ZERO).owed(ahead, 0));
+        self.srtt().saturating_add(queue)
+    }
 }

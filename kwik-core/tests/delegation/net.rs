@@ -123,7 +123,6 @@ struct World<'a> {
     orders: u64,
     ordered: BTreeMap<DelegationId, ByteRange>,
     told: Vec<Told>,
-    suspects: u64,
     primary_timer: Option<Instant>,
     client_timer: Option<Instant>,
 }
@@ -181,7 +180,6 @@ impl<'a> World<'a> {
             orders: 0,
             ordered: BTreeMap::new(),
             told: Vec::new(),
-            suspects: 0,
             primary_timer: None,
             client_timer: None,
             lab,
@@ -341,7 +339,6 @@ impl<'a> World<'a> {
             hedges: stats.hedges,
             end_game_copies: stats.end_game_copies,
             told: self.told,
-            suspects: self.suspects,
         }
     }
 }

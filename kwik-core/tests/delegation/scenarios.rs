@@ -176,8 +176,11 @@ fn one_that_is_not_ready_joins_when_it_is() {
 fn a_stopped_client_condemns_nobody() {
     let lab = Lab::new(20, &equal(3), 64 * MB).fault(ms(700), Fault::ClientStops(ms(2000)));
     both("client stops for 2 s", &lab, |outcome| {
-        assert_eq!((outcome.suspects, outcome.repairs), (0, 0), "{outcome}");
-        assert!(outcome.redundancy() <= 0.03, "{outcome}");
+        // The clocks of the lab's paths start again by themselves; those of the promises are under test.
+        let blames = |event: &&Event| matches!(event, Event::Lost { .. } | Event::Hedged { .. });
+        let blamed: Vec<_> = outcome.told.iter().filter(blames).collect();
+        assert!(blamed.is_empty(), "{outcome}: {blamed:?}");
+        assert!(outcome.complete && outcome.redundant == 0, "{outcome}");
     });
 }
 

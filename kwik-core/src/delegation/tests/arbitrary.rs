@@ -323,21 +323,22 @@ impl World {
         let config = &scheduler.config;
         let earned = (self.delivered as f64 * config.redundancy_share) as u64;
         assert!(scheduler.bucket.copied() <= config.redundancy_opening + earned, "overdrawn");
-        assert!(scheduler.ledger.len() <= config.delegations);
-        for (&path, source) in &scheduler.sources {
+        assert!(scheduler.book.ledger.len() <= config.delegations);
+        for (&path, source) in &scheduler.book.sources {
             let owed: u64 = scheduler
+                .book
                 .ledger
                 .of_path(path)
                 .into_iter()
-                .filter_map(|id| scheduler.ledger.entry(id))
-                .filter(|entry| entry.standing == ledger::Standing::Owed)
+                .filter_map(|id| scheduler.book.ledger.entry(id))
+                .filter(|entry| entry.standing == book::Standing::Owed)
                 .map(|entry| entry.missing)
                 .sum();
             assert_eq!(owed, source.outstanding, "path {path}");
         }
         for (&stream, half) in &scheduler.halves {
-            for id in scheduler.ledger.of_stream(stream) {
-                let entry = scheduler.ledger.entry(id).unwrap();
+            for id in scheduler.book.ledger.of_stream(stream) {
+                let entry = scheduler.book.ledger.entry(id).unwrap();
                 assert_eq!(entry.missing, half.missing_from(entry.path, entry.range), "{entry:?}");
             }
             assert!(half.dispute.pieces() <= 3 * 1024 + 64);
@@ -347,7 +348,7 @@ impl World {
 
     /// Every byte is held, owed, in the pool or in dispute, and none of the pool is held.
     fn check_plan(&self, stream: StreamId, half: &Half, plan: &Plan) {
-        let mut known = self.scheduler.ledger.owed_in(stream, plan.range);
+        let mut known = self.scheduler.book.ledger.owed_in(stream, plan.range);
         for range in plan.pool.iter() {
             assert!(plan.range.covers(range), "{range} of another plan");
             assert_eq!(half.held.iter_in(range).count(), 0, "{range} is held");

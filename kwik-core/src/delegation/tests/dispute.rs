@@ -131,7 +131,7 @@ fn whoever_still_owes_disputed_bytes_owes_them_no_more() {
     let rest = range(10_000, whole.end().value());
     bench.held(RANGE.0, &[(range(RANGE.1, 10_000), path), (rest, path)]);
     assert_eq!(owed(&bench), 0);
-    assert!(bench.scheduler.ledger.entry(id).is_none(), "its part of the range is done");
+    assert!(bench.scheduler.book.ledger.entry(id).is_none(), "its part of the range is done");
 }
 
 #[test]

@@ -52,8 +52,14 @@ fn what_nobody_else_can_send_stays_with_it() {
 #[test]
 fn what_another_can_send_is_asked_of_it() {
     let (mut bench, asked) = removed(Candidates::All);
+    // There is enough to waste.
+    let config = DelegationConfig { redundancy_opening: 4 * MIB, ..DelegationConfig::default() };
+    bench.scheduler.bucket = Bucket::new(&config);
     late(&mut bench, asked[0]);
-    let copied: RangeSet = decided(&mut bench)
+    let decisions = decided(&mut bench);
+    let robbed = |decision: &Decision| matches!(decision, Decision::Revoke { path: ONE, .. });
+    assert!(!decisions.iter().any(robbed), "it could not be asked again: {decisions:?}");
+    let copied: RangeSet = decisions
         .into_iter()
         .filter_map(|decision| match decision {
             Decision::Delegate { path: TWO, delegation } => Some(delegation.range),

@@ -71,6 +71,8 @@ fn a_range_that_hangs_is_moved_though_its_owner_sends_others() {
     let mut hang = Hang::new();
     let other = PathId::new(3 - hang.owner.value());
     assert_eq!(hang.moved(|_| 0), Some((300, vec![other])), "not to the one that hangs on it");
+    let source = &hang.bench.scheduler.book.sources[&hang.owner];
+    assert!(source.is_doubtful(), "it may hang on others too");
     // What may have come behind a lost packet.
     assert_eq!(hang.bench.scheduler.stats().redundancy_charged, 16 * KIB);
 }
@@ -141,8 +143,8 @@ fn a_late_range_is_not_moved_to_who_is_hardly_sooner() {
 fn a_late_range_at_its_owners_rate_is_moved_only_to_who_is_much_sooner() {
     let moved = |rate: u64| {
         let mut hang = Hang::of(512 * KIB);
-        let orders = hang.bench.scheduler.ledger.of_stream(hang.bench.stream);
-        let entries = orders.iter().filter_map(|&id| hang.bench.scheduler.ledger.entry(id));
+        let orders = hang.bench.scheduler.book.ledger.of_stream(hang.bench.stream);
+        let entries = orders.iter().filter_map(|&id| hang.bench.scheduler.book.ledger.entry(id));
         let others = entries.filter(|entry| entry.id != hang.id);
         let others: Vec<_> = others.map(|entry| (entry.range, entry.path)).collect();
         (50..=1050).step_by(10).any(|millis| {
@@ -289,7 +291,7 @@ fn asked_instead(
     let others: Vec<_> = (1..=3).map(PathId::new).filter(|&path| path != owner).collect();
     let late = late(&others);
     let config = DelegationConfig::default();
-    let sources = &mut bench.scheduler.sources;
+    let sources = &mut bench.scheduler.book.sources;
     for source in sources.values_mut() {
         // All have room.
         source.owes_less(64 * MIB, at(0));
@@ -311,4 +313,85 @@ fn what_others_failed_to_send_is_not_asked_of_one_who_was_late() {
     }
     let asked = [0, 1].map(|index| asked_instead(GapReason::Late, |others| others[index], 2_000));
     assert!(asked.iter().any(|(late, asked)| late == asked), "it is long ago");
+}
+
+/// Three paths, whose first orders are out. Whoever owes the head, and what else it owes.
+type Orders = Vec<(PathId, DelegationId, ByteRange)>;
+
+fn three_paths() -> (Bench, Orders, Orders) {
+    let mut bench = Bench::new(64 * MIB, Candidates::All, Local::None);
+    let view = PathView { state: PathState::Live, srtt: Some(ms(20)), rttvar: Duration::ZERO };
+    bench.scheduler.set_path(PathId::new(3), view, at(0));
+    let orders = bench.orders();
+    let owner = orders.iter().find(|order| order.2.start() == Offset::ZERO).unwrap().0;
+    let (mut own, others): (Vec<_>, Vec<_>) = orders.into_iter().partition(|it| it.0 == owner);
+    own.sort_by_key(|order| order.2.start());
+    (bench, own, others)
+}
+
+#[test]
+fn a_range_further_on_that_is_late_before_its_first_byte_is_taken_away() {
+    for (came, taken) in [(0, true), (100, false)] {
+        let (mut bench, own, _) = three_paths();
+        let (path, id, whole) = own[1];
+        let start = whole.start().value();
+        if came > 0 {
+            bench.held(0, &[(range(start, start + came), path)]);
+        }
+        let rest = range(start + came, whole.end().value());
+        bench.gap(path, id, rest, GapReason::Late);
+        let decisions = bench.decisions();
+        let revoked = |decision: &Decision| matches!(decision, Decision::Revoke { delegation, .. } if *delegation == id);
+        assert_eq!(decisions.iter().any(revoked), taken, "{came} bytes came: {decisions:?}");
+        // Either way somebody else is asked for it, or will be as soon as there is room.
+        let half = &bench.scheduler.halves[&bench.stream];
+        let owed = bench.scheduler.book.ledger.owed_in(bench.stream, rest);
+        let copies = bench.scheduler.book.ledger.overlapping(bench.stream, rest).len();
+        let pooled = half.plans[&Offset::ZERO].pool.covers(rest);
+        match taken {
+            true => assert!(pooled || owed.covers(rest), "{decisions:?}"),
+            false => assert!(copies > 1, "{decisions:?}"),
+        }
+    }
+}
+
+#[test]
+fn where_a_copy_fails_the_next_source_is_asked_for_one() {
+    let (mut bench, own, _) = three_paths();
+    let (owner, id, head) = own[0];
+    bench.gap(owner, id, head, GapReason::Late);
+    let of_head = |bench: &mut Bench| {
+        let mut asked = bench.orders();
+        asked.retain(|order| head.intersection(order.2).is_some());
+        asked
+    };
+    let [(second, copy, copied)] = of_head(&mut bench)[..] else { panic!("one copy") };
+    assert_eq!(copied, head);
+    bench.answer(second, copy, DelegationState::Refused(GapReason::Busy));
+    let [(third, _, copied)] = of_head(&mut bench)[..] else { panic!("one more copy") };
+    assert!(third != owner && third != second && copied == head, "{third}");
+}
+
+/// The mean of what was measured is nothing at all then: whoever was not measured is taken for that slow, and yet sooner.
+#[test]
+fn what_stands_still_goes_to_a_path_that_was_never_measured() {
+    let mut bench = Bench::new(8 * MIB, Candidates::All, Local::None);
+    bench.scheduler.bucket = Bucket::new(&DelegationConfig {
+        redundancy_opening: 0,
+        redundancy_share: 0.0,
+        ..DelegationConfig::default()
+    });
+    let orders = bench.orders();
+    let &(owner, id, head) = orders.iter().find(|o| o.2.start() == Offset::ZERO).unwrap();
+    for millis in [100, 400] {
+        bench.now = at(millis);
+        let mut status = bench.status(owner, PathState::Live);
+        (status.received_bytes, status.busy_us) = (100_000, millis * 1000);
+        bench.scheduler.handle_path_status(&status, bench.now);
+    }
+    assert_eq!(bench.scheduler.path_share(owner).unwrap().rate, Some(0));
+    bench.gap(owner, id, head, GapReason::Late);
+    let decisions = bench.decisions();
+    let moved = |decision: &Decision| matches!(decision, Decision::Revoke { delegation, .. } if *delegation == id);
+    assert!(decisions.iter().any(moved), "{decisions:?}");
 }

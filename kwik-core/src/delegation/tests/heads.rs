@@ -5,7 +5,7 @@ use super::*;
 /// One secondary, which has the head, and a primary with more to do than it should have.
 fn busy() -> (Bench, PathId, DelegationId, ByteRange) {
     let mut bench = Bench::new(8 * MIB, Candidates::List(vec![PathId::new(1)]), Local::Share);
-    bench.scheduler.sources.get_mut(&PathId::PRIMARY).unwrap().owes_more(64 * MIB);
+    bench.scheduler.book.sources.get_mut(&PathId::PRIMARY).unwrap().owes_more(64 * MIB);
     let orders = bench.orders();
     let &(path, id, head) = orders.iter().find(|order| order.2.start() == Offset::ZERO).unwrap();
     let waiting = bench.scheduler.halves[&bench.stream].waiting_len();
@@ -40,7 +40,7 @@ fn a_head_that_was_never_handed_out_does_not_wait_for_room_for_ever() {
     let (mut bench, ..) = busy();
     let pool = &bench.scheduler.halves[&bench.stream].plans[&Offset::ZERO].pool;
     let first = pool.first().unwrap().start().value();
-    let sources = &mut bench.scheduler.sources;
+    let sources = &mut bench.scheduler.book.sources;
     sources.values_mut().for_each(|source| source.owes_more(64 * MIB));
     bench.held(first, &[]);
     assert_eq!(bench.decisions().len(), 0, "nobody has room");

@@ -30,8 +30,28 @@ fn copies_keep_the_bound_on_delegations() {
     for &(path, id, range) in &orders {
         bench.gap(path, id, range, GapReason::Late);
         bench.decisions();
-        assert!(bench.scheduler.ledger.len() <= orders.len());
+        assert!(bench.scheduler.book.ledger.len() <= orders.len());
     }
+}
+
+/// Where no delegation may be added, a head that is late is moved, not forgotten.
+#[test]
+fn at_the_bound_on_delegations_a_late_head_is_moved() {
+    let mut bench = Bench::new(MIB, Candidates::All, Local::None);
+    let orders = bench.orders();
+    bench.scheduler.config.delegations = orders.len();
+    let &(owner, id, head) = orders.iter().find(|o| o.2.start() == Offset::ZERO).unwrap();
+    bench.gap(owner, id, head, GapReason::Late);
+    let decisions = bench.decisions();
+    let revoked = |decision: &Decision| matches!(decision, Decision::Revoke { delegation, .. } if *delegation == id);
+    assert!(decisions.iter().any(revoked), "{decisions:?}");
+    let asked = decisions.iter().find_map(|decision| match decision {
+        Decision::Delegate { path, delegation } if delegation.range.start() == Offset::ZERO => {
+            Some(*path)
+        }
+        _ => None,
+    });
+    assert!(asked.is_some_and(|path| path != owner), "{decisions:?}");
 }
 
 #[test]

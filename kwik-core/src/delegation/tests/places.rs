@@ -59,9 +59,9 @@ fn a_range_lies_behind_what_is_left_to_others() {
 fn a_copy_at_the_end_makes_both_end_together() {
     let (me, slow) = (source(1, 1e7, 0.01, MIB), source(2, 1e6, 0.0, MIB));
     // And a few packets more, which the slow one might lose.
-    let share = pick::end_game_share(&me, &slow, 1_000_000, 0.01).unwrap() - 16 * KIB;
-    let slow_ends = (1_000_000 - share) as f64 / slow.rate;
-    let copy_ends = me.free_in + share as f64 / me.rate;
+    let share = pick::end_game_share(&me.forecast, &slow.forecast, 1_000_000).unwrap() - 16 * KIB;
+    let slow_ends = slow.forecast.owed(0, 1_000_000 - share);
+    let copy_ends = me.forecast.ordered(share);
     assert!((slow_ends - copy_ends).abs() < 1e-3, "{slow_ends} {copy_ends}");
-    assert_eq!(pick::end_game_share(&me, &slow, 15_000, 0.01), None, "not worth it");
+    assert_eq!(pick::end_game_share(&me.forecast, &slow.forecast, 15_000), None, "not worth it");
 }

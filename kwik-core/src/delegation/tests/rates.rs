@@ -103,14 +103,29 @@ fn what_comes_while_nothing_is_owed_is_no_rate() {
         let mut status = bench.status(PathId::new(1), PathState::Live);
         (status.received_bytes, status.busy_us) = (received_bytes, busy_us);
         bench.scheduler.handle_path_status(&status, at(1000));
-        bench.scheduler.sources[&PathId::new(1)].share().rate
+        bench.scheduler.book.sources[&PathId::new(1)].share().rate
     };
     let (path, id, range) = bench.orders()[0];
     report(&mut bench, 0, 100_000);
     assert_eq!(report(&mut bench, 10_000, 200_000), Some(100_000));
     bench.answer(path, id, DelegationState::Refused(GapReason::Busy));
-    assert_eq!(bench.scheduler.sources[&path].outstanding, 0, "{range:?} is off");
+    assert_eq!(bench.scheduler.book.sources[&path].outstanding, 0, "{range:?} is off");
     // The queue of the slow link.
     report(&mut bench, 60_000, 200_000);
     assert_eq!(report(&mut bench, 60_000, 205_000), Some(95_238));
+}
+
+/// Path 1 moved 100 kB/s, and path 2 ten times as much.
+#[test]
+fn a_slow_path_with_nothing_to_do_is_believed_faster_each_second_up_to_the_mean() {
+    let bench = Bench::measured([200_000, 2_000_000]);
+    let assumed = bench.scheduler.assumed_rate();
+    let source = &bench.scheduler.book.sources[&PathId::new(1)];
+    assert_eq!(source.outstanding, 0);
+    let rate = |millis| source.forecast(assumed, ms(20), at(millis)).rate();
+    let table =
+        [(2_000, 100_000.0), (3_000, 200_000.0), (4_000, 400_000.0), (9_000, assumed as f64)];
+    for (millis, expected) in table {
+        assert!((rate(millis) / expected - 1.0).abs() < 0.01, "{} after {millis} ms", rate(millis));
+    }
 }

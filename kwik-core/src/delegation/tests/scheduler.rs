@@ -291,7 +291,7 @@ fn a_closed_stream_is_forgotten() {
     let cancelled = bench.decisions();
     assert_eq!(cancelled.len(), local);
     assert!(cancelled.iter().all(|d| matches!(d, Decision::CancelLocal { .. })));
-    assert_eq!((bench.scheduler.ledger.len(), bench.scheduler.plans), (0, 0));
+    assert_eq!((bench.scheduler.book.ledger.len(), bench.scheduler.plans), (0, 0));
     for path in 0..3 {
         let share = bench.scheduler.path_share(PathId::new(path)).unwrap();
         assert_eq!(share.outstanding_bytes, 0);

@@ -35,11 +35,12 @@ impl Stuck {
     }
 
     /// All that is asked for above the head is delivered, up to the end of the window, and some of the head.
-    /// What is decided once nothing more can be asked for.
+    /// What is decided until nothing more can be asked for.
     fn fill(&mut self, reader_waiting: bool) -> Vec<Decision> {
+        let mut decided = Vec::new();
         for _ in 0..1000 {
-            let ids = self.bench.scheduler.ledger.of_stream(self.bench.stream);
-            let entries = ids.iter().filter_map(|&id| self.bench.scheduler.ledger.entry(id));
+            let ids = self.bench.scheduler.book.ledger.of_stream(self.bench.stream);
+            let entries = ids.iter().filter_map(|&id| self.bench.scheduler.book.ledger.entry(id));
             let others = entries.filter(|entry| !self.head.contains(entry.range.start()));
             let held =
                 others.take(31).map(|entry| HeldRange { range: entry.range, path: entry.path });
@@ -58,8 +59,10 @@ impl Stuck {
                 }
                 _ => false,
             };
-            if !decisions.iter().any(above) {
-                return decisions;
+            let done = !decisions.iter().any(above);
+            decided.extend(decisions);
+            if done {
+                return decided;
             }
         }
         panic!("there is always more to ask for");
@@ -102,7 +105,7 @@ fn beyond_the_bucket_the_slow_head_is_taken_from_its_owner() {
     let decisions = stuck.fill(true);
     let rest = range(100_000, stuck.head.end().value());
     assert_eq!(stuck.of_head(&decisions), (vec![(stuck.fast, rest)], true));
-    assert_eq!(stuck.bench.scheduler.sources[&stuck.slow].outstanding, 0);
+    assert_eq!(stuck.bench.scheduler.book.sources[&stuck.slow].outstanding, 0);
 }
 
 #[test]
@@ -132,7 +135,29 @@ fn a_reader_that_does_not_wait_needs_no_copy() {
 #[test]
 fn where_the_window_is_open_nobody_takes_the_head_over() {
     let mut stuck = Stuck::new(500);
+    let is_stuck = |stuck: &Stuck| {
+        let (scheduler, stream) = (&stuck.bench.scheduler, stuck.bench.stream);
+        (scheduler.halves[&stream].reader_waiting, scheduler.halves[&stream].is_stuck())
+    };
+    // What else is asked for is not there yet, and there is more below the window.
+    stuck.bench.held(stuck.contiguous, &[]);
+    assert_eq!(is_stuck(&stuck), (true, false));
     let decisions = stuck.bench.decisions();
+    assert_eq!(stuck.of_head(&decisions), nobody());
+    stuck.fill(true);
+    assert_eq!(is_stuck(&stuck), (true, true));
+}
+
+#[test]
+fn a_slow_head_is_not_taken_from_a_path_that_drains() {
+    let mut stuck = Stuck::new(500);
+    stuck.bench.scheduler.bucket = Bucket::new(&DelegationConfig {
+        redundancy_opening: 0,
+        redundancy_share: 0.0,
+        ..DelegationConfig::default()
+    });
+    stuck.bench.state(stuck.slow, PathState::Draining);
+    let decisions = stuck.fill(true);
     assert_eq!(stuck.of_head(&decisions), nobody());
 }
 
@@ -141,16 +166,22 @@ fn nobody_takes_over_who_may_fail_or_is_busy_or_the_last_resort() {
     let spoil: [fn(&mut Stuck); 3] = [
         |stuck| {
             let now = stuck.bench.now;
-            stuck.bench.scheduler.sources.get_mut(&stuck.fast).unwrap().doubted(now);
+            stuck.bench.scheduler.book.sources.get_mut(&stuck.fast).unwrap().doubted(now);
         },
         |stuck| {
-            stuck.bench.scheduler.sources.get_mut(&stuck.fast).unwrap().owes_more(2 * MIB);
+            stuck.bench.scheduler.book.sources.get_mut(&stuck.fast).unwrap().owes_more(2 * MIB);
         },
         |stuck| stuck.bench.state(stuck.fast, PathState::Suspect),
     ];
-    for (case, spoil) in spoil.into_iter().enumerate() {
+    let spoil = std::iter::once(None).chain(spoil.into_iter().map(Some));
+    for (case, spoil) in spoil.enumerate() {
         let mut stuck = Stuck::with(100, Local::Fallback);
         stuck.fill(false);
+        let Some(spoil) = spoil else {
+            let decisions = stuck.fill(true);
+            assert_ne!(stuck.of_head(&decisions), nobody(), "nothing is in the way");
+            continue;
+        };
         spoil(&mut stuck);
         let decisions = stuck.fill(true);
         assert_eq!(stuck.of_head(&decisions), nobody(), "case {case}");

@@ -275,6 +275,8 @@ impl ClientSession {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use kwik_proto::frame::HeldRange;
+
     use super::*;
 
     #[test]
@@ -288,5 +290,79 @@ mod tests {
         (0..200).for_each(|n| watch.asked_anew(range(100 * n + 20, 100 * n + 30)));
         assert_eq!(watch.unserved.count(), 64);
         assert!(watch.unserved.overlaps(range(0, 20)), "the first ones stay");
+    }
+
+    const INTERVAL: Duration = Duration::from_millis(5);
+
+    fn at_ms(millis: u64) -> Instant {
+        Instant::from_start(Duration::from_millis(millis))
+    }
+
+    /// What the client has: all below `end`, and so many ranges above it.
+    fn seen(end: u64, held: u64) -> StreamProgress {
+        let offset = |value| Offset::new(value).unwrap();
+        let range = |n| ByteRange::with_length(offset(end + 10 * (n + 1)), 5).unwrap();
+        let held = (0..held).map(|n| HeldRange { range: range(n), path: PathId::new(1) });
+        StreamProgress {
+            stream: StreamId::from_wire(0).unwrap(),
+            read_offset: offset(0),
+            contiguous_end: offset(end),
+            held: held.collect(),
+            reader_waiting: false,
+        }
+    }
+
+    fn decide(watch: &mut StreamWatch, seen: StreamProgress, millis: u64) -> Option<usize> {
+        let told = watch.decide(seen, &BTreeSet::new(), INTERVAL, at_ms(millis));
+        told.map(|told| told.held.len())
+    }
+
+    #[test]
+    fn a_change_is_reported_once_and_not_again_before_the_interval_is_over() {
+        let mut watch = StreamWatch::default();
+        assert_eq!(decide(&mut watch, seen(1, 0), 100), Some(0), "the first at once");
+        for millis in 100..200 {
+            assert_eq!(decide(&mut watch, seen(1, 0), millis), None, "nothing changed");
+        }
+        assert_eq!(watch.poll_timeout(), None);
+        assert_eq!(decide(&mut watch, seen(2, 0), 200), Some(0), "the last is long ago");
+        for millis in 201..205 {
+            assert_eq!(decide(&mut watch, seen(millis, 0), millis), None, "{millis} ms");
+            assert_eq!(watch.poll_timeout(), Some(at_ms(205)), "it is not forgotten");
+        }
+        assert_eq!(decide(&mut watch, seen(300, 0), 205), Some(0));
+        assert_eq!(watch.poll_timeout(), None);
+    }
+
+    #[test]
+    fn what_cannot_wait_is_reported_whatever_the_time() {
+        let mut watch = StreamWatch::default();
+        decide(&mut watch, seen(1, 0), 100);
+        watch.report_soon();
+        assert_eq!(decide(&mut watch, seen(2, 0), 101), Some(0));
+        assert_eq!(decide(&mut watch, seen(3, 0), 102), None, "once");
+        // Not without news, however urgent.
+        let mut watch = StreamWatch::default();
+        decide(&mut watch, seen(1, 0), 100);
+        watch.report_soon();
+        assert_eq!(decide(&mut watch, seen(1, 0), 101), None);
+        assert_eq!(decide(&mut watch, seen(2, 0), 102), None, "it was over with that");
+    }
+
+    #[test]
+    fn ranges_without_room_in_a_report_follow_at_the_same_pace() {
+        let mut watch = StreamWatch::default();
+        assert_eq!(decide(&mut watch, seen(1, 100), 100), Some(32));
+        assert_eq!(watch.poll_timeout(), Some(at_ms(105)));
+        let mut reports = 1;
+        for millis in 101..200 {
+            let due = watch.poll_timeout();
+            let told = decide(&mut watch, seen(1, 100), millis).is_some();
+            assert!(!told || due == Some(at_ms(millis)), "{millis} ms");
+            reports += usize::from(told);
+        }
+        // The 8 nearest each time, and 24 of the other 92.
+        assert_eq!(reports, 4);
+        assert_eq!(watch.poll_timeout(), None);
     }
 }

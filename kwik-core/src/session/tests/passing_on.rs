@@ -279,3 +279,31 @@ fn a_revocation_of_everything_leaves_nothing_owed() {
     let missed: Vec<_> = bench.gaps().iter().map(|gap| gap.delegation).collect();
     assert_eq!(missed, [Some(DelegationId(3))], "what was taken back is owed by nobody");
 }
+
+#[test]
+fn a_secondary_answers_for_itself_whomever_it_names() {
+    let mut bench = Bench::attached(EDGE);
+    bench.attach(OTHER, 1);
+    bench.order(OTHER, 1, 1, vec![delegation(1, stream(0), range(0, 100))]);
+    bench.forget();
+    // It names the other server's path.
+    bench.secondary(OTHER, 1, status(1, DelegationState::Accepted));
+    let told = bench.sent(PathId::PRIMARY).into_iter().find_map(|frame| match frame {
+        ControlFrame::DelegationStatus(status) => Some(status.path),
+        _ => None,
+    });
+    assert_eq!(told, Some(OTHER));
+}
+
+#[test]
+fn orders_of_another_session_are_not_passed_on() {
+    let mut bench = Bench::attached(EDGE);
+    let order = vec![delegation(1, stream(0), range(0, 100))];
+    let (session, epoch) = (SessionId([9; 16]), Epoch(1));
+    let orders = Orders { session, path: EDGE, epoch, number: 1, orders: order };
+    let signed = SignedOrders { body: orders.encode(), signature: [0; 64], key_id: String::new() };
+    bench.primary(ControlFrame::Orders(signed));
+    assert_eq!(bench.closed_with(), Some(ErrorCode::ProtocolViolation));
+    let passed = |frame: &&ControlFrame| matches!(frame, ControlFrame::Orders(_));
+    assert_eq!(bench.sent(EDGE).into_iter().filter(passed).count(), 0);
+}

@@ -1,5 +1,3 @@
-//! The client: what arrives, what it tells, whom it suspects.
-
 use super::*;
 
 impl World<'_> {
@@ -251,7 +249,6 @@ impl World<'_> {
         let silent = self.now.since(self.paths[path].heard);
         match self.paths[path].state {
             PathState::Live if path > 0 && owes && silent >= (rtt * 3).max(ms(250)) => {
-                self.suspects += 1;
                 self.paths[path].state = PathState::Suspect;
                 self.paths[path].suspect_since = self.now;
                 self.progress();

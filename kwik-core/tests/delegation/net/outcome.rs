@@ -27,7 +27,6 @@ pub(crate) struct Outcome {
     pub(crate) hedges: u64,
     pub(crate) end_game_copies: u64,
     pub(crate) told: Vec<Told>,
-    pub(crate) suspects: u64,
 }
 
 impl Outcome {

@@ -1,4 +1,4 @@
-//! Impatience and its price: late ranges get a second source, as long as the bucket of redundant bytes lasts.
+//! Late ranges: they get a second source, as long as the bucket of redundant bytes lasts, and beyond it another one.
 
 use std::time::Duration;
 
@@ -6,123 +6,25 @@ use kwik_proto::frame::{GapReason, PathState};
 use kwik_proto::{ByteRange, DelegationId, PathId, StreamId};
 
 use super::assign::Choice;
-use super::config::DelegationConfig;
-use super::ledger::{Entry, Role, Standing};
+use super::book::{Entry, Role, Standing};
+use super::constants::{FEW_PACKETS, OVERDRAWN, WARY};
+use super::forecast::{longest_silence, pays};
 use super::outcome::Event;
 use super::repair::Tell;
-use super::source::{SILENCE, Source};
+use super::source::Source;
 use super::{Scheduler, pick};
 use crate::time::Instant;
-
-/// Bytes that are lost with each move beside what is under way: those that arrived behind a lost packet, and that nobody
-/// can read once their carrier is reset. (Measured: 9 KB at 10 % of loss.)
-const BEHIND: u64 = 16 << 10;
-
-/// How many times as long a late range is waited for where more was wasted than there was to waste.
-const OVERDRAWN: u32 = 4;
-
-/// How much sooner somebody else has to be than a range's own pace, or, before that is known, than its path's rate.
-pub(super) const SOONER: f64 = 2.0;
-
-/// The part of the bucket that the end game may take. More: the copies of the last second cost a long transfer all that it
-/// saved for late ranges. Less: the last bytes of a slow path, 0.5 MB in a transfer of 64 MB, can't be copied.
-const END_GAME_PART: f64 = 0.45;
-
-/// Redundant bytes that may still be ordered: an opening balance and a share of what was delivered, less what was spent.
-///
-/// Every copy that races its original draws on it: hedges and the end game. So does a range that is taken from a source
-/// which may have bytes of it under way: that can't be forbidden where the reader waits, but what it cost is not there for
-/// copies any more. Repair of a dead source does not, since that one sends nothing twice.
-#[derive(Clone, Debug)]
-pub(super) struct Bucket {
-    opening: u64,
-    share: f64,
-    spent: u64,
-    /// What was taken out without asking.
-    moved: u64,
-    /// What copies at the end of plans cost.
-    end_game: u64,
-}
-
-impl Bucket {
-    pub(super) fn new(config: &DelegationConfig) -> Self {
-        Self {
-            opening: config.redundancy_opening,
-            share: config.redundancy_share,
-            spent: 0,
-            moved: 0,
-            end_game: 0,
-        }
-    }
-
-    /// What may be spent after `delivered` bytes.
-    pub(super) fn balance(&self, delivered: u64) -> u64 {
-        self.earned(delivered).saturating_sub(self.spent)
-    }
-
-    /// What the end game may spend after `delivered` bytes.
-    pub(super) fn end_game_balance(&self, delivered: u64) -> u64 {
-        let part = (self.earned(delivered) as f64 * END_GAME_PART) as u64;
-        let part = part.saturating_sub(self.end_game);
-        part.min(self.balance(delivered))
-    }
-
-    fn earned(&self, delivered: u64) -> u64 {
-        self.opening.saturating_add((delivered as f64 * self.share) as u64)
-    }
-
-    /// Whether more was spent than there was.
-    pub(super) fn is_overdrawn(&self, delivered: u64) -> bool {
-        self.spent > self.earned(delivered)
-    }
-
-    /// Takes `bytes` out; the caller asked for the balance before.
-    pub(super) fn spend(&mut self, bytes: u64) {
-        self.spent = self.spent.saturating_add(bytes);
-    }
-
-    /// Takes out what a copy at the end of a plan costs.
-    pub(super) fn spend_at_end(&mut self, bytes: u64) {
-        self.spend(bytes);
-        self.end_game = self.end_game.saturating_add(bytes);
-    }
-
-    /// Takes out what a source may have under way of what is taken from it, whether there is so much or not.
-    pub(super) fn charge(&mut self, bytes: u64) {
-        self.spend(bytes);
-        self.moved = self.moved.saturating_add(bytes);
-    }
-
-    /// Puts back what a copy did not cost after all.
-    pub(super) fn refund(&mut self, bytes: u64) {
-        self.spent = self.spent.saturating_sub(bytes);
-        self.end_game = self.end_game.min(self.spent);
-    }
-
-    pub(super) fn spent(&self) -> u64 {
-        self.spent
-    }
-
-    /// What copies cost that were ordered.
-    #[cfg(test)]
-    pub(super) fn copied(&self) -> u64 {
-        self.spent.saturating_sub(self.moved)
-    }
-}
-
-/// How long a source that was late is not asked for what others are late with. Shorter: of several that hang now and then
-/// the reader meets one after the other; longer: who was late once has no part in repairing the others.
-const WARY: Duration = Duration::from_secs(2);
 
 impl Scheduler {
     /// A range is late. At the head it is copied, since its owner may be about to deliver; further on, where not one
     /// byte of it came, it is taken away, unless its owner was removed: that one could not be asked again.
     pub(super) fn late(&mut self, id: DelegationId, range: ByteRange, now: Instant) {
-        let entry = self.ledger.entry_mut(id).filter(|_| self.config.switches.hedging);
-        let Some(entry) = entry else { return };
-        entry.called_late(now);
+        if !self.config.switches.hedging {
+            return;
+        }
+        let Some(entry) = self.book.call_late(id, now) else { return };
         let (path, stream, untouched) = (entry.path, entry.stream, entry.delivered == 0);
-        if let Some(source) = self.sources.get_mut(&path) {
+        if let Some(source) = self.book.sources.get_mut(&path) {
             source.range_late(self.primary_rtt, &self.config, now);
         }
         let head = self.halves.get(&stream).is_some_and(|half| range.start() <= half.contiguous);
@@ -142,10 +44,16 @@ impl Scheduler {
         if self.halves.get(&stream).is_none_or(|half| half.waiting_len() > 0) {
             return;
         }
-        for id in self.ledger.of_path(path) {
+        for id in self.book.ledger.of_path(path) {
             let balance = self.bucket.balance(self.stats.delivered_bytes);
             let fits = |entry: &&Entry| entry.stream == stream && entry.missing <= balance;
-            if self.ledger.entry(id).filter(fits).is_some_and(|it| it.standing == Standing::Owed) {
+            if self
+                .book
+                .ledger
+                .entry(id)
+                .filter(fits)
+                .is_some_and(|it| it.standing == Standing::Owed)
+            {
                 self.copy(id, now);
             }
         }
@@ -153,49 +61,48 @@ impl Scheduler {
 
     /// Late heads that found no second source get one now, if there is one.
     pub(super) fn retry_copies(&mut self, now: Instant) {
-        for id in self.ledger.want_copies() {
+        for id in self.book.ledger.want_copies() {
             self.copy(id, now);
         }
     }
 
     /// Asks others for the rest of a late delegation. Beyond the bucket it is taken away from its owner instead, so that
     /// the reader never depends on what may be wasted.
-    fn copy(&mut self, id: DelegationId, now: Instant) {
-        let Some(entry) = self.ledger.entry(id).cloned() else { return };
+    pub(super) fn copy(&mut self, id: DelegationId, now: Instant) {
+        let Some(entry) = self.book.ledger.entry(id).cloned() else { return };
         let Some(half) = self.halves.get(&entry.stream) else { return };
         // Two that are late with the same bytes do not excuse each other for ever.
         let hangs = |other: &Entry| {
-            let patience = self.sources.get(&other.path).map(|it| self.longest_patience(it, other));
+            let patience =
+                self.book.sources.get(&other.path).map(|it| self.longest_patience(it, other));
             other.stands_still() && other.pace(patience.unwrap_or_default(), now).is_some()
         };
-        let copied = self.ledger.owed_by(&entry, |other| !hangs(other));
+        let copied = self.book.ledger.owed_by(&entry, |other| !hangs(other));
         let rest: Vec<ByteRange> = half
             .wanted_in(entry.range)
             .flat_map(|piece| copied.missing_in(piece).collect::<Vec<_>>())
             .collect();
         let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
-        if len == 0 && !self.ledger.owed_by(&entry, Entry::stands_still).is_empty() {
-            self.ledger.set_wants_copy(id, true);
+        if len == 0 && !self.book.ledger.owed_by(&entry, Entry::stands_still).is_empty() {
+            self.book.set_wants_copy(id, true);
             return;
         }
         let nobody = rest.iter().all(|&piece| self.second_sources(&entry, piece, now).is_empty());
         if nobody && len > 0 {
-            self.ledger.set_wants_copy(id, true);
+            self.book.set_wants_copy(id, true);
             return;
         }
-        let full = self.ledger.len() >= self.config.delegations;
+        let full = self.book.ledger.len() >= self.config.delegations;
         if full || len > self.bucket.balance(self.stats.delivered_bytes) {
             if self.is_sooner_elsewhere(&entry, &rest, now) {
                 self.move_rest(&entry, &rest, now);
             } else {
-                self.ledger.set_wants_copy(id, true);
+                self.book.set_wants_copy(id, true);
             }
             return;
         }
-        self.ledger.set_wants_copy(id, false);
-        if let Some(entry) = self.ledger.entry_mut(id) {
-            entry.copied = true;
-        }
+        self.book.set_wants_copy(id, false);
+        self.book.set_copied(id, true);
         for piece in rest {
             self.ask_others(&entry, piece, Role::Copy, now);
         }
@@ -205,10 +112,10 @@ impl Scheduler {
     /// hangs on one range may be quick with all others.
     fn move_rest(&mut self, entry: &Entry, rest: &[ByteRange], now: Instant) {
         let patience =
-            self.sources.get(&entry.path).map(|source| self.patience_with(source, entry));
+            self.book.sources.get(&entry.path).map(|source| self.patience_with(source, entry));
         let patience = patience.unwrap_or_default();
         self.bucket.charge(self.under_way(entry, now));
-        if let Some(source) = self.sources.get_mut(&entry.path)
+        if let Some(source) = self.book.sources.get_mut(&entry.path)
             && entry.pace(patience, now).is_some()
         {
             // It may hang on others too.
@@ -225,12 +132,12 @@ impl Scheduler {
     /// Bytes of a delegation that may be thrown away when its owner is told to stop: what it sends in one turn of the loop,
     /// or a first flight where nothing was measured, and what waits behind a lost packet.
     pub(super) fn under_way(&self, entry: &Entry, now: Instant) -> u64 {
-        let Some(source) = self.sources.get(&entry.path) else { return 0 };
+        let Some(source) = self.book.sources.get(&entry.path) else { return 0 };
         let own = entry.pace(self.patience_with(source, entry), now);
         let rate = own.or(source.share().rate.map(|rate| rate as f64));
         let turn = source.turn(self.primary_rtt, &self.config).as_secs_f64();
         let bytes = rate.map_or(self.config.floor, |rate| (rate * turn) as u64);
-        bytes.saturating_add(BEHIND).min(entry.missing)
+        bytes.saturating_add(FEW_PACKETS).min(entry.missing)
     }
 
     /// Whether the last `len` bytes of a late delegation would come sooner from somebody else, who starts anew, than from
@@ -241,18 +148,19 @@ impl Scheduler {
     /// called late is judged by what came of itself. Either counts twice, for the cost of moving, and because rates under loss
     /// differ from moment to moment. Where more was wasted than there was to waste, nothing is moved before that.
     fn is_sooner_elsewhere(&self, entry: &Entry, rest: &[ByteRange], now: Instant) -> bool {
-        let owner = self.sources.get(&entry.path);
+        let owner = self.book.sources.get(&entry.path);
         let pace = owner.and_then(|source| entry.pace(self.patience_with(source, entry), now));
         if pace.is_none() && self.bucket.is_overdrawn(self.stats.delivered_bytes) {
             return false;
         }
-        let Some(rate) = owner.and_then(|source| source.share().rate) else { return true };
-        let rate = pace.map_or(rate as f64, |pace| pace.min(rate as f64)) * SOONER;
+        let Some(owner) = owner.filter(|source| source.is_measured()) else { return true };
+        let own = owner.forecast(self.assumed_rate(), self.primary_rtt, now);
+        let own = pace.map_or(own, |pace| own.at_most(pace));
         // Others may owe other parts of it.
         let others = rest.iter().flat_map(|&piece| self.second_sources(entry, piece, now));
         let len: u64 = rest.iter().copied().map(ByteRange::len).sum();
-        let soonest = others.map(|other| other.finish(len)).min_by(f64::total_cmp);
-        soonest.is_some_and(|soonest| soonest < len as f64 / rate.max(1e-3))
+        let soonest = others.map(|other| other.forecast.ordered(len)).min_by(f64::total_cmp);
+        soonest.is_some_and(|soonest| pays(own.owed(0, len), soonest))
     }
 
     /// How long a range that is late may stand still. Where all lose packets a stream often does for some timeouts, and
@@ -264,8 +172,10 @@ impl Scheduler {
         }
     }
 
+    /// Its path's rate has no part in it: that falls with the range that hangs. (Measured with it, scenario `hangs`: a pause of
+    /// 4.1 s instead of 0.5.)
     fn patience(&self, source: &Source) -> Duration {
-        SILENCE.max(source.turn(self.primary_rtt, &self.config) * 3)
+        longest_silence(None, source.turn(self.primary_rtt, &self.config))
     }
 
     /// Loss holds up what has begun. Of what never began nothing is on the way that a move would throw away.
@@ -275,11 +185,11 @@ impl Scheduler {
 
     /// When the next late delegation that waits for somebody better is to be judged by itself.
     pub(super) fn pace_due(&self) -> Option<Instant> {
-        let late = self.ledger.want_copies().into_iter();
+        let late = self.book.ledger.want_copies().into_iter();
         late.filter_map(|id| {
-            let entry = self.ledger.entry(id)?;
+            let entry = self.book.ledger.entry(id)?;
             let (since, _) = entry.late?;
-            let source = self.sources.get(&entry.path)?;
+            let source = self.book.sources.get(&entry.path)?;
             // The second time is for others who are late with the same bytes.
             Some([
                 since + self.patience_with(source, entry),
@@ -299,16 +209,17 @@ impl Scheduler {
         now: Instant,
     ) -> Vec<pick::Standing> {
         let owners: Vec<PathId> = self
+            .book
             .ledger
             .overlapping(entry.stream, range)
             .into_iter()
-            .filter_map(|id| self.ledger.entry(id).map(|entry| entry.path))
+            .filter_map(|id| self.book.ledger.entry(id).map(|entry| entry.path))
             .collect();
         let half = self.halves.get(&entry.stream);
         let plan = half.and_then(|half| half.plans.range(..=entry.range.start()).next_back());
         let Some((_, plan)) = plan else { return Vec::new() };
         let able = |path: PathId, now| {
-            self.sources.get(&path).is_some_and(|source| {
+            self.book.sources.get(&path).is_some_and(|source| {
                 source.able(now) && source.state == PathState::Live && plan.may_ask_now(path)
             })
         };
@@ -325,13 +236,13 @@ impl Scheduler {
 
     /// Whether a path was not late itself a moment ago: the reader waits for what others failed to send.
     pub(super) fn is_punctual(&self, path: PathId, now: Instant) -> bool {
-        self.sources.get(&path).is_some_and(|source| !source.was_late_within(WARY, now))
+        self.book.sources.get(&path).is_some_and(|source| !source.was_late_within(WARY, now))
     }
 
     /// Asks others than its owner for a piece of a late delegation. What nobody has room for stays where it is.
     fn ask_others(&mut self, entry: &Entry, piece: ByteRange, role: Role, now: Instant) {
         let mut rest = piece;
-        while !rest.is_empty() && self.ledger.len() < self.config.delegations {
+        while !rest.is_empty() && self.book.ledger.len() < self.config.delegations {
             let all = self.second_sources(entry, rest, now);
             let Some(best) = pick::soonest(&all, rest.len().min(self.config.floor)) else { return };
             let len = rest.len().min(best.size);
@@ -350,68 +261,5 @@ impl Scheduler {
             self.tell(Event::Hedged { stream, range, late: entry.path, path });
         }
         self.order(Choice { path, stream, range, role });
-    }
-
-    /// A path that was late and has delivered nothing since is taken to hang: all that it owes goes to others, and it
-    /// is left alone for a while. Where there is nobody else it stays: asking it again would only throw away what it sent.
-    /// One that was removed can't be asked again: it keeps each range that nobody else can send.
-    pub(super) fn take_from_silent(&mut self, now: Instant) {
-        let silent: Vec<PathId> = self
-            .sources
-            .values()
-            .filter(|source| {
-                source.silence_due(self.primary_rtt, &self.config).is_some_and(|due| due <= now)
-            })
-            .map(|source| source.path)
-            .collect();
-        for path in silent {
-            if !self.is_replaceable(path, now) {
-                if let Some(source) = self.sources.get_mut(&path) {
-                    source.silent_still(now);
-                }
-                continue;
-            }
-            if let Some(source) = self.sources.get_mut(&path) {
-                source.fell_silent(&self.config, now);
-                source.pause_once(&self.config, now);
-            }
-            for id in self.ledger.of_path(path) {
-                self.take_or_copy(id, now);
-            }
-        }
-    }
-
-    /// Whether somebody else could be asked now for anything that the path owes, if it owes anything.
-    fn is_replaceable(&self, path: PathId, now: Instant) -> bool {
-        let owed = self.ledger.of_path(path);
-        owed.is_empty()
-            || owed.into_iter().any(|id| {
-                let entry = self.ledger.entry(id);
-                let half = entry.and_then(|entry| self.halves.get(&entry.stream));
-                let plan =
-                    half.zip(entry).and_then(|(half, entry)| half.plan_of(entry.range.start()));
-                plan.is_some_and(|plan| {
-                    self.sources.values().any(|other| {
-                        other.path != path && other.able(now) && plan.may_ask_now(other.path)
-                    })
-                })
-            })
-    }
-
-    fn take_or_copy(&mut self, id: DelegationId, now: Instant) {
-        // Who will say later whether it can owes nothing that could be late.
-        let owed = |entry: &&mut Entry| entry.standing == Standing::Owed;
-        let Some(entry) = self.ledger.entry_mut(id).filter(owed) else { return };
-        entry.called_late(now);
-        let entry = entry.clone();
-        if self.is_draining(entry.path) {
-            self.copy(id, now);
-        } else {
-            self.give_back(id, GapReason::Late, Tell::Path);
-        }
-    }
-
-    pub(super) fn is_draining(&self, path: PathId) -> bool {
-        self.sources.get(&path).is_some_and(|source| source.state == PathState::Draining)
     }
 }

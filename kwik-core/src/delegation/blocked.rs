@@ -8,19 +8,16 @@
 use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, StreamId};
 
+use super::book::{Entry, Role, Standing};
+use super::forecast::pays;
 use super::half::Half;
-use super::hedge::SOONER;
-use super::ledger::{Entry, Role, Standing};
 use super::repair::Tell;
 use super::{Scheduler, pick};
 use crate::time::Instant;
 
-/// Seconds that a copy must save at least. Less: redundant bytes for what no reader notices.
-const WORTH: f64 = 0.05;
-
 impl Half {
     /// Whether the reader waits, and nothing more may be asked for before it has more.
-    fn is_stuck(&self) -> bool {
+    pub(super) fn is_stuck(&self) -> bool {
         self.reader_waiting && self.ready_plan().is_none() && self.waiting_len() > 0
     }
 }
@@ -43,9 +40,9 @@ impl Scheduler {
     fn slow_head(&self, stream: StreamId) -> Option<&Entry> {
         let half = self.halves.get(&stream).filter(|half| half.is_stuck())?;
         let head = ByteRange::with_length(half.contiguous, 1)?;
-        let ids = self.ledger.overlapping(stream, head).into_iter();
+        let ids = self.book.ledger.overlapping(stream, head).into_iter();
         let mut owed = ids
-            .filter_map(|id| self.ledger.entry(id))
+            .filter_map(|id| self.book.ledger.entry(id))
             .filter(|entry| entry.standing == Standing::Owed);
         owed.next().filter(|_| owed.next().is_none())
     }
@@ -56,11 +53,10 @@ impl Scheduler {
         let rest = half.wanted_in(owed.range).next();
         // What is in dispute nobody could send.
         let Some(rest) = rest.filter(|rest| rest.start() == half.contiguous) else { return };
-        let Some(owner) = self.sources.get(&owed.path) else { return };
-        let Some(rate) = owner.share().rate else { return };
-        let own = rest.len() as f64 / rate.max(1) as f64;
-        let full = self.ledger.len() >= self.config.delegations;
-        if own < WORTH || full || self.bucket.is_overdrawn(self.stats.delivered_bytes) {
+        let Some(owner) = self.book.sources.get(&owed.path) else { return };
+        let own = owner.forecast(self.assumed_rate(), self.primary_rtt, now).owed(0, rest.len());
+        let full = self.book.ledger.len() >= self.config.delegations;
+        if full || self.bucket.is_overdrawn(self.stats.delivered_bytes) {
             return;
         }
         // Nobody takes over from one that delivers who may fail again, or who is the last resort.
@@ -69,17 +65,15 @@ impl Scheduler {
         let mut idle = self.second_sources(owed, rest, now);
         idle.retain(|it| it.has_room && !it.on_trial && !spared(it.path));
         let Some(best) = pick::soonest(&idle, rest.len()) else { return };
-        let others = best.finish(rest.len());
-        if own < others * SOONER || own - others < WORTH {
+        let others = best.forecast.ordered(rest.len());
+        if !pays(own, others) {
             return;
         }
         let Some(range) = ByteRange::with_length(rest.start(), rest.len().min(best.size)) else {
             return;
         };
         if range.len() <= self.bucket.balance(self.stats.delivered_bytes) {
-            if let Some(original) = self.ledger.entry_mut(owed.id) {
-                original.copied = true;
-            }
+            self.book.set_copied(owed.id, true);
             self.ask_other(owed, range, best.path, Role::Copy);
         } else if self.config.switches.repair && !self.is_draining(owed.path) {
             self.bucket.charge(self.under_way(owed, now));
@@ -90,8 +84,8 @@ impl Scheduler {
 
     /// Takes the head from its owner, and what else it owes of the plan: that would keep the window full next.
     fn take_back(&mut self, head: &Entry) {
-        for id in self.ledger.of_path(head.path) {
-            let Some(entry) = self.ledger.entry(id) else { continue };
+        for id in self.book.ledger.of_path(head.path) {
+            let Some(entry) = self.book.ledger.entry(id) else { continue };
             let owed = entry.stream == head.stream && entry.standing == Standing::Owed;
             if owed && self.same_plan(id, head) {
                 self.give_back(id, GapReason::Late, Tell::Path);

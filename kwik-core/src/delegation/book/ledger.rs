@@ -6,15 +6,13 @@ use std::time::Duration;
 
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
+use crate::delegation::constants::FEW_PACKETS;
 use crate::interval::RangeSet;
 use crate::time::Instant;
 
-/// Bytes that a late delegation must deliver to count as going on: a few packets.
-const GOES_ON: u64 = 16 << 10;
-
 /// Why a delegation exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::delegation) enum Role {
     /// Its bytes were in the pool.
     Original,
     /// It races another one, which still owes the same bytes.
@@ -23,7 +21,7 @@ pub(super) enum Role {
 
 /// Where a delegation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(in crate::delegation) enum Standing {
     /// Ordered or accepted: the path owes the bytes.
     Owed,
     /// The path will say later whether it can; others may be asked meanwhile.
@@ -32,41 +30,41 @@ pub(super) enum Standing {
 
 /// One live delegation.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) id: DelegationId,
-    pub(super) stream: StreamId,
-    pub(super) path: PathId,
-    pub(super) range: ByteRange,
+pub(in crate::delegation) struct Entry {
+    pub(in crate::delegation) id: DelegationId,
+    pub(in crate::delegation) stream: StreamId,
+    pub(in crate::delegation) path: PathId,
+    pub(in crate::delegation) range: ByteRange,
     /// Bytes of the range that the client does not hold.
-    pub(super) missing: u64,
+    pub(in crate::delegation) missing: u64,
     /// Bytes of the range that this path delivered, as far as is known.
-    pub(super) delivered: u64,
-    pub(super) role: Role,
-    pub(super) standing: Standing,
+    pub(in crate::delegation) delivered: u64,
+    pub(in crate::delegation) role: Role,
+    pub(in crate::delegation) standing: Standing,
     /// It has been copied at least once since its last byte.
-    pub(super) copied: bool,
+    pub(in crate::delegation) copied: bool,
     /// When the client called it late, and how much of it had been delivered by then.
-    pub(super) late: Option<(Instant, u64)>,
+    pub(in crate::delegation) late: Option<(Instant, u64)>,
     /// Its path had enough to do when it was asked.
-    pub(super) extra: bool,
+    pub(in crate::delegation) extra: bool,
 }
 
 impl Entry {
     /// The client calls it late. Single bytes since it last did are no sign that it goes on.
     pub(super) fn called_late(&mut self, now: Instant) {
-        let goes_on = |(_, before): (Instant, u64)| self.delivered >= before + GOES_ON;
+        let goes_on = |(_, before): (Instant, u64)| self.delivered >= before + FEW_PACKETS;
         if self.late.is_none_or(goes_on) {
             self.late = Some((now, self.delivered));
         }
     }
 
     /// Whether the client called it late, and next to nothing of it came since.
-    pub(super) fn stands_still(&self) -> bool {
-        self.late.is_some_and(|(_, before)| self.delivered < before + GOES_ON)
+    pub(in crate::delegation) fn stands_still(&self) -> bool {
+        self.late.is_some_and(|(_, before)| self.delivered < before + FEW_PACKETS)
     }
 
     /// Bytes per second since it was called late; `None`: that is less than `patience` ago.
-    pub(super) fn pace(&self, patience: Duration, now: Instant) -> Option<f64> {
+    pub(in crate::delegation) fn pace(&self, patience: Duration, now: Instant) -> Option<f64> {
         let (since, before) = self.late?;
         let time = now.since(since);
         let came = self.delivered.saturating_sub(before);
@@ -76,7 +74,7 @@ impl Entry {
 
 /// All live delegations, found by number and by place.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ledger {
+pub(in crate::delegation) struct Ledger {
     entries: BTreeMap<DelegationId, Entry>,
     /// Every live delegation of a stream by its first byte.
     by_start: BTreeMap<StreamId, BTreeSet<(Offset, DelegationId)>>,
@@ -131,7 +129,7 @@ impl Ledger {
         Some(entry)
     }
 
-    pub(super) fn entry(&self, id: DelegationId) -> Option<&Entry> {
+    pub(in crate::delegation) fn entry(&self, id: DelegationId) -> Option<&Entry> {
         self.entries.get(&id)
     }
 
@@ -139,12 +137,16 @@ impl Ledger {
         self.entries.get_mut(&id)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::delegation) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// The delegations that share bytes with `range`, in the order of their first byte.
-    pub(super) fn overlapping(&self, stream: StreamId, range: ByteRange) -> Vec<DelegationId> {
+    pub(in crate::delegation) fn overlapping(
+        &self,
+        stream: StreamId,
+        range: ByteRange,
+    ) -> Vec<DelegationId> {
         let Some(starts) = self.by_start.get(&stream) else { return Vec::new() };
         let reach = range.start().value().saturating_sub(self.longest);
         let from = Offset::new(reach).unwrap_or_default();
@@ -158,7 +160,7 @@ impl Ledger {
     }
 
     /// Bytes of `range` that are owed by somebody.
-    pub(super) fn owed_in(&self, stream: StreamId, range: ByteRange) -> RangeSet {
+    pub(in crate::delegation) fn owed_in(&self, stream: StreamId, range: ByteRange) -> RangeSet {
         self.overlapping(stream, range)
             .into_iter()
             .filter_map(|id| self.entries.get(&id))
@@ -168,12 +170,16 @@ impl Ledger {
     }
 
     /// Bytes of a delegation that somebody else owes as well.
-    pub(super) fn owed_by_others(&self, entry: &Entry) -> RangeSet {
+    pub(in crate::delegation) fn owed_by_others(&self, entry: &Entry) -> RangeSet {
         self.owed_by(entry, |_| true)
     }
 
     /// Bytes of a delegation that others owe who count.
-    pub(super) fn owed_by(&self, entry: &Entry, counts: impl Fn(&Entry) -> bool) -> RangeSet {
+    pub(in crate::delegation) fn owed_by(
+        &self,
+        entry: &Entry,
+        counts: impl Fn(&Entry) -> bool,
+    ) -> RangeSet {
         self.overlapping(entry.stream, entry.range)
             .into_iter()
             .filter_map(|id| self.entries.get(&id))
@@ -184,12 +190,12 @@ impl Ledger {
     }
 
     /// The delegations of a path, in the order of their numbers.
-    pub(super) fn of_path(&self, path: PathId) -> Vec<DelegationId> {
+    pub(in crate::delegation) fn of_path(&self, path: PathId) -> Vec<DelegationId> {
         self.by_path.get(&path).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
     }
 
     /// The delegations of a stream, in the order of their first byte.
-    pub(super) fn of_stream(&self, stream: StreamId) -> Vec<DelegationId> {
+    pub(in crate::delegation) fn of_stream(&self, stream: StreamId) -> Vec<DelegationId> {
         self.by_start
             .get(&stream)
             .map(|starts| starts.iter().map(|&(_, id)| id).collect())
@@ -197,7 +203,7 @@ impl Ledger {
     }
 
     /// Whether anybody owes bytes of the stream.
-    pub(super) fn owes(&self, stream: StreamId) -> bool {
+    pub(in crate::delegation) fn owes(&self, stream: StreamId) -> bool {
         let mut all = self.by_start.get(&stream).into_iter().flatten();
         let owed = |entry: &Entry| entry.standing == Standing::Owed;
         all.any(|(_, id)| self.entries.get(id).is_some_and(owed))
@@ -212,7 +218,7 @@ impl Ledger {
     }
 
     /// How many of those a path owes.
-    pub(super) fn extras(&self, path: PathId) -> usize {
+    pub(in crate::delegation) fn extras(&self, path: PathId) -> usize {
         self.extras.get(&path).copied().unwrap_or_default()
     }
 
@@ -226,7 +232,7 @@ impl Ledger {
     }
 
     /// The delegations that wait for a second source.
-    pub(super) fn want_copies(&self) -> Vec<DelegationId> {
+    pub(in crate::delegation) fn want_copies(&self) -> Vec<DelegationId> {
         self.want_copies.iter().copied().collect()
     }
 }
