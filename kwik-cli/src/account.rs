@@ -184,6 +184,7 @@ fn of_metrics(metrics: &SessionMetrics, number: u64) -> SessionReport {
         repairs: metrics.repairs,
         longest_stall_ms: milliseconds(metrics.longest_stall),
         stalls: metrics.stalls.iter().map(stall).collect(),
+        in_order_delay: metrics.in_order_delay.clone(),
         peak_buffer_bytes: metrics.peak_buffer_bytes,
     }
 }

@@ -138,6 +138,7 @@ pub use connect::Connect;
 pub use connect_error::{ConnectError, Failures};
 pub use connection::{Handle, StreamAcceptor};
 pub use kwik_core::conflict::ConflictPolicy;
+pub use kwik_core::delay::{DelayHistogram, DelaySummary};
 pub use kwik_core::path::policy::Scope;
 pub use kwik_core::path::primary::PrimaryState;
 pub use kwik_core::throttle::Class as FrameClass;

@@ -52,6 +52,13 @@ pub(crate) struct Outcome {
     pub(crate) first_byte_ms: f64,
     /// The longest time without a byte for the reader, after the first.
     pub(crate) longest_stall_ms: f64,
+    /// Such times of more than 50 ms.
+    pub(crate) pauses: u64,
+    /// Their sum.
+    pub(crate) pauses_ms: f64,
+    /// From a byte's arrival until it could be delivered in order: the median, the slowest hundredth, and the maximum, by
+    /// bytes.
+    pub(crate) in_order_ms: [f64; 3],
     pub(crate) redundant_bytes: u64,
     pub(crate) repairs: u64,
     pub(crate) peak_buffer_bytes: u64,
@@ -69,13 +76,13 @@ pub(crate) async fn read(
     orders.ready().await;
     let start = Instant::now();
     let mut stream = ask(session, Request::Spread { length, own }).await?;
-    let (mut first, mut last, mut longest, mut read) = (None, start, Duration::ZERO, 0);
+    let (mut first, mut last, mut pauses, mut read) = (None, start, Pauses::default(), 0);
     let mut notice = notice;
     let bytes = drain(&mut stream, |bytes| {
         let now = Instant::now();
         match first {
             None => first = Some(now),
-            Some(_) => longest = longest.max(now - last),
+            Some(_) => pauses.count(now - last),
         }
         last = now;
         read += bytes;
@@ -87,16 +94,44 @@ pub(crate) async fn read(
     let seconds = start.elapsed().as_secs_f64();
     ensure!(bytes == length, "{bytes} bytes came of {length}");
     let metrics = session.metrics().await?;
+    let delay = metrics.in_order_delay.summary();
     say(&Outcome {
         seconds,
         first_byte_ms: first.map_or(0.0, |first| (first - start).as_secs_f64() * 1e3),
-        longest_stall_ms: longest.as_secs_f64() * 1e3,
+        longest_stall_ms: milliseconds(pauses.longest),
+        pauses: pauses.noticed,
+        pauses_ms: milliseconds(pauses.sum),
+        in_order_ms: [delay.p50, delay.p99, delay.max].map(milliseconds),
         redundant_bytes: metrics.redundant_bytes,
         repairs: metrics.repairs,
         peak_buffer_bytes: metrics.peak_buffer_bytes,
         shares: metrics.paths.iter().map(|path| path.bytes).collect(),
     });
     Ok(())
+}
+
+/// Times without a byte for the reader.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses {
+    /// Those that a reader notices, of more than 50 ms.
+    pub(crate) noticed: u64,
+    pub(crate) sum: Duration,
+    /// Noticed or not.
+    pub(crate) longest: Duration,
+}
+
+impl Pauses {
+    pub(crate) fn count(&mut self, pause: Duration) {
+        self.longest = self.longest.max(pause);
+        if pause > Duration::from_millis(50) {
+            self.noticed += 1;
+            self.sum += pause;
+        }
+    }
+}
+
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// The links of a network.
