@@ -78,7 +78,7 @@ pub(crate) fn run(links: Aggregate, options: &Options) -> anyhow::Result<Report>
 
 fn together(layout: &Layout, length: u64, void: &mut Void) -> anyhow::Result<Outcome> {
     let mut network = Network::of_kwik(&layout.links)?;
-    let stream = Spread { length, own: layout.own, notice: None };
+    let stream = Spread { length, own: layout.own, notice: None, pace: None };
     let outcome = spread(&mut network, stream, |_| Ok(()))?;
     network.check(void)?;
     Ok(outcome)
