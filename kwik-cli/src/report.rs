@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use kwik_client::DelayHistogram;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::size::ByteSize;
 use crate::tag::Tag;
@@ -65,7 +65,7 @@ pub(crate) enum Role {
 }
 
 /// A time in which the reader waited.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StallReport {
     /// When it began, from the start of the connection.
     pub(crate) at_ms: f64,
@@ -78,6 +78,9 @@ pub(crate) struct StallReport {
     pub(crate) path: Option<String>,
     /// The server that delivered them in the end; null if the stream ended.
     pub(crate) ended_by: Option<String>,
+    /// Why they were reported missing to the primary meanwhile, or `reconnect` between two sessions; null if neither.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
 }
 
 /// What one session did.

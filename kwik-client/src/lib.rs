@@ -145,7 +145,7 @@ pub use kwik_core::throttle::Class as FrameClass;
 pub use kwik_io::endpoint::{CongestionControl, DialError};
 pub use kwik_io::tls::{Pin, Trust};
 pub use kwik_io::worker::Placement;
-pub use kwik_proto::frame::ErrorCode;
+pub use kwik_proto::frame::{ErrorCode, GapReason};
 pub use kwik_proto::{Sanitized, sanitized};
 pub use limits::Limits;
 pub use metrics::{

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kwik_core::delay::{DelayHistogram, DelaySummary};
-use kwik_proto::frame::ErrorCode;
+use kwik_proto::frame::{ErrorCode, GapReason};
 
 /// Whose path it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,8 @@ pub struct Stall {
     pub path: Option<SocketAddr>,
     /// The server that delivered them in the end.
     pub ended_by: Option<SocketAddr>,
+    /// Why they were reported missing to the primary meanwhile, which then asks another server; `None`: they were not.
+    pub reported: Option<GapReason>,
 }
 
 /// A stream that was received on, and what feeds it.

@@ -29,6 +29,7 @@ fn report() -> Report {
         length: 10,
         path: None,
         ended_by: Some("127.0.0.1:1".into()),
+        reason: None,
     }];
     report
 }
@@ -63,7 +64,8 @@ fn the_json_object_has_the_promised_fields_on_one_line() {
     assert_eq!(keys(&object["in_order_delay_ms"]), ["max", "p50", "p99"]);
     assert_eq!(keys(&object["paths"][0]), ["address", "bytes", "role", "rtt_ms", "state"]);
     assert_eq!(object["paths"][1]["faulty"], true);
-    assert_eq!(keys(&object["stalls"][0]), ["at_ms", "ended_by", "length", "ms", "offset", "path"]);
+    let stall = ["at_ms", "ended_by", "length", "ms", "offset", "path", "reason"];
+    assert_eq!(keys(&object["stalls"][0]), stall);
     assert_eq!(object["paths"][0]["role"], "primary");
     assert_eq!(object["paths"][1]["rtt_ms"], serde_json::Value::Null);
     assert_eq!(object["seconds"], 1.5);

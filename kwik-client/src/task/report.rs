@@ -195,6 +195,7 @@ impl Task {
             length: stall.range.len(),
             path: address(stall.path),
             ended_by: address(stall.ended_by),
+            reported: stall.reported,
         };
         self.core.stalls().iter().map(stall).collect()
     }
