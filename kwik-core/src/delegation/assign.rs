@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kwik_proto::frame::{Delegation, GapReason, PathState};
+use kwik_proto::frame::{Delegation, GapReason, PathState, Rank};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
 use super::Scheduler;
@@ -209,7 +209,8 @@ impl Scheduler {
         self.decisions.push_back(if path.is_primary() {
             Decision::SupplyLocally { stream, range, id }
         } else {
-            let delegation = Delegation { id, stream, range, resource, blake3: None };
+            let delegation =
+                Delegation { id, stream, range, resource, blake3: None, rank: Rank::default() };
             Decision::Delegate { path, delegation }
         });
         Some(id)

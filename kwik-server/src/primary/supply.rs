@@ -20,7 +20,7 @@ use crate::delegation::SourceError;
 use crate::reads::Reader;
 
 /// Bytes asked of a provider at a time.
-const READ: usize = 256 * 1024;
+const READ: usize = 128 * 1024;
 
 /// How a supply ended.
 #[derive(Debug)]
@@ -202,6 +202,8 @@ async fn copy(
 ) -> Result<(), SupplyError> {
     let mut at = range.start();
     while at < range.end() {
+        // Not read before it is its turn among what the session's connection sends.
+        writer.ready(at).await?;
         let length = usize::try_from(range.end().since(at)).unwrap_or(READ).min(READ);
         let (copy, offset) = (source.clone(), at.value());
         let place = reader.place().await;

@@ -125,6 +125,8 @@ pub struct PrimarySession {
     /// The carriers of what the client sends, as long as their streams are known: each has one.
     received: Mapping,
     pub(super) granted: Grants,
+    /// Of the streams that this end sends, where it is not 0.
+    pub(super) priorities: BTreeMap<StreamId, i32>,
     outputs: VecDeque<Output>,
     leave: Leave,
     closed: bool,
@@ -166,6 +168,7 @@ impl PrimarySession {
             carriers: Mapping::new(),
             received: Mapping::new(),
             granted: Grants::default(),
+            priorities: BTreeMap::new(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
             leave: Leave::default(),
             closed: false,
@@ -438,6 +441,7 @@ impl PrimarySession {
                 self.scheduler.handle_stream_closed(id, now);
                 self.provers.forget(id);
                 self.granted.forget(id);
+                self.priorities.remove(&id);
             }
         }
     }

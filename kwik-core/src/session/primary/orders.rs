@@ -59,6 +59,16 @@ impl PrimarySession {
         Order::Grant(Grant { stream, start, end, max_offset })
     }
 
+    /// Sets a stream's priority: its orders carry it from now on, and secondaries send streams of higher ones first. Default 0.
+    pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
+        // One entry for each stream that is open, at most.
+        if priority == 0 || !self.streams.sends(stream) {
+            self.priorities.remove(&stream);
+        } else {
+            self.priorities.insert(stream, priority);
+        }
+    }
+
     /// Whether [`delegate`](Self::delegate) would take the range: to be asked before the sending half reserves it.
     ///
     /// # Errors
@@ -224,7 +234,9 @@ impl PrimarySession {
         now: Instant,
     ) {
         match decision {
-            Decision::Delegate { path, delegation } => {
+            Decision::Delegate { path, mut delegation } => {
+                let priority = self.priorities.get(&delegation.stream);
+                delegation.rank.priority = priority.copied().unwrap_or_default();
                 if let Some(delegation) = self.provers.want(path, delegation, now) {
                     orders.entry(path).or_default().push(Order::Delegation(delegation));
                 }
