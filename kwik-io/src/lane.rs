@@ -66,11 +66,16 @@ impl Lane {
 
     /// Changes something, and wakes whoever's turn it is then.
     fn change(&self, change: impl FnOnce(&mut SendOrder)) {
+        self.changed(change).wake();
+    }
+
+    /// The same, for who holds a lock.
+    fn changed(&self, change: impl FnOnce(&mut SendOrder)) -> Woken {
         let mut state = self.lock();
         change(&mut state.order);
-        let (pump, writers) = (state.next(), state.admitted());
-        drop(state);
-        pump.into_iter().chain(writers).for_each(Waker::wake);
+        let mut woken = state.admitted();
+        woken.extend(state.next());
+        Woken(woken)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -156,6 +161,17 @@ impl Place {
     }
 }
 
+/// Pumps and writers whose turn has come.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Woken(Vec<Waker>);
+
+impl Woken {
+    pub(crate) fn wake(self) {
+        self.0.into_iter().for_each(Waker::wake);
+    }
+}
+
 /// Where a carrier's writer asks whether it may write.
 #[derive(Clone, Debug)]
 pub(crate) struct Desk {
@@ -178,9 +194,10 @@ impl Desk {
         if may { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The writer has written; so much is on the carrier and not handed over.
-    pub(crate) fn wrote(&self, queued: u64) {
-        self.lane.change(|order| order.wrote(self.carrier, queued));
+    /// The writer has written; so much is on the carrier and not handed over. To be told under the lock that the number changes
+    /// under, as [`left`](Self::left): the last word has to be the last state.
+    pub(crate) fn wrote(&self, queued: u64) -> Woken {
+        self.lane.changed(|order| order.wrote(self.carrier, queued))
     }
 
     /// There are no more writes.
@@ -189,8 +206,8 @@ impl Desk {
     }
 
     /// So much is left of it.
-    pub(crate) fn left(&self, queued: u64) {
-        self.lane.change(|order| order.left(self.carrier, queued));
+    pub(crate) fn left(&self, queued: u64) -> Woken {
+        self.lane.changed(|order| order.left(self.carrier, queued))
     }
 }
 

@@ -250,7 +250,8 @@ pub struct Contribution {
 impl Contribution {
     /// Waits until a write at `offset` would be taken at once. Call it before the bytes are read from a disk: then what the path
     /// sends first is read first, and over all contributions no more is read than can be sent soon, about 1 MiB and a
-    /// congestion window. It may write once then, about 128 KiB. Cancel safe.
+    /// congestion window. It may write once then, about 128 KiB, which count as waiting from now on: who does not write
+    /// keeps them from the others until it does or is dropped. Cancel safe.
     ///
     /// # Errors
     /// [`ContributionError`]: nobody wants the bytes any more.

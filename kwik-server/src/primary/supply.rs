@@ -9,7 +9,7 @@ use kwik_io::pump::{
     ContributionControl, ContributionError, ContributionTarget, ContributionWriter, OpenError,
     contribution,
 };
-use kwik_proto::frame::GapReason;
+use kwik_proto::frame::{GapReason, Rank};
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 use tokio::task::JoinSet;
 
@@ -139,7 +139,9 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, target.header());
         self.providers.running.insert(id, Running { stream, range, carrier, control });
-        let pump = pump.counted(self.sent.clone()).sharing(&self.share).in_lane(&lane).announced();
+        let priority = self.table.send(stream).map_or(0, |send| send.priority());
+        let pump = pump.counted(self.sent.clone()).sharing(&self.share).in_lane(&lane);
+        let pump = pump.ranked(Rank { priority, urgent: false }).announced();
         self.pumps.spawn(async move {
             // Its writer learns of the end.
             let _ = pump.run().await;

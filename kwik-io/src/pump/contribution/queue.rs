@@ -80,11 +80,10 @@ impl Queue {
     /// Tells the path what the pump left to be handed over.
     pub(super) fn tell_left(&self) {
         let state = self.lock();
-        let told = state.desk.clone().map(|desk| (desk, state.bytes as u64));
+        let left = state.bytes as u64;
+        let woken = state.desk.as_ref().map(|desk| desk.left(left)).unwrap_or_default();
         drop(state);
-        if let Some((desk, left)) = told {
-            desk.left(left);
-        }
+        woken.wake();
     }
 
     /// The pump and QUIC hold that many bytes that are not acknowledged.
@@ -112,15 +111,14 @@ impl Queue {
         let fits = usize::try_from(fits).unwrap_or(usize::MAX).min(data.len());
         let pump = state.insert(range.start(), data.split_to(fits));
         let freed = state.book();
-        let told = state.desk.clone().map(|desk| (desk, state.bytes as u64));
+        let queued = state.bytes as u64;
+        let woken = state.desk.as_ref().map(|desk| desk.wrote(queued)).unwrap_or_default();
         if !data.is_empty() {
             state.writer = Some(cx.waker().clone());
         }
         drop(state);
-        if let Some((desk, queued)) = told {
-            desk.wrote(queued);
-        }
         freed.wake();
+        woken.wake();
         wake(pump);
         if data.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
