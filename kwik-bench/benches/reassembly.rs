@@ -70,7 +70,14 @@ fn with_ranges(ranges: u64, hint: &mut Hint) -> Reassembler {
     let payload = Bytes::from_static(&[0; 16]);
     for index in 0..ranges {
         let offset = Offset::new((1 << 40) + index * 32).unwrap();
-        reassembler.insert(hint, PathId::new(99), offset, payload.clone(), 16);
+        reassembler.insert(
+            hint,
+            PathId::new(99),
+            offset,
+            payload.clone(),
+            16,
+            kwik_core::time::Instant::ZERO,
+        );
     }
     reassembler
 }
@@ -94,7 +101,14 @@ fn flat(criterion: &mut Criterion) {
                         let offset = Offset::new(start + (source * range + from) as u64).unwrap();
                         let payload = buffers[source].slice(from..from + FRAME);
                         let path = PathId::new(source as u16);
-                        reassembler.insert(&mut hints[source], path, offset, payload, BUFFER);
+                        reassembler.insert(
+                            &mut hints[source],
+                            path,
+                            offset,
+                            payload,
+                            BUFFER,
+                            kwik_core::time::Instant::ZERO,
+                        );
                     }
                 }
                 while let Some(bytes) = reassembler.read(usize::MAX) {
@@ -133,7 +147,14 @@ fn time_random_runs(ranges: usize, frames: u64) -> Duration {
         let before = Instant::now();
         for index in &order {
             let offset = Offset::new(64 + index * 32).unwrap();
-            reassembler.insert(&mut hint, PathId::PRIMARY, offset, payload.clone(), 16);
+            reassembler.insert(
+                &mut hint,
+                PathId::PRIMARY,
+                offset,
+                payload.clone(),
+                16,
+                kwik_core::time::Instant::ZERO,
+            );
         }
         total += before.elapsed();
         counted += ranges as u64;

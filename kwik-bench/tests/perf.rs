@@ -154,3 +154,22 @@ fn a_failure_is_reported_and_the_exit_code_is_1() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8(output.stdout).unwrap().contains("error"));
 }
+
+#[test]
+fn smooth_counts_pauses_and_in_order_delays() {
+    let report = report("smooth");
+    for case in ["equal", "unequal", "steady_8", "steady_16", "steady_25"] {
+        for figure in ["pauses", "pauses_ms", "in_order_p50_ms", "in_order_p99_ms"] {
+            assert!(report[format!("{case}_{figure}")].is_number(), "{case} {figure}: {report}");
+        }
+        assert_positive(
+            &report,
+            &[&format!("{case}_seconds"), &format!("{case}_peak_buffer_bytes")],
+        );
+    }
+    assert_positive(&report, &["flood_gbps", "flood_p50_us", "flood_p99_us"]);
+    assert_targets(
+        &report,
+        &["equal_pauses", "unequal_pauses_ms", "steady_25_pauses", "flood_p99_us"],
+    );
+}

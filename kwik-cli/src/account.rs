@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kwik_client::{ErrorCode, PathMetrics, PathRole, Session, SessionMetrics, Stall};
+use kwik_client::{ErrorCode, GapReason, PathMetrics, PathRole, Session, SessionMetrics, Stall};
 use tokio::task::JoinSet;
 
 use crate::report::{PathReport, Report, Role, SessionReport, StallReport, milliseconds};
@@ -18,6 +18,9 @@ const MAX_PAUSES: usize = 64;
 const CLOSING: Duration = Duration::from_millis(200);
 /// Round trip of a session that never measured one.
 const UNKNOWN_RTT: Duration = Duration::from_millis(50);
+
+/// The reason of a pause between two sessions.
+pub(crate) const RECONNECT: &str = "reconnect";
 
 /// The books of a download.
 #[derive(Debug)]
@@ -92,6 +95,7 @@ impl Account {
             length,
             path: self.before.clone(),
             ended_by: Some(self.address.clone()),
+            reason: Some(RECONNECT.to_owned()),
         });
         if self.pauses.len() > MAX_PAUSES {
             self.pauses.pop_front();
@@ -161,6 +165,25 @@ impl Reading {
     }
 }
 
+/// Why a range was reported missing, as the report has it.
+const fn word(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Late => "late",
+        GapReason::Refused => "refused",
+        GapReason::Reset => "reset",
+        GapReason::PathGone => "path_gone",
+        GapReason::PathSuspect => "path_suspect",
+        GapReason::Corrupt => "corrupt",
+        GapReason::Stale => "stale",
+        GapReason::NotFound => "not_found",
+        GapReason::Busy => "busy",
+        GapReason::Conflict => "conflict",
+        GapReason::Revoked => "revoked",
+        GapReason::Unassigned => "unassigned",
+        GapReason::SourceFailed => "source_failed",
+    }
+}
+
 /// A session's numbers, as the report has them.
 fn of_metrics(metrics: &SessionMetrics, number: u64) -> SessionReport {
     let mut paths: Vec<_> = metrics.paths.iter().map(PathReport::from).collect();
@@ -176,6 +199,7 @@ fn of_metrics(metrics: &SessionMetrics, number: u64) -> SessionReport {
         length: stall.length,
         path: name(stall.path),
         ended_by: name(stall.ended_by),
+        reason: stall.reported.map(|reason| word(reason).to_owned()),
     };
     SessionReport {
         number,
@@ -184,6 +208,7 @@ fn of_metrics(metrics: &SessionMetrics, number: u64) -> SessionReport {
         repairs: metrics.repairs,
         longest_stall_ms: milliseconds(metrics.longest_stall),
         stalls: metrics.stalls.iter().map(stall).collect(),
+        in_order_delay: metrics.in_order_delay.clone(),
         peak_buffer_bytes: metrics.peak_buffer_bytes,
     }
 }

@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Fetch a file and check it against its BLAKE3 hash.
     Get(GetArgs),
+    /// Say of each pause of a download what it waited for, whose fault it was and what was done.
+    Explain(ExplainArgs),
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +52,13 @@ pub(crate) struct DemoArgs {
     /// Print one JSON object instead of text.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// What `kwik get --json` printed; - is standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
 }
 
 #[derive(Debug, Args)]

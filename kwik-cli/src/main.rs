@@ -10,6 +10,7 @@ mod continuing;
 mod demo;
 mod download;
 mod duration;
+mod explain;
 mod gather;
 mod get;
 mod inbound;
@@ -74,8 +75,10 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
-    if let Command::Keygen(args) = command {
-        return keygen::run(args);
+    match command {
+        Command::Keygen(args) => return keygen::run(args),
+        Command::Explain(args) => return explain::run(args),
+        _ => {}
     }
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(async {
@@ -83,7 +86,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
             Command::Demo(args) => demo::run(args).await,
             Command::Get(args) => get::run(args).await,
             Command::Serve(args) => serve::run(args).await,
-            Command::Keygen(_) => Ok(()),
+            Command::Keygen(_) | Command::Explain(_) => Ok(()),
         }
     });
     // Long enough for a thread that reads a disk, not for one that waits for a reader of a pipe.

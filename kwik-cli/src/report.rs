@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde::Serialize;
+use kwik_client::DelayHistogram;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::size::ByteSize;
 use crate::tag::Tag;
@@ -33,6 +34,9 @@ pub(crate) struct Report {
     pub(crate) repairs: u64,
     pub(crate) longest_stall_ms: f64,
     pub(crate) stalls: Vec<StallReport>,
+    /// From the arrival of a byte until it could be delivered in order: median, 99th percentile and maximum, by bytes.
+    #[serde(rename = "in_order_delay_ms", serialize_with = "in_milliseconds")]
+    pub(crate) in_order_delay: DelayHistogram,
     /// Most bytes that were held for the reader at one time.
     pub(crate) peak_buffer_bytes: u64,
 }
@@ -61,7 +65,7 @@ pub(crate) enum Role {
 }
 
 /// A time in which the reader waited.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct StallReport {
     /// When it began, from the start of the connection.
     pub(crate) at_ms: f64,
@@ -74,6 +78,9 @@ pub(crate) struct StallReport {
     pub(crate) path: Option<String>,
     /// The server that delivered them in the end; null if the stream ended.
     pub(crate) ended_by: Option<String>,
+    /// Why they were reported missing to the primary meanwhile, or `reconnect` between two sessions; null if neither.
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
 }
 
 /// What one session did.
@@ -86,6 +93,7 @@ pub(crate) struct SessionReport {
     pub(crate) repairs: u64,
     pub(crate) longest_stall_ms: f64,
     pub(crate) stalls: Vec<StallReport>,
+    pub(crate) in_order_delay: DelayHistogram,
     pub(crate) peak_buffer_bytes: u64,
 }
 
@@ -138,6 +146,23 @@ pub(crate) fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
+/// A histogram in the report.
+#[derive(Serialize)]
+struct Delays {
+    p50: f64,
+    p99: f64,
+    max: f64,
+}
+
+fn in_milliseconds<S: Serializer>(
+    delays: &DelayHistogram,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let summary = delays.summary();
+    let [p50, p99, max] = [summary.p50, summary.p99, summary.max].map(milliseconds);
+    Delays { p50, p99, max }.serialize(serializer)
+}
+
 impl Report {
     /// The report of a transfer of `bytes` bytes, before anything is known of the servers.
     pub(crate) fn new(bytes: u64, elapsed: Duration, tag: Tag) -> Self {
@@ -153,6 +178,7 @@ impl Report {
             repairs: 0,
             longest_stall_ms: 0.0,
             stalls: Vec::new(),
+            in_order_delay: DelayHistogram::default(),
             peak_buffer_bytes: 0,
         }
     }
@@ -169,6 +195,7 @@ impl Report {
         self.repairs += session.repairs;
         self.longest_stall_ms = self.longest_stall_ms.max(session.longest_stall_ms);
         self.stalls.extend(session.stalls);
+        self.in_order_delay.add(&session.in_order_delay);
         self.peak_buffer_bytes = self.peak_buffer_bytes.max(session.peak_buffer_bytes);
     }
 

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 use crate::catalog::{Catalog, Refused};
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Message as _, Resource};
-use crate::source::ReadAhead;
+use crate::source::InOrder;
 
 /// Delegations of one session that are worked on at once, those that wait for a hash included; further ones wait in
 /// the transport.
@@ -80,9 +80,12 @@ async fn fulfil(
         }
     };
     let mut contribution = delegation.accept().await?;
-    let mut ahead = ReadAhead::new(source, range);
+    let mut content = InOrder::new(source, range);
     // On an error the contribution is dropped unfinished, and the range goes to another server.
-    while let Some((offset, bytes)) = ahead.next().await.context("reading")? {
+    while let Some(position) = content.position() {
+        // Not read before it is its turn: what the path sends first is read first.
+        contribution.ready(position).await?;
+        let Some((offset, bytes)) = content.next().await.context("reading")? else { break };
         contribution.write_at(offset, bytes).await?;
     }
     contribution.finish().await?;

@@ -8,15 +8,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_server::RangeSource;
-use tokio::task::JoinHandle;
 
 use crate::open_files::ServedFile;
 
 #[cfg(test)]
 mod tests;
 
-/// Bytes that are read at once.
-const CHUNK: u64 = 256 << 10;
 /// Bytes that are read at once where there is room, at most. The room is not kept while they are read: a hundred streams that
 /// see the same room may hold as many of these beyond it, for the one time. Larger: more than that. Smaller: as below.
 const MOST_CHUNK: u64 = 128 << 10;
@@ -180,55 +177,35 @@ impl Ahead {
     }
 }
 
-/// Reads a range in order, one chunk ahead of its consumer, off the asynchronous threads.
+/// Reads a range in order, off the asynchronous threads, when it is asked to: the system reads ahead of that, and its memory is
+/// not the program's.
 #[derive(Debug)]
-pub(crate) struct ReadAhead {
+pub(crate) struct InOrder {
     source: FileSource,
-    /// What no read was started for yet.
+    /// What was not read yet.
     left: Range<u64>,
     ahead: Ahead,
-    reading: Option<(u64, JoinHandle<io::Result<Bytes>>)>,
 }
 
-impl Drop for ReadAhead {
-    fn drop(&mut self) {
-        // A read that waits for its turn is for nobody any more.
-        if let Some((_, reading)) = &self.reading {
-            reading.abort();
-        }
-    }
-}
-
-impl ReadAhead {
-    /// Starts to read `range` of the stream. Needs a tokio runtime.
-    pub(crate) fn new(source: FileSource, range: Range<u64>) -> Self {
+impl InOrder {
+    /// The bytes of `range` of the stream.
+    pub(crate) const fn new(source: FileSource, range: Range<u64>) -> Self {
         let ahead = Ahead::new(range.start);
-        let mut reader = Self { source, left: range, ahead, reading: None };
-        reader.start_next();
-        reader
+        Self { source, left: range, ahead }
     }
 
-    /// The next bytes and their offset in the stream; `None` at the end of the range.
+    /// The offset in the stream of what is read next; `None` at the end of the range.
+    pub(crate) const fn position(&self) -> Option<u64> {
+        if self.left.start < self.left.end { Some(self.left.start) } else { None }
+    }
+
+    /// The next bytes, 128 KiB at most, and their offset in the stream; `None` at the end of the range.
     pub(crate) async fn next(&mut self) -> io::Result<Option<(u64, Bytes)>> {
-        let Some((offset, reading)) = self.reading.take() else { return Ok(None) };
-        let bytes = reading.await.map_err(io::Error::other)??;
+        let Some(offset) = self.position() else { return Ok(None) };
+        let left = std::mem::replace(&mut self.left, offset..offset);
+        let bytes = self.source.read(&left, MOST_CHUNK as usize, &mut self.ahead).await?;
         // A short read ends the file: what is left of the range then fails at its own offset.
-        self.left.start = offset + bytes.len() as u64;
-        self.start_next();
+        self.left = offset + bytes.len() as u64..left.end;
         Ok(Some((offset, bytes)))
-    }
-
-    fn start_next(&mut self) {
-        let offset = self.left.start;
-        let len = self.left.end.saturating_sub(offset).min(CHUNK);
-        if len == 0 {
-            return;
-        }
-        let (source, ask) = (self.source.clone(), self.ahead.ask(offset + len, self.left.end));
-        let read = async move {
-            let file = Arc::clone(&source.file);
-            file.on_thread(move || source.read_and_ask(offset, len as usize, ask)).await?
-        };
-        self.reading = Some((offset, tokio::spawn(read)));
     }
 }

@@ -138,13 +138,14 @@ pub use connect::Connect;
 pub use connect_error::{ConnectError, Failures};
 pub use connection::{Handle, StreamAcceptor};
 pub use kwik_core::conflict::ConflictPolicy;
+pub use kwik_core::delay::{DelayHistogram, DelaySummary};
 pub use kwik_core::path::policy::Scope;
 pub use kwik_core::path::primary::PrimaryState;
 pub use kwik_core::throttle::Class as FrameClass;
 pub use kwik_io::endpoint::{CongestionControl, DialError};
 pub use kwik_io::tls::{Pin, Trust};
 pub use kwik_io::worker::Placement;
-pub use kwik_proto::frame::ErrorCode;
+pub use kwik_proto::frame::{ErrorCode, GapReason};
 pub use kwik_proto::{Sanitized, sanitized};
 pub use limits::Limits;
 pub use metrics::{

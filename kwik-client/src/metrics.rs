@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kwik_proto::frame::ErrorCode;
+use kwik_core::delay::{DelayHistogram, DelaySummary};
+use kwik_proto::frame::{ErrorCode, GapReason};
 
 /// Whose path it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,8 @@ pub struct Stall {
     pub path: Option<SocketAddr>,
     /// The server that delivered them in the end.
     pub ended_by: Option<SocketAddr>,
+    /// Why they were reported missing to the primary meanwhile, which then asks another server; `None`: they were not.
+    pub reported: Option<GapReason>,
 }
 
 /// A stream that was received on, and what feeds it.
@@ -69,6 +72,8 @@ pub struct StreamMetrics {
     pub bytes: Vec<(SocketAddr, u64)>,
     /// Internal streams that feed it now, beside the primary's own.
     pub sources: Vec<SourceMetrics>,
+    /// From a byte's arrival until it could be delivered in order, by bytes. What the reader took to read is not in it.
+    pub in_order_delay: DelaySummary,
 }
 
 /// An internal stream.
@@ -113,6 +118,10 @@ pub struct SessionMetrics {
     pub longest_stall: Duration,
     /// The longest pauses, at most 64, in order.
     pub stalls: Vec<Stall>,
+    /// From a byte's arrival until it could be delivered to its stream's reader in order, over all bytes of all streams. Zero for
+    /// almost all of them where the servers send in the reader's order; it grows with head-of-line blocking, also where the
+    /// buffer hides that from the reader.
+    pub in_order_delay: DelayHistogram,
     /// Most bytes that were held for readers at a time, in the largest stream.
     pub peak_buffer_bytes: u64,
     /// Bytes promised to senders now.

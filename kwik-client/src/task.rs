@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use kwik_core::delay::DelayHistogram;
 use kwik_core::path::primary::PrimaryState;
 use kwik_core::session::ClientSession;
 use kwik_core::session::client::Output;
@@ -113,6 +114,8 @@ struct Task {
     /// When the core was told last what QUIC measured.
     measured: Instant,
     ended: Ended,
+    /// In-order delays of the streams that are over.
+    delays: DelayHistogram,
     primary_told: watch::Sender<PrimaryState>,
     last_told: watch::Sender<Option<Arc<SessionMetrics>>>,
 }
@@ -213,6 +216,7 @@ pub(crate) async fn start(
         began: shared.env.now(),
         measured: Instant::ZERO,
         ended: Ended::default(),
+        delays: DelayHistogram::default(),
         primary_told,
         last_told,
         shared,

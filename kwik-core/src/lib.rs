@@ -27,6 +27,8 @@ pub mod admission;
 
 pub mod relay;
 
+pub mod delay;
+
 pub mod stream;
 
 pub mod send_order;

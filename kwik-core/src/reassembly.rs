@@ -15,6 +15,8 @@ use block::{Blocks, Buffer};
 use chunk::{Chunk, Chunks};
 use runs::{RunKey, Runs};
 
+use crate::time::Instant;
+
 /// What a reassembler remembers of one source between two inserts: which run it appended to, and which buffer its bytes
 /// lay in. Starts as `Hint::default()`; one per carrier. A wrong one costs time, never bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,14 +43,15 @@ pub struct Hint {
 /// ```
 /// use bytes::Bytes;
 /// use kwik_core::reassembly::{Hint, Reassembler};
+/// use kwik_core::time::Instant;
 /// use kwik_proto::{Offset, PathId};
 ///
 /// let (mut near, mut far) = (Hint::default(), Hint::default());
 /// let mut reassembler = Reassembler::new();
 /// let at = |offset| Offset::new(offset).unwrap();
-/// reassembler.insert(&mut far, PathId::new(1), at(5), Bytes::from_static(b" world"), 6);
+/// reassembler.insert(&mut far, PathId::new(1), at(5), Bytes::from_static(b" world"), 6, Instant::ZERO);
 /// assert_eq!(reassembler.read(100), None);
-/// reassembler.insert(&mut near, PathId::PRIMARY, at(0), Bytes::from_static(b"hello"), 5);
+/// reassembler.insert(&mut near, PathId::PRIMARY, at(0), Bytes::from_static(b"hello"), 5, Instant::ZERO);
 /// assert_eq!(reassembler.read(100).unwrap(), "hello");
 /// assert_eq!(reassembler.read(3).unwrap(), " wo");
 /// assert_eq!(reassembler.read_offset(), at(8));
@@ -86,6 +89,7 @@ impl Reassembler {
         offset: Offset,
         mut payload: Bytes,
         allocation: usize,
+        now: Instant,
     ) -> u64 {
         let start = offset.value();
         let end = offset.saturating_add(payload.len() as u64).value();
@@ -96,7 +100,7 @@ impl Reassembler {
         let is_next = start == self.ready_end && end <= self.runs.first_start();
         let is_append = !is_next && self.runs.continued_by(hint.run, start, end).is_some();
         if !(is_next || is_append) {
-            return self.insert_anywhere(hint, path, offset, &payload, allocation);
+            return self.insert_anywhere(hint, path, offset, &payload, allocation, now);
         }
         payload.truncate(chunk::offset_in(start, end));
         let pin = if allocation as u64 <= len {
@@ -107,7 +111,7 @@ impl Reassembler {
             (payload, pin) = self.blocks.pin(&mut hint.buffer, payload);
             pin
         };
-        let chunk = Chunk { bytes: payload, start, pin, path };
+        let chunk = Chunk { bytes: payload, start, pin, path, arrived: now };
         self.buffered += len;
         if is_next {
             self.ready.push_back(chunk);
@@ -130,6 +134,7 @@ impl Reassembler {
         offset: Offset,
         payload: &Bytes,
         allocation: usize,
+        now: Instant,
     ) -> u64 {
         let start = offset.value();
         let end = offset.saturating_add(payload.len() as u64).value();
@@ -155,7 +160,8 @@ impl Reassembler {
                     self.blocks.pin(&mut hint.buffer, piece)
                 };
                 new += stop - next;
-                self.place(hint, before, Chunk { bytes, start: next, pin, path });
+                let chunk = Chunk { bytes, start: next, pin, path, arrived: now };
+                self.place(hint, before, chunk);
             }
             next = next.max(stop);
             before = self.runs.starting_at(limit);
@@ -378,6 +384,17 @@ impl Reassembler {
                 chunk::offset_in(chunk.start, from)..chunk::offset_in(chunk.start, to.max(from)),
             )?;
             (!bytes.is_empty()).then(|| (offset(from), chunk.path, bytes))
+        })
+    }
+
+    /// The bytes of `range` that can be read without a hole, in pieces: how many, and when they arrived. Bytes that were
+    /// joined since count from the earliest of them.
+    pub fn arrivals_in(&self, range: ByteRange) -> impl Iterator<Item = (u64, Instant)> + '_ {
+        let (start, end) = (range.start().value(), range.end().value());
+        let first = self.ready.partition_point(|chunk| chunk.end() <= start);
+        self.ready.range(first..).take_while(move |chunk| chunk.start < end).map(move |chunk| {
+            let (from, to) = (chunk.start.max(start), chunk.end().min(end));
+            (to.saturating_sub(from), chunk.arrived)
         })
     }
 

@@ -6,6 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, PathId, StreamId};
 
 use crate::stream::EndedWait;
@@ -32,6 +33,8 @@ pub struct Stall {
     pub path: Option<PathId>,
     /// Who delivered the byte that ended the wait; `None`: the stream ended.
     pub ended_by: Option<PathId>,
+    /// Why the bytes were reported missing to the primary meanwhile, the last time; `None`: they were not.
+    pub reported: Option<GapReason>,
 }
 
 /// A wait that has not ended.
@@ -43,11 +46,12 @@ struct Wait {
     owner: (Option<PathId>, Instant),
     /// How long each owed them before. As many as the session has paths.
     owed: BTreeMap<Option<PathId>, Duration>,
+    reported: Option<GapReason>,
 }
 
 impl Wait {
     fn new(range: ByteRange, owner: Option<PathId>, since: Instant) -> Self {
-        Self { since, range, owner: (owner, since), owed: BTreeMap::new() }
+        Self { since, range, owner: (owner, since), owed: BTreeMap::new(), reported: None }
     }
 
     fn owned_by(&mut self, owner: Option<PathId>, now: Instant) {
@@ -119,6 +123,14 @@ impl Stalls {
         }
     }
 
+    /// The range was reported missing: a reader that waits for bytes of it waits for what the primary does then.
+    pub fn reported(&mut self, stream: StreamId, range: ByteRange, reason: GapReason) {
+        let waits = self.open.get_mut(&stream);
+        if let Some(wait) = waits.filter(|wait| range.contains(wait.range.start())) {
+            wait.reported = Some(reason);
+        }
+    }
+
     /// The client was stopped until now, for so long: of a wait that goes on no server is to blame for that time.
     pub fn slept(&mut self, stream: StreamId, time: Duration, now: Instant) {
         let from = Instant::from_start(now.since(Instant::ZERO).saturating_sub(time));
@@ -156,8 +168,8 @@ impl Stalls {
         self.longest = self.longest.max(duration);
         if duration > NOTICED {
             let path = wait.culprit();
-            let Wait { since, range, .. } = wait;
-            self.keep(Stall { stream, since, duration, range, path, ended_by });
+            let Wait { since, range, reported, .. } = wait;
+            self.keep(Stall { stream, since, duration, range, path, ended_by, reported });
         }
     }
 

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use kwik_core::send_order::SendOrder;
+use kwik_proto::frame::Rank;
 use kwik_proto::{Offset, StreamId};
 
 /// What a connection's pumps share: [`SendOrder`] behind a short lock, never held across a poll of QUIC, and who is to be
@@ -24,6 +25,8 @@ pub struct Lane {
 struct State {
     order: SendOrder,
     wakers: BTreeMap<u64, Waker>,
+    /// Of carriers whose writers wait.
+    writers: BTreeMap<u64, Waker>,
 }
 
 impl Lane {
@@ -31,7 +34,17 @@ impl Lane {
     pub fn place(self: &Arc<Self>, carrier: u64, stream: StreamId) -> Place {
         self.lock().order.open(carrier, stream);
         self.places.fetch_add(1, Ordering::Relaxed);
-        Place { lane: self.clone(), carrier, told: 0 }
+        Place { lane: self.clone(), carrier, stream, told: 0, priority: 0 }
+    }
+
+    /// The desk of the writer of a carrier that has a place.
+    pub(crate) fn desk(self: &Arc<Self>, carrier: u64) -> Desk {
+        Desk { lane: self.clone(), carrier }
+    }
+
+    /// Bytes that are written on carriers and were not handed over, and those that their applications are reading.
+    pub fn written(&self) -> u64 {
+        self.lock().order.written()
     }
 
     /// Bytes that QUIC took and has not sent yet.
@@ -53,13 +66,16 @@ impl Lane {
 
     /// Changes something, and wakes whoever's turn it is then.
     fn change(&self, change: impl FnOnce(&mut SendOrder)) {
+        self.changed(change).wake();
+    }
+
+    /// The same, for who holds a lock.
+    fn changed(&self, change: impl FnOnce(&mut SendOrder)) -> Woken {
         let mut state = self.lock();
         change(&mut state.order);
-        let waker = state.next();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let mut woken = state.admitted();
+        woken.extend(state.next());
+        Woken(woken)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -73,6 +89,12 @@ impl State {
         let carrier = self.order.next()?;
         self.wakers.remove(&carrier)
     }
+
+    /// The writers that may write now and waited for that.
+    fn admitted(&mut self) -> Vec<Waker> {
+        let admitted = std::iter::from_fn(|| self.order.admit());
+        admitted.filter_map(|carrier| self.writers.remove(&carrier)).collect()
+    }
 }
 
 /// A pump's place in its connection's [`Lane`]. Dropped, the carrier is over.
@@ -80,8 +102,11 @@ impl State {
 pub struct Place {
     lane: Arc<Lane>,
     carrier: u64,
+    stream: StreamId,
     /// What the lane was told that QUIC took.
     told: u64,
+    /// The stream's, as the lane was told last.
+    priority: i32,
 }
 
 impl Place {
@@ -108,16 +133,91 @@ impl Place {
         self.lane.change(|order| order.handed(self.carrier, total));
     }
 
-    /// There is nothing to hand over, or QUIC takes nothing.
+    /// The carrier's bytes go before others as its rank says.
+    pub(crate) fn set_rank(&mut self, rank: Rank) {
+        if rank.urgent {
+            self.lane.change(|order| order.set_urgent(self.carrier));
+        }
+        // Also where it is the usual one: an earlier order of the stream may have had another.
+        self.lane.change(|order| order.set_priority(self.stream, rank.priority));
+        self.priority = rank.priority;
+    }
+
+    /// The stream's priority is this now.
+    pub(crate) fn set_priority(&mut self, priority: i32) {
+        if std::mem::replace(&mut self.priority, priority) != priority {
+            self.lane.change(|order| order.set_priority(self.stream, priority));
+        }
+    }
+
+    /// There is nothing to hand over.
     pub(crate) fn idle(&self) {
         self.lane.change(|order| order.idle(self.carrier));
+    }
+
+    /// QUIC takes nothing: others need not wait for it, to be sent or to be written.
+    pub(crate) fn blocked(&self) {
+        self.lane.change(|order| order.block(self.carrier));
+    }
+}
+
+/// Pumps and writers whose turn has come.
+#[derive(Debug, Default)]
+#[must_use]
+pub(crate) struct Woken(Vec<Waker>);
+
+impl Woken {
+    pub(crate) fn wake(self) {
+        self.0.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// Where a carrier's writer asks whether it may write.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    lane: Arc<Lane>,
+    carrier: u64,
+}
+
+impl Desk {
+    /// There are bytes for that offset, or will be once they may be read. Pending until it is the writer's turn; it may write
+    /// once then, up to the next [`wrote`](Self::wrote).
+    pub(crate) fn poll_may(&self, offset: Offset, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.lane.lock();
+        let may = state.order.may_write(self.carrier, offset);
+        if may {
+            state.writers.remove(&self.carrier);
+        } else {
+            state.writers.insert(self.carrier, cx.waker().clone());
+        }
+        drop(state);
+        if may { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The writer has written; so much is on the carrier and not handed over. To be told under the lock that the number changes
+    /// under, as [`left`](Self::left): the last word has to be the last state.
+    pub(crate) fn wrote(&self, queued: u64) -> Woken {
+        self.lane.changed(|order| order.wrote(self.carrier, queued))
+    }
+
+    /// There are no more writes.
+    pub(crate) fn withdraw(&self) {
+        self.lane.change(|order| order.withdraw(self.carrier));
+    }
+
+    /// So much is left of it.
+    pub(crate) fn left(&self, queued: u64) -> Woken {
+        self.lane.changed(|order| order.left(self.carrier, queued))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.lane.places.fetch_sub(1, Ordering::Relaxed);
-        self.lane.lock().wakers.remove(&self.carrier);
+        let mut state = self.lane.lock();
+        state.wakers.remove(&self.carrier);
+        state.writers.remove(&self.carrier);
+        drop(state);
         self.lane.change(|order| order.close(self.carrier));
     }
 }

@@ -286,6 +286,22 @@ pub struct Delegation {
     pub range: ByteRange,
     pub resource: Bytes,
     pub blake3: Option<[u8; 32]>,
+    pub rank: Rank,
+}
+
+/// What goes first on a path: what is urgent, then the higher priority.
+///
+/// ```
+/// use kwik_proto::frame::Rank;
+///
+/// assert_eq!(Rank::default(), Rank { priority: 0, urgent: false });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rank {
+    /// Of the stream: a higher number goes first, equal ones take turns. Default 0.
+    pub priority: i32,
+    /// The reader waits for these bytes: they go before all else. Default: they do not.
+    pub urgent: bool,
 }
 
 /// Takes a delegation, or all for a stream, back.

@@ -46,8 +46,8 @@ fn shape(kind: i32, repeated: bool, of: &str) -> (&'static str, String) {
             ("LENGTH_DELIMITED", format!("Message(&{})", screaming(name)))
         }
         12 => ("LENGTH_DELIMITED", "Plain".into()),
-        4 | 8 | 13 | 14 if repeated => ("VARINT", "Numbers".into()),
-        4 | 8 | 13 | 14 => ("VARINT", "Plain".into()),
+        4 | 8 | 13 | 14 | 17 if repeated => ("VARINT", "Numbers".into()),
+        4 | 8 | 13 | 14 | 17 => ("VARINT", "Plain".into()),
         other => panic!("a field of type {other}: say here what it looks like on the wire"),
     }
 }

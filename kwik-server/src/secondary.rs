@@ -248,8 +248,19 @@ pub struct Contribution {
 }
 
 impl Contribution {
-    /// Sends bytes at their offset in the stream; waits while 512 KiB wait for QUIC, and for the client's window as a
-    /// stream of QUIC does. Cancelled, it may have taken bytes from the front; to write those again is no error.
+    /// Waits until a write at `offset` would be taken at once. Call it before the bytes are read from a disk: then what the path
+    /// sends first is read first, and over all contributions no more is read than can be sent soon, about 1 MiB and a
+    /// congestion window. It may write once then, about 128 KiB, which count as waiting from now on: who does not write
+    /// keeps them from the others until it does or is dropped. Cancel safe.
+    ///
+    /// # Errors
+    /// [`ContributionError`]: nobody wants the bytes any more.
+    pub async fn ready(&mut self, offset: u64) -> Result<(), ContributionError> {
+        self.writer.ready(Offset::new(offset).unwrap_or(Offset::MAX)).await
+    }
+
+    /// Sends bytes at their offset in the stream; waits while 512 KiB of its own wait for QUIC, while those of the path that go
+    /// first have not been written, and for the client's window as a stream of QUIC does. Cancelled, it may have taken bytes from the front; to write those again is no error.
     ///
     /// # Errors
     /// [`ContributionError`]: outside what was granted, or nobody wants the bytes any more.

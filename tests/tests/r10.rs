@@ -279,7 +279,14 @@ fn appending(ranges: u64) -> (u64, u64) {
     let mut far = Hint::default();
     for index in 0..ranges {
         let payload = Bytes::from_static(&DATA[..16]);
-        reassembler.insert(&mut far, PathId::new(99), at((1 << 40) + index * 32), payload, 16);
+        reassembler.insert(
+            &mut far,
+            PathId::new(99),
+            at((1 << 40) + index * 32),
+            payload,
+            16,
+            Instant::ZERO,
+        );
     }
     let mut hints = [Hint::default(); SOURCES as usize];
     let mut round = || {
@@ -290,7 +297,7 @@ fn appending(ranges: u64) -> (u64, u64) {
                 let offset = start + (source * FRAMES + frame) * FRAME;
                 let payload = Bytes::from_static(&DATA[..FRAME as usize]);
                 let (hint, path) = (&mut hints[source as usize], PathId::new(source as u16));
-                reassembler.insert(hint, path, at(offset), payload, FRAME as usize);
+                reassembler.insert(hint, path, at(offset), payload, FRAME as usize, Instant::ZERO);
             }
         }
         while reassembler.read(usize::MAX).is_some() {}

@@ -175,6 +175,7 @@ fn order(input: &mut Input<'_>) -> Order {
             range: input.range(),
             resource: Bytes::from_static(b"x"),
             blake3: (input.byte() > 240).then(|| [input.byte(); 32]),
+            rank: Rank::default(),
         }),
         4 => Order::Revoke(Revoke {
             stream: input.stream(),

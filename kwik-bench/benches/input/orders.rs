@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use bytes::Bytes;
 use kwik_core::reassembly::{Hint, Reassembler};
+use kwik_core::time::Instant;
 use kwik_proto::{Offset, PathId};
 
 pub(crate) const FRAME: usize = 1_200;
@@ -74,7 +75,7 @@ pub(crate) fn kwik(frames: &[Frame]) -> u64 {
         let offset = Offset::new(frame.offset).unwrap();
         let path = PathId::new(frame.source as u16);
         let hint = &mut hints[frame.source];
-        reassembler.insert(hint, path, offset, frame.payload.clone(), BUFFER);
+        reassembler.insert(hint, path, offset, frame.payload.clone(), BUFFER, Instant::ZERO);
         while let Some(bytes) = reassembler.read(usize::MAX) {
             black_box(&bytes);
         }

@@ -29,6 +29,7 @@ fn report() -> Report {
         length: 10,
         path: None,
         ended_by: Some("127.0.0.1:1".into()),
+        reason: None,
     }];
     report
 }
@@ -48,6 +49,7 @@ fn the_json_object_has_the_promised_fields_on_one_line() {
             "blake3",
             "bytes",
             "commit_ms",
+            "in_order_delay_ms",
             "longest_stall_ms",
             "paths",
             "peak_buffer_bytes",
@@ -59,13 +61,22 @@ fn the_json_object_has_the_promised_fields_on_one_line() {
             "stalls"
         ]
     );
+    assert_eq!(keys(&object["in_order_delay_ms"]), ["max", "p50", "p99"]);
     assert_eq!(keys(&object["paths"][0]), ["address", "bytes", "role", "rtt_ms", "state"]);
     assert_eq!(object["paths"][1]["faulty"], true);
-    assert_eq!(keys(&object["stalls"][0]), ["at_ms", "ended_by", "length", "ms", "offset", "path"]);
+    let stall = ["at_ms", "ended_by", "length", "ms", "offset", "path", "reason"];
+    assert_eq!(keys(&object["stalls"][0]), stall);
     assert_eq!(object["paths"][0]["role"], "primary");
     assert_eq!(object["paths"][1]["rtt_ms"], serde_json::Value::Null);
     assert_eq!(object["seconds"], 1.5);
     assert_eq!(object["blake3"], "ab".repeat(32));
+}
+
+/// All bytes waited for 40 ms.
+fn delays(bytes: u64) -> DelayHistogram {
+    let mut delays = DelayHistogram::default();
+    delays.record(Duration::from_millis(40), bytes);
+    delays
 }
 
 /// What a session tells that has read so much, 47 bytes of answer before it.
@@ -79,6 +90,7 @@ fn session(number: u64, bytes: [u64; 2], read: u64) -> SessionReport {
         repairs: 1,
         longest_stall_ms: 20.0,
         stalls,
+        in_order_delay: delays(read),
         peak_buffer_bytes: 9,
     };
     session.settle(47, read);
@@ -121,6 +133,9 @@ fn sessions_are_added_up_by_server() {
     assert_eq!(report.paths[1].state, "live");
     assert!(report.paths[1].faulty);
     assert_eq!((report.redundant_bytes, report.repairs, report.stalls.len()), (10, 2, 2));
+    assert_eq!(report.in_order_delay.bytes(), 4500);
+    let object: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(object["in_order_delay_ms"]["p99"], 40.0);
     let pause = StallReport { at_ms: 0.5, ms: 70.0, ..report.stalls[0].clone() };
     report.add_stall(pause);
     assert_eq!((report.longest_stall_ms, report.stalls[0].ms), (70.0, 70.0));

@@ -53,11 +53,11 @@ fn a_file_that_changes_is_not_served_further() {
 #[tokio::test]
 async fn a_range_is_read_in_order_and_completely() {
     let dir = tempfile::tempdir().unwrap();
-    let content: Vec<u8> = (0..3 * CHUNK + 77).map(|i| (i % 251) as u8).collect();
+    let content: Vec<u8> = (0..3 * MOST_CHUNK + 77).map(|i| (i % 251) as u8).collect();
     let source = source(&dir, &content, 40);
     let len = content.len() as u64;
-    for range in [0..len, 5..5, 1..CHUNK + 1, CHUNK..len, len - 1..len] {
-        let mut ahead = ReadAhead::new(source.clone(), range.start + 40..range.end + 40);
+    for range in [0..len, 5..5, 1..MOST_CHUNK + 1, MOST_CHUNK..len, len - 1..len] {
+        let mut ahead = InOrder::new(source.clone(), range.start + 40..range.end + 40);
         let mut read = Vec::new();
         while let Some((offset, bytes)) = ahead.next().await.unwrap() {
             assert_eq!(offset, 40 + range.start + read.len() as u64);
@@ -70,8 +70,8 @@ async fn a_range_is_read_in_order_and_completely() {
 #[tokio::test]
 async fn no_more_is_read_than_there_is_room_for() {
     let dir = tempfile::tempdir().unwrap();
-    let source = source(&dir, &vec![7; 2 * CHUNK as usize], 40);
-    let range = 40..40 + 2 * CHUNK;
+    let source = source(&dir, &vec![7; 2 * MOST_CHUNK as usize], 40);
+    let range = 40..40 + 2 * MOST_CHUNK;
     for (room, read) in [
         (1, LEAST_CHUNK),
         (LEAST_CHUNK as usize, LEAST_CHUNK),
@@ -91,7 +91,7 @@ async fn no_more_is_read_than_there_is_room_for() {
 #[tokio::test]
 async fn a_range_beyond_the_file_is_an_error_and_ends() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ahead = ReadAhead::new(source(&dir, b"short", 0), 0..6);
+    let mut ahead = InOrder::new(source(&dir, b"short", 0), 0..6);
     assert_eq!(ahead.next().await.unwrap().unwrap().1, "short");
     assert!(ahead.next().await.is_err());
     assert_eq!(ahead.next().await.unwrap(), None);
@@ -102,12 +102,15 @@ async fn the_system_reads_ahead_within_the_range_alone() {
     let dir = tempfile::tempdir().unwrap();
     let content = vec![0; 4 * AHEAD as usize + 77];
     let source = source(&dir, &content, 0);
-    for range in [0..content.len() as u64, CHUNK..2 * AHEAD, 5..6, 5..5] {
-        let mut ahead = ReadAhead::new(source.clone(), range.clone());
+    for range in [0..content.len() as u64, MOST_CHUNK..2 * AHEAD, 5..6, 5..5] {
+        let mut ahead = InOrder::new(source.clone(), range.clone());
         let mut ends = vec![ahead.ahead.0];
         while let Some((offset, _)) = ahead.next().await.unwrap() {
             let ask = ahead.ahead.0;
-            assert!(ask <= range.end && ask <= offset + 2 * CHUNK + AHEAD, "{ask} at {offset}");
+            assert!(
+                ask <= range.end && ask <= offset + 2 * MOST_CHUNK + AHEAD,
+                "{ask} at {offset}"
+            );
             assert!(ask >= range.end.min(ahead.left.start + AHEAD / 2), "{ask} at {offset}");
             ends.push(ask);
         }

@@ -53,6 +53,8 @@ impl Ended {
 
 #[cfg(test)]
 mod tests {
+    use kwik_core::delay::DelaySummary;
+
     use super::*;
 
     #[test]
@@ -71,7 +73,8 @@ mod tests {
         let mut ended = Ended::default();
         for id in 0..1_000 {
             let (bytes, sources) = (Vec::new(), Vec::new());
-            ended.keep(StreamMetrics { id, is_open: false, bytes, sources });
+            let in_order_delay = DelaySummary::default();
+            ended.keep(StreamMetrics { id, is_open: false, bytes, sources, in_order_delay });
         }
         let kept: Vec<u64> = ended.iter().map(|stream| stream.id).collect();
         assert_eq!(kept, (1_000 - MAX_ENDED as u64..1_000).collect::<Vec<_>>());

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use kwik_core::delay::{DelayHistogram, DelaySummary};
 use kwik_core::path::primary::PrimaryState;
+use kwik_core::stream::ReceiveHalf;
 use kwik_io::pump::CarrierControl;
 use kwik_io::stream::SharedReceive;
 use kwik_proto::frame::{AddPathResult, ControlFrame, ErrorCode, PathState};
@@ -52,6 +54,7 @@ impl Task {
             repairs: self.repairs,
             longest_stall: self.core.longest_stall(),
             stalls: self.stalls(),
+            in_order_delay: self.in_order_delay(),
             peak_buffer_bytes: self.peak_buffer,
             promised_bytes: self.core.promised_bytes(),
             sent_bytes: self.sent.total(),
@@ -97,6 +100,15 @@ impl Task {
         bytes
     }
 
+    /// That of the streams that are over, and of those that are open.
+    fn in_order_delay(&self) -> DelayHistogram {
+        let mut delays = self.delays.clone();
+        for receive in self.table.iter().filter_map(|(_, halves)| halves.receive.as_ref()) {
+            receive.inspect(|half| delays.add(half.in_order_delay()));
+        }
+        delays
+    }
+
     fn addresses(&self) -> BTreeMap<PathId, SocketAddr> {
         self.core
             .paths()
@@ -117,14 +129,14 @@ impl Task {
         }
         let stream = |(id, halves): (StreamId, &kwik_io::table::Halves)| {
             let receive = halves.receive.as_ref()?;
-            let bytes = receive.inspect(|half| half.path_bytes().collect::<Vec<_>>());
+            let (bytes, in_order_delay) = receive.inspect(figures);
             let named = bytes
                 .into_iter()
                 .filter(|(_, bytes)| *bytes > 0)
                 .filter_map(|(path, bytes)| Some((addresses.get(&path).copied()?, bytes)));
             let sources = sources.remove(&id).unwrap_or_default();
             let (id, bytes) = (id.value(), named.collect());
-            Some(StreamMetrics { id, is_open: true, bytes, sources })
+            Some(StreamMetrics { id, is_open: true, bytes, sources, in_order_delay })
         };
         let open: Vec<StreamMetrics> = self.table.iter().filter_map(stream).collect();
         let mut streams: Vec<StreamMetrics> = self.ended.iter().cloned().chain(open).collect();
@@ -135,11 +147,14 @@ impl Task {
     /// A stream is over: its counts stay.
     pub(super) fn keep_ended(&mut self, id: StreamId, receive: &SharedReceive) {
         let addresses = self.addresses();
-        let bytes = receive.inspect(|half| half.path_bytes().collect::<Vec<_>>());
+        let (bytes, in_order_delay) = receive.inspect(figures);
+        receive.inspect(|half| self.delays.add(half.in_order_delay()));
         let named = |(path, bytes): (PathId, u64)| Some((addresses.get(&path).copied()?, bytes));
         let bytes = bytes.into_iter().filter(|(_, bytes)| *bytes > 0).filter_map(named).collect();
         let sources = Vec::new();
-        self.ended.keep(StreamMetrics { id: id.value(), is_open: false, bytes, sources });
+        let id = id.value();
+        let is_open = false;
+        self.ended.keep(StreamMetrics { id, is_open, bytes, sources, in_order_delay });
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -180,9 +195,15 @@ impl Task {
             length: stall.range.len(),
             path: address(stall.path),
             ended_by: address(stall.ended_by),
+            reported: stall.reported,
         };
         self.core.stalls().iter().map(stall).collect()
     }
+}
+
+/// What a half tells of a stream.
+fn figures(half: &ReceiveHalf) -> (Vec<(PathId, u64)>, DelaySummary) {
+    (half.path_bytes().collect(), half.in_order_delay().summary())
 }
 
 fn state_name(state: PathState) -> &'static str {

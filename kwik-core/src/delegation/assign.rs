@@ -1,8 +1,9 @@
 //! Handing out: from the pool to whoever frees up.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kwik_proto::frame::{Delegation, GapReason, PathState};
+use kwik_proto::frame::{Delegation, GapReason, PathState, Rank};
 use kwik_proto::{ByteRange, DelegationId, PathId, StreamId};
 
 use super::Scheduler;
@@ -40,13 +41,25 @@ impl Scheduler {
         able.any(|source| source.has_room(self.primary_rtt, &self.config))
     }
 
-    /// The next range to hand out: streams take turns, and within a stream the lowest bytes come first.
+    /// The next range to hand out: of streams with a higher priority first, equal ones take turns, and within a stream the
+    /// lowest bytes come first.
     fn next_choice(&self, now: Instant) -> Option<Choice> {
-        let after =
-            self.busy.iter().filter(|&&stream| self.served.is_none_or(|last| stream > last));
-        let before =
-            self.busy.iter().filter(|&&stream| self.served.is_some_and(|last| stream <= last));
-        after.chain(before).find_map(|&stream| self.choice_in(stream, now))
+        let turns = || {
+            let (last, busy) = (self.served, &self.busy);
+            let after = busy.iter().filter(move |&&stream| last.is_none_or(|last| stream > last));
+            let before =
+                busy.iter().filter(move |&&stream| last.is_some_and(|last| stream <= last));
+            after.chain(before).copied()
+        };
+        if self.priorities.is_empty() {
+            return turns().find_map(|stream| self.choice_in(stream, now));
+        }
+        let classes: BTreeSet<_> = turns().map(|stream| Reverse(self.priority(stream))).collect();
+        let of = |class| turns().filter(move |&stream| self.priority(stream) == class);
+        classes
+            .into_iter()
+            .flat_map(|Reverse(class)| of(class))
+            .find_map(|stream| self.choice_in(stream, now))
     }
 
     fn choice_in(&self, stream: StreamId, now: Instant) -> Option<Choice> {
@@ -171,6 +184,7 @@ impl Scheduler {
         let half = self.halves.get_mut(&stream)?;
         let missing = range.len() - half.held.iter_in(range).map(ByteRange::len).sum::<u64>();
         half.unfed_since = None;
+        let at_head = half.reader_waiting && range.contains(half.contiguous);
         let plan = half.plan_at(range.start())?;
         (plan.given_up, plan.unserved) = (false, false);
         let repaired = plan.take(range);
@@ -201,7 +215,10 @@ impl Scheduler {
         self.decisions.push_back(if path.is_primary() {
             Decision::SupplyLocally { stream, range, id }
         } else {
-            let delegation = Delegation { id, stream, range, resource, blake3: None };
+            // What somebody else was asked for before, and the reader stands at.
+            let urgent = (repaired > 0 || role == Role::Copy) && at_head;
+            let rank = Rank { priority: self.priority(stream), urgent };
+            let delegation = Delegation { id, stream, range, resource, blake3: None, rank };
             Decision::Delegate { path, delegation }
         });
         Some(id)

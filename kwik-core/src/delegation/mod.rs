@@ -103,6 +103,8 @@ pub struct Scheduler {
     seed: u64,
     book: Book,
     halves: BTreeMap<StreamId, Half>,
+    /// Of streams whose priority is not 0.
+    priorities: BTreeMap<StreamId, i32>,
     /// Those that have plans.
     busy: BTreeSet<StreamId>,
     /// Those whose last report may have left out held ranges.
@@ -146,6 +148,7 @@ impl Scheduler {
             seed,
             book,
             halves: BTreeMap::new(),
+            priorities: BTreeMap::new(),
             busy: BTreeSet::new(),
             truncated: BTreeSet::new(),
             starving: BTreeSet::new(),
@@ -165,6 +168,26 @@ impl Scheduler {
             stats: SchedulerStats::default(),
             config,
         }
+    }
+
+    /// Sets a stream's priority, by default 0: higher ones are handed out first and sent first. Where it is not 0 it is kept
+    /// until it is set to 0.
+    pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
+        match priority {
+            0 => self.priorities.remove(&stream),
+            _ => self.priorities.insert(stream, priority),
+        };
+        self.dirty = true;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn priorities(&self) -> usize {
+        self.priorities.len()
+    }
+
+    /// A stream's priority.
+    pub(super) fn priority(&self, stream: StreamId) -> i32 {
+        self.priorities.get(&stream).copied().unwrap_or_default()
     }
 
     /// Adds a path, or tells its state. [`PathId::PRIMARY`] is the primary's own connection and exists from the start.

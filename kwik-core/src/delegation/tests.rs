@@ -27,6 +27,7 @@ mod lengths;
 mod limits;
 mod moves;
 mod places;
+mod priority;
 mod rates;
 mod scheduler;
 mod stuck;

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use bytes::Bytes;
+use kwik_proto::frame::Rank;
 
 use super::*;
 
@@ -26,7 +27,14 @@ fn range(start: u64, end: u64) -> ByteRange {
 fn order(id: u64, of: u64, start: u64, end: u64) -> Delegation {
     let (id, stream) = (DelegationId(id), stream(of));
     let resource = Bytes::from_static(b"x");
-    Delegation { id, stream, range: range(start, end), resource, blake3: None }
+    Delegation {
+        id,
+        stream,
+        range: range(start, end),
+        resource,
+        blake3: None,
+        rank: Rank::default(),
+    }
 }
 
 /// Copies of the first 1,000 bytes of streams 0 and 4.

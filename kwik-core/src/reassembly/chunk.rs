@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use kwik_proto::PathId;
 
 use super::block::{Blocks, Pin};
+use crate::time::Instant;
 
 /// Bytes of one frame of one path.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Chunk {
     pub(super) start: u64,
     pub(super) pin: Pin,
     pub(super) path: PathId,
+    /// When its frame was taken.
+    pub(super) arrived: Instant,
 }
 
 impl Chunk {
@@ -39,7 +42,8 @@ pub(super) fn split_at(chunks: &mut Chunks, at: u64, blocks: &mut Blocks) -> Chu
     {
         let pin = blocks.split(first.pin, first.len());
         let near = first.bytes.split_to(offset_in(first.start, at));
-        chunks.push_back(Chunk { bytes: near, start: first.start, pin, path: first.path });
+        let Chunk { start, path, arrived, .. } = *first;
+        chunks.push_back(Chunk { bytes: near, start, pin, path, arrived });
         first.start = at;
         first.pin = pin;
     }
@@ -90,14 +94,15 @@ pub(super) fn join_small(chunks: &mut Chunks, blocks: &mut Blocks) {
             continue;
         }
         buffer.reserve(total);
-        let (start, path) = (first.start, first.path);
+        let Chunk { start, path, mut arrived, .. } = first;
         for chunk in std::iter::once(first).chain(chunks.drain(..others)) {
             buffer.extend_from_slice(&chunk.bytes);
+            arrived = arrived.min(chunk.arrived);
             blocks.unpin(chunk.pin, chunk.len());
         }
         let (bytes, pin) = blocks.copy(&buffer);
         buffer.clear();
-        joined.push_back(Chunk { bytes, start, pin, path });
+        joined.push_back(Chunk { bytes, start, pin, path, arrived });
     }
     *chunks = joined;
 }

@@ -148,3 +148,34 @@ fn unknown_carriers_and_numbers_that_cannot_be_change_nothing() {
     order.sent(3, 1 << 40);
     assert_eq!(order.unsent(), 0);
 }
+
+#[test]
+fn what_is_urgent_goes_before_all_else_and_costs_no_other_stream_its_turns() {
+    let mut order = SendOrder::default();
+    [0, 4, 8].into_iter().for_each(|carrier| order.open(carrier, stream(carrier)));
+    order.open(12, stream(0));
+    order.set_priority(stream(4), 7);
+    order.set_urgent(12);
+    let mib = 1 << 20;
+    let carriers = vec![(0, 0, mib), (4, 0, mib), (8, 0, mib), (12, 1 << 40, mib)];
+    let log = drain(&mut order, carriers);
+    let carriers: Vec<u64> = log.iter().skip(1).map(|(carrier, _)| *carrier).collect();
+    let last = |it| carriers.iter().rposition(|carrier| *carrier == it).unwrap();
+    assert!(last(12) < last(4), "{carriers:?}");
+    assert!(carriers[..last(12)].iter().all(|it| *it == 12), "{carriers:?}");
+    assert!(carriers[..last(4)].iter().all(|it| [12, 4].contains(it)), "{carriers:?}");
+}
+
+#[test]
+fn an_urgent_carrier_that_is_over_leaves_nothing_behind() {
+    let mut order = SendOrder::default();
+    order.open(3, stream(1));
+    order.set_urgent(3);
+    assert!(order.ask(3, at(9)).is_some());
+    assert!(order.ask(3, at(5)).is_some());
+    order.idle(3);
+    assert_eq!(order.next(), None);
+    order.ask(3, at(5));
+    order.close(3);
+    assert!(order.urgent.is_empty() && order.next().is_none());
+}

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use kwik_proto::frame::{
     CarrierKind, ControlFrame, Delegation, DelegationState, DelegationStatus, ErrorCode, GapReason,
-    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, RelayCredit, SessionClose,
+    Hello, MappingQuery, MappingSnapshot, Order, Orders, Pong, Rank, RelayCredit, SessionClose,
     StreamBlocked, StreamHeader, Welcome,
 };
 use kwik_proto::{ByteRange, DelegationId, Epoch, Offset, PathId, SessionId, StreamId};
@@ -79,6 +79,8 @@ pub enum OpenError {
 /// What a writer needs to open a contribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContributionPlan {
+    /// What its bytes go before on the path.
+    pub rank: Rank,
     /// First message on the carrier.
     pub header: StreamHeader,
     /// Where the writer may write.
@@ -293,9 +295,11 @@ impl SecondarySession {
             return Err(OpenError::Closed { stream, delegation: id });
         };
         *stage = Stage::Accepted;
-        let range = delegation.range;
+        let (range, urgent) = (delegation.range, delegation.rank.urgent);
+        let rank = Rank { urgent, ..self.rank_of(stream) };
         self.status(id, DelegationState::Accepted);
         Ok(ContributionPlan {
+            rank,
             header: StreamHeader {
                 stream,
                 kind: CarrierKind::Contribution,
@@ -346,6 +350,7 @@ impl SecondarySession {
         };
         let max_offset = self.windows.get(&stream).copied().unwrap_or(Offset::ZERO);
         Ok(ContributionPlan {
+            rank: self.rank_of(stream),
             header: StreamHeader {
                 stream,
                 kind: CarrierKind::Contribution,
@@ -467,6 +472,14 @@ impl SecondarySession {
             *window = max_offset;
             self.outputs.push_back(Output::Window(stream, max_offset));
         }
+    }
+
+    /// That of the stream's newest delegation that is under way.
+    fn rank_of(&self, stream: StreamId) -> Rank {
+        let orders = self.delegations.values().filter(|(_, order)| order.stream == stream);
+        let newest = orders.max_by_key(|(_, order)| order.id);
+        let priority = newest.map_or(0, |(_, order)| order.rank.priority);
+        Rank { priority, urgent: false }
     }
 
     fn answer_query(&mut self, query: &MappingQuery) {

@@ -92,7 +92,14 @@ fn signed(path: PathId, epoch: u32, number: u64, orders: Vec<Order>) -> SignedOr
 
 fn delegation(id: u64, stream: StreamId, range: ByteRange) -> Order {
     let resource = Bytes::from_static(b"x");
-    Order::Delegation(Delegation { id: DelegationId(id), stream, range, resource, blake3: None })
+    Order::Delegation(Delegation {
+        id: DelegationId(id),
+        stream,
+        range,
+        resource,
+        blake3: None,
+        rank: Rank::default(),
+    })
 }
 
 fn open_grant(stream: StreamId) -> Order {

@@ -116,3 +116,18 @@ fn nobody_owes_what_the_client_sleeps_through() {
         assert_eq!(stalls.kept()[0].duration, ms(45 + asleep));
     }
 }
+
+#[test]
+fn a_pause_says_why_its_bytes_were_reported_missing() {
+    let mut stalls = Stalls::default();
+    stalls.reported(stream(), range(100, 200), GapReason::Reset);
+    stalls.waiting(stream(), range(100, 200), Some(P), at(0));
+    stalls.reported(stream(), range(150, 200), GapReason::Corrupt);
+    stalls.reported(StreamId::from_wire(4).unwrap(), range(100, 200), GapReason::Stale);
+    stalls.reported(stream(), range(50, 101), GapReason::Late);
+    stalls.ended(stream(), wait(100, 0, 80, Q));
+    stalls.waiting(stream(), range(300, 400), Some(P), at(100));
+    stalls.ended(stream(), wait(300, 100, 180, P));
+    let reported: Vec<_> = stalls.kept().iter().map(|stall| stall.reported).collect();
+    assert_eq!(reported, [Some(GapReason::Late), None]);
+}

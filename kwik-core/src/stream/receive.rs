@@ -1,6 +1,7 @@
 //! The receiving half.
 
 mod claims;
+mod delay;
 mod end;
 mod flow;
 mod judge;
@@ -19,6 +20,7 @@ pub use proof::RangeHash;
 use super::source::Sources;
 use super::{Counters, EndedWait, Failure, Inserted, Read, ReceiveError, SourceKey};
 use crate::conflict::{Conflict, ConflictPolicy, Referee};
+use crate::delay::DelayHistogram;
 use crate::interval::RangeSet;
 use crate::reassembly::Reassembler;
 use crate::time::Instant;
@@ -119,6 +121,9 @@ pub struct ReceiveHalf {
     waits: VecDeque<EndedWait>,
     /// Number of pieces at which small ones are joined.
     join_at: usize,
+    /// Bytes below could be read at some time: their in-order delay is counted.
+    delivered_end: Offset,
+    delays: DelayHistogram,
     counters: Counters,
 }
 
@@ -142,6 +147,8 @@ impl ReceiveHalf {
             waiting: None,
             waits: VecDeque::new(),
             join_at: 0,
+            delivered_end: Offset::ZERO,
+            delays: DelayHistogram::default(),
             counters: Counters::default(),
         };
         half.window_moved();
@@ -195,11 +202,12 @@ impl ReceiveHalf {
         if source.path().is_primary() {
             self.make_way_for_primary(range);
         }
-        let new_bytes = self.place(source, range, payload, allocation);
+        let new_bytes = self.place(source, range, payload, allocation, now);
         let duplicate_bytes = range.len() - new_bytes;
         // Before a hash is looked at: what it throws away is taken off again.
         self.sources.arrived(source, new_bytes, duplicate_bytes, range.end(), now);
         let conflict = if new_bytes > 0 { self.prove(range).or(conflict) } else { conflict };
+        self.note_delivered(now);
         self.counters.new_bytes += new_bytes;
         self.counters.duplicate_bytes += duplicate_bytes;
         if source.path().is_primary() {
@@ -249,18 +257,19 @@ impl ReceiveHalf {
         range: ByteRange,
         payload: Bytes,
         allocation: usize,
+        now: Instant,
     ) -> u64 {
         let Some(source) = self.sources.find_mut(key) else { return 0 };
         let (path, hint) = (key.path(), &mut source.hint);
         if path.is_primary() || !self.referee.disputed().overlaps(range) {
-            return self.reassembler.insert(hint, path, range.start(), payload, allocation);
+            return self.reassembler.insert(hint, path, range.start(), payload, allocation, now);
         }
         let mut new = 0;
         for part in self.referee.disputed().missing_in(range) {
             let from = usize::try_from(part.start().since(range.start())).unwrap_or(payload.len());
             let to = usize::try_from(part.end().since(range.start())).unwrap_or(payload.len());
             let piece = payload.slice(from..to);
-            new += self.reassembler.insert(hint, path, part.start(), piece, allocation);
+            new += self.reassembler.insert(hint, path, part.start(), piece, allocation, now);
         }
         new
     }
@@ -307,6 +316,7 @@ impl ReceiveHalf {
         if let State::Reset { error_code } | State::Stopped { error_code, .. } = self.state {
             return Read::Reset { error_code };
         }
+        self.note_delivered(now);
         let offset = self.reassembler.read_offset();
         let end = self.readable_end();
         if end > offset {

@@ -111,6 +111,26 @@ macro_rules! send_api {
                 self.writable()?.poll_close(cx)
             }
 
+            /// Sets the stream's priority: of two streams of a session that have bytes the higher one's go first, equal ones
+            /// take turns, byte for byte. Default 0. The servers that a primary delegates ranges of the stream to keep to it
+            /// from its next order on.
+            ///
+            /// Too high: what it floods keeps all lower ones waiting, for as long as it has bytes. Too low: so do the others.
+            ///
+            /// # Errors
+            /// `NonWritable` if the stream has no send half.
+            pub fn set_priority(&mut self, priority: i32) -> $crate::stream::Result<()> {
+                self.writable()?.set_priority(priority)
+            }
+
+            /// The stream's priority.
+            ///
+            /// # Errors
+            /// `NonWritable` if the stream has no send half.
+            pub fn priority(&mut self) -> $crate::stream::Result<i32> {
+                self.writable()?.priority()
+            }
+
             /// Ends the stream abruptly (RFC 9000, 3.1): nothing more is sent, what is on its way may be lost.
             ///
             /// # Errors

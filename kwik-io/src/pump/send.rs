@@ -177,8 +177,9 @@ impl SendPump {
     }
 
     /// Bytes that may be handed over now. Pending only while there are some.
-    fn poll_turn(&self, cx: &Context<'_>) -> Poll<usize> {
-        let Some(place) = &self.place else { return Poll::Ready(usize::MAX) };
+    fn poll_turn(&mut self, cx: &Context<'_>) -> Poll<usize> {
+        let Some(place) = &mut self.place else { return Poll::Ready(usize::MAX) };
+        place.set_priority(self.send.priority());
         match self.send.due() {
             Some(offset) => place.poll_turn(offset, cx),
             None => {

@@ -158,6 +158,28 @@ impl SendStream {
         Ok(())
     }
 
+    /// Sets the stream's priority: of two streams of a session that have bytes the higher one's go first, equal ones take turns.
+    /// Default 0. The servers that a primary delegates ranges of the stream to keep to it from its next order on.
+    ///
+    /// Too high: what it floods keeps all lower ones waiting, for as long as it has bytes. Too low: so do the others.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn set_priority(&mut self, priority: i32) -> Result<()> {
+        self.shared.set_priority(priority);
+        Ok(())
+    }
+
+    /// The stream's priority.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    pub fn priority(&mut self) -> Result<i32> {
+        Ok(self.shared.priority())
+    }
+
     fn writable(&mut self) -> Result<&mut Self> {
         Ok(self)
     }

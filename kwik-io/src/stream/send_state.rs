@@ -46,6 +46,8 @@ pub(super) struct State {
     /// Whether the pump, when it waits, waits for frames. Otherwise QUIC is full, and it wakes the pump itself: a write
     /// that did as well would cost a wake-up across threads for each chunk.
     pub(super) pump_hungry: bool,
+    /// Among the streams of its connection.
+    pub(super) priority: i32,
 }
 
 /// What the pump is to do.
@@ -109,6 +111,7 @@ impl State {
             writer: Waiting::default(),
             pump: Waiting::default(),
             pump_hungry: false,
+            priority: 0,
         }
     }
 

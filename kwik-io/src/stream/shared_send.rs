@@ -212,6 +212,22 @@ impl SharedSend {
         }
     }
 
+    /// Of two streams of a connection that have bytes the higher one's go first. The session's task is told, for what others send
+    /// on the stream.
+    pub fn set_priority(&self, priority: i32) {
+        let mut state = self.lock();
+        state.priority = priority;
+        let pump = state.pump.take();
+        drop(state);
+        pump.wake();
+        self.0.bell.ring();
+    }
+
+    /// What was set last; 0 before that.
+    pub fn priority(&self) -> i32 {
+        self.lock().priority
+    }
+
     /// Where the next sequential write goes.
     pub fn position(&self) -> Offset {
         self.lock().half.position()

@@ -2,9 +2,11 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use bytes::Bytes;
+use kwik_io::lane::Lane;
 use kwik_io::pump::contribution;
 use kwik_io::pump::{
     CarrierEnd, ContributionControl, ContributionError, ContributionTarget, ContributionWriter,
@@ -244,4 +246,44 @@ async fn a_pump_that_is_gone_fails_its_writer() {
     let (mut writer, _control, pump) = contribute(&mut server, 0, 100);
     pump.abort();
     assert_eq!(writer.closed().await, Err(ContributionError::SessionClosed));
+}
+
+/// What is read ahead of QUIC is bounded over all contributions of a path, and the lowest offset is next.
+#[tokio::test]
+async fn writers_of_a_path_share_what_may_wait_and_the_lowest_offset_goes_first() {
+    const PIECE: usize = 128 << 10;
+    const RANGE: u64 = 4 << 20;
+    const BOUND: u64 = 1 << 20;
+    let (_client, mut server) = pair().await;
+    let lane = Arc::<Lane>::default();
+    let stream = StreamId::from_wire(1).unwrap();
+    let mut open = |n: u64| {
+        let range = range(n * RANGE, (n + 1) * RANGE);
+        let target = ContributionTarget::delegated(stream, DelegationId(n), range);
+        let (writer, pump, _) = contribution::open(&mut server.handle, target).unwrap();
+        (writer, pump.in_lane(&lane), range.start())
+    };
+    // None of the pumps runs, so that nothing leaves the queues. The furthest range writes first.
+    let mut contributions: Vec<_> = (0..40).rev().map(&mut open).collect();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut write = |writer: &mut ContributionWriter, at: Offset| {
+        let ready = pin!(writer.ready(at)).poll(&mut cx).is_ready();
+        ready && pin!(writer.write_at(at, pattern(0, PIECE))).poll(&mut cx).is_ready()
+    };
+    let mut wrote = 0;
+    for (writer, _pump, start) in &mut contributions {
+        let mut at = *start;
+        while write(writer, at) {
+            at = at.saturating_add(PIECE as u64);
+            wrote += PIECE as u64;
+            assert!(lane.written() <= BOUND, "{} bytes wait", lane.written());
+        }
+    }
+    assert_eq!((wrote, lane.written()), (BOUND, BOUND));
+    // The first one is over: there is room for half of the bound, which the lowest one is asked for first.
+    drop(contributions.remove(0));
+    let who: Vec<bool> =
+        contributions.iter_mut().map(|(writer, _, start)| write(writer, *start)).collect();
+    let may: Vec<usize> = (0..who.len()).filter(|n| who[*n]).collect();
+    assert_eq!(may, [35, 36, 37, 38], "the lowest four of those that wait");
 }

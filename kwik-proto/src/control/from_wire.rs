@@ -281,6 +281,7 @@ fn order(message: wire::Order) -> Result<Order> {
             range: range("Delegation.range", message.range)?,
             resource: message.resource,
             blake3: optional_array("Delegation.blake3", &message.blake3)?,
+            rank: Rank { priority: message.priority, urgent: message.urgent },
         }),
         Some(Wire::Revoke(message)) => Order::Revoke(Revoke {
             stream: stream("Revoke.stream_id", message.stream_id)?,

@@ -248,6 +248,8 @@ fn one(order: &Order) -> wire::order::Order {
             range: Some(range(delegation.range)),
             resource: delegation.resource.clone(),
             blake3: delegation.blake3.map_or_else(Bytes::new, |hash| copy(&hash)),
+            priority: delegation.rank.priority,
+            urgent: delegation.rank.urgent,
         }),
         Order::Revoke(revoke) => Wire::Revoke(wire::Revoke {
             stream_id: revoke.stream.value(),

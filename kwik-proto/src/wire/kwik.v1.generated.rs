@@ -741,6 +741,13 @@ pub struct Delegation {
     /// BLAKE3 of the range's bytes (32 bytes). Absent: not known.
     #[prost(bytes = "bytes", tag = "5")]
     pub blake3: ::prost::bytes::Bytes,
+    /// The stream's place among those of the path: one with a higher number goes first, equal ones take turns. Of a stream's
+    /// delegations the newest one's counts. Range: -2^31 to 2^31 - 1.
+    #[prost(sint32, tag = "6")]
+    pub priority: i32,
+    /// The reader waits for the range: it goes before all else on the path.
+    #[prost(bool, tag = "7")]
+    pub urgent: bool,
 }
 /// Takes a delegation, or all grants for a stream, back. Stops sending; bytes already sent stay good.
 /// Sender: primary, to a secondary, in Orders. When: the bytes are not wanted from there any more.

@@ -190,6 +190,8 @@ pub(crate) static DELEGATION: Shape = Shape {
         Field { number: 3, name: "Delegation.range", wire_type: LENGTH_DELIMITED, holds: Holds::Message(&BYTE_RANGE) },
         Field { number: 4, name: "Delegation.resource", wire_type: LENGTH_DELIMITED, holds: Holds::Plain },
         Field { number: 5, name: "Delegation.blake3", wire_type: LENGTH_DELIMITED, holds: Holds::Plain },
+        Field { number: 6, name: "Delegation.priority", wire_type: VARINT, holds: Holds::Plain },
+        Field { number: 7, name: "Delegation.urgent", wire_type: VARINT, holds: Holds::Plain },
     ],
 };
 pub(crate) static REVOKE: Shape = Shape {

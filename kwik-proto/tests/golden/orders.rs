@@ -1,6 +1,6 @@
 //! Orders, which are signed and travel as the body of a control frame.
 
-use kwik_proto::frame::{Delegation, Grant, Order, Orders, Relay, Revoke};
+use kwik_proto::frame::{Delegation, Grant, Order, Orders, Rank, Relay, Revoke};
 use kwik_proto::{DelegationId, Epoch, PathId, SessionId};
 use serde_json::json;
 
@@ -39,6 +39,7 @@ pub(crate) fn vectors() -> Vec<Vector> {
         range: range(1000, 2000),
         resource: b"file.bin".as_slice().into(),
         blake3: Some([0xb3; 32]),
+        rank: Rank::default(),
     };
     let relay = Relay {
         path: PathId::new(3),

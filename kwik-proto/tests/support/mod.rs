@@ -306,10 +306,14 @@ pub(crate) fn orders() -> impl Strategy<Value = Orders> {
             Order::Grant(Grant { stream, start: range.start(), end, max_offset })
         },
     );
-    let delegated = (delegation(), stream(), range(), bytes(500), option::of(any::<[u8; 32]>()))
-        .prop_map(|(id, stream, range, resource, blake3)| {
-            Order::Delegation(Delegation { id, stream, range, resource, blake3 })
-        });
+    let rank =
+        (any::<i32>(), any::<bool>()).prop_map(|(priority, urgent)| Rank { priority, urgent });
+    let hash = option::of(any::<[u8; 32]>());
+    let delegated = (delegation(), stream(), range(), bytes(500), hash, rank).prop_map(
+        |(id, stream, range, resource, blake3, rank)| {
+            Order::Delegation(Delegation { id, stream, range, resource, blake3, rank })
+        },
+    );
     let revoke = (stream(), option::of(delegation()))
         .prop_map(|(stream, delegation)| Order::Revoke(Revoke { stream, delegation }));
     let order = prop_oneof![grant, delegated, revoke, relay().prop_map(Order::Relay)];

@@ -9,7 +9,7 @@ use kwik_io::pump::{
     ContributionControl, ContributionError, ContributionTarget, ContributionWriter, OpenError,
     contribution,
 };
-use kwik_proto::frame::GapReason;
+use kwik_proto::frame::{GapReason, Rank};
 use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ use crate::delegation::SourceError;
 use crate::reads::Reader;
 
 /// Bytes asked of a provider at a time.
-const READ: usize = 256 * 1024;
+const READ: usize = 128 * 1024;
 
 /// How a supply ended.
 #[derive(Debug)]
@@ -139,7 +139,9 @@ impl Task {
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, target.header());
         self.providers.running.insert(id, Running { stream, range, carrier, control });
-        let pump = pump.counted(self.sent.clone()).sharing(&self.share).in_lane(&lane).announced();
+        let priority = self.table.send(stream).map_or(0, |send| send.priority());
+        let pump = pump.counted(self.sent.clone()).sharing(&self.share).in_lane(&lane);
+        let pump = pump.ranked(Rank { priority, urgent: false }).announced();
         self.pumps.spawn(async move {
             // Its writer learns of the end.
             let _ = pump.run().await;
@@ -202,6 +204,8 @@ async fn copy(
 ) -> Result<(), SupplyError> {
     let mut at = range.start();
     while at < range.end() {
+        // Not read before it is its turn among what the session's connection sends.
+        writer.ready(at).await?;
         let length = usize::try_from(range.end().since(at)).unwrap_or(READ).min(READ);
         let (copy, offset) = (source.clone(), at.value());
         let read = reader.run(env, move || read(&*copy, offset, length)).await;

@@ -332,6 +332,7 @@ impl Task {
             let wanted = |range| self.core.wants_copy(stream, range);
             self.providers.add(stream, range, source.clone(), wanted);
         }
+        self.core.set_priority(stream, send.priority());
         self.core.delegate(stream, range, order.resource.clone(), candidates, local, now)?;
         if order.proven && order.local.is_some() {
             self.core.prove(stream, range);
@@ -385,6 +386,7 @@ impl Task {
         if let (Some(code), Some(size)) = (status.reset, status.final_size) {
             self.core.reset_stream(id, code.into(), size);
         }
+        self.core.set_priority(id, send.priority());
         self.core.watch_send(id, status.held, status.released, self.shared.env.now());
     }
 

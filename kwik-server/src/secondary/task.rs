@@ -221,7 +221,7 @@ impl Task {
                 _ => ContributionOpenError::Busy,
             })?;
         let pump = pump.in_world(self.shared.env.clone()).counted(self.sent.clone());
-        let pump = pump.sharing(&self.share).in_lane(&lane);
+        let pump = pump.sharing(&self.share).in_lane(&lane).ranked(plan.rank);
         let carrier = pump.carrier().0;
         self.core.handle_carrier_open(carrier, header);
         let (stream, delegation) = (header.stream, header.delegation);

@@ -59,6 +59,8 @@ impl Outcome {
             metrics.redundant_bytes,
             metrics.repairs
         );
+        let delay = metrics.in_order_delay.summary();
+        println!("  in-order delay: p50 {:?}, p99 {:?}, max {:?}", delay.p50, delay.p99, delay.max);
         let percent = |bytes: u64| (bytes as f64 / *size as f64 - 1.0) * 100.0;
         println!(
             "  on the wire {:+.2} % of {size} bytes, with what was dropped {:+.2} %",

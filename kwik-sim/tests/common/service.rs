@@ -191,6 +191,7 @@ pub async fn send(
     }
     for at in starts {
         let length = (range.end - at).min(PIECE) as usize;
+        contribution.ready(at).await?;
         contribution.write_at(at, disk.read(at, length).await).await?;
     }
     if breaks {

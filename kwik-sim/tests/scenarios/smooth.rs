@@ -9,6 +9,8 @@ const SIZE: u64 = 120 << 20;
 /// How many pauses of more than 50 ms, their sum and the longest.
 fn pauses(outcome: &Outcome) -> (usize, Duration, Duration) {
     let stalls = outcome.metrics.stalls.iter().map(|stall| stall.duration);
+    let delivered: u64 = outcome.metrics.paths.iter().map(|path| path.bytes).sum();
+    assert_eq!(outcome.metrics.in_order_delay.bytes(), delivered, "each byte's delay counts once");
     let (sum, longest) = (stalls.clone().sum(), stalls.clone().max().unwrap_or_default());
     println!(
         "smooth: {} pauses, {} ms in all, longest {} ms, peak buffer {}, total {} ms",

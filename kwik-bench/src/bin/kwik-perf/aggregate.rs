@@ -78,7 +78,7 @@ pub(crate) fn run(links: Aggregate, options: &Options) -> anyhow::Result<Report>
 
 fn together(layout: &Layout, length: u64, void: &mut Void) -> anyhow::Result<Outcome> {
     let mut network = Network::of_kwik(&layout.links)?;
-    let stream = Spread { length, own: layout.own, notice: None };
+    let stream = Spread { length, own: layout.own, notice: None, pace: None };
     let outcome = spread(&mut network, stream, |_| Ok(()))?;
     network.check(void)?;
     Ok(outcome)
@@ -110,10 +110,21 @@ fn report(
     let each = |pick: fn(&Outcome) -> f64| kwik.iter().map(pick).collect::<Vec<f64>>();
     report.measure("peak_buffer_bytes", &each(|outcome| outcome.peak_buffer_bytes as f64));
     report.measure("longest_stall_ms", &each(|outcome| outcome.longest_stall_ms));
+    smoothness(&mut report, kwik);
     report.measure("first_byte_ms", &each(|outcome| outcome.first_byte_ms));
     report.measure("redundant_bytes", &each(|outcome| outcome.redundant_bytes as f64));
     void.tell(&mut report);
     report
+}
+
+/// Whether the bytes came in the reader's order.
+pub(crate) fn smoothness(report: &mut Report, kwik: &[Outcome]) {
+    let each = |pick: fn(&Outcome) -> f64| kwik.iter().map(pick).collect::<Vec<f64>>();
+    report.measure("pauses", &each(|outcome| outcome.pauses as f64));
+    report.measure("pauses_ms", &each(|outcome| outcome.pauses_ms));
+    report.measure("in_order_p50_ms", &each(|outcome| outcome.in_order_ms[0]));
+    report.measure("in_order_p99_ms", &each(|outcome| outcome.in_order_ms[1]));
+    report.measure("in_order_max_ms", &each(|outcome| outcome.in_order_ms[2]));
 }
 
 /// One to eight sources of 100 Mbit/s at 20 ms, the primary among them.

@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Aggregate(Aggregate),
     /// One of three links goes silent.
     Failover,
+    /// How often a reader has to wait, while links fail too; round trips beside a flood.
+    Smooth(Smooth),
     /// What secondaries cost the primary's streams.
     Isolation,
     /// A thousand contributions at once; a thousand idle sessions.
@@ -68,6 +70,14 @@ pub(crate) struct Aggregate {
     /// 1 to 8 sources: the curve.
     #[arg(long)]
     pub(crate) sources: bool,
+}
+
+/// Which cases; without an option all.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Smooth {
+    /// Only cases whose name contains this: equal, unequal, steady_8, steady_16, steady_25, flood.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
 }
 
 /// Which conditions; without an option all.

@@ -35,7 +35,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<Report> {
 fn broken(length: u64, shape: Shape, void: &mut Void) -> anyhow::Result<Outcome> {
     let mut network = Network::of_kwik(&[shape; LINKS])?;
     let notice = Some((length as f64 * SHARE) as u64);
-    let stream = Spread { length, own: Own::Share, notice };
+    let stream = Spread { length, own: Own::Share, notice, pace: None };
     let outcome = spread(&mut network, stream, |network| network.link(SILENT).silence())?;
     network.check(void)?;
     Ok(outcome)

@@ -29,6 +29,7 @@ mod results;
 mod role;
 mod scale;
 mod scenario;
+mod smooth;
 mod spread;
 mod statistics;
 mod throughput;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use crate::bounds::Bounds;
-use crate::cli::{Aggregate, All, Command, Congestion, Format, Options, Peers};
+use crate::cli::{Aggregate, All, Command, Congestion, Format, Options, Peers, Smooth};
 use crate::report::Report;
 use crate::{
     aggregate, attach, congestion, failover, isolation, latency, memory, objects, peers, results,
-    scale, throughput,
+    scale, smooth, throughput,
 };
 
 type Run = Box<dyn Fn(&Options) -> anyhow::Result<Report>>;
@@ -35,6 +35,10 @@ pub(crate) fn of(command: &Command) -> Vec<Scenario> {
         Command::Latency => vec![Scenario::new("latency", latency::run)],
         Command::Aggregate(links) => vec![Scenario::aggregate(*links)],
         Command::Failover => vec![Scenario::new("failover", failover::run)],
+        Command::Smooth(cases) => {
+            let cases = cases.clone();
+            vec![Scenario::new("smooth", move |options| smooth::run(&cases, options))]
+        }
         Command::Isolation => vec![Scenario::new("isolation", isolation::run)],
         Command::Memory => vec![Scenario::new("memory", memory::run)],
         Command::Scale => vec![Scenario::new("scale", scale::run)],
@@ -66,6 +70,7 @@ fn all() -> Vec<Scenario> {
     {
         scenarios.extend(of(&command));
     }
+    scenarios.extend(of(&Command::Smooth(Smooth::default())));
     scenarios.extend(of(&Command::Attach));
     scenarios.extend(of(&Command::Peers(Peers::default())));
     scenarios.extend(of(&Command::Congestion(Congestion::default())));

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::child::{Child, Orders, say};
@@ -15,7 +16,7 @@ use crate::role::{
     Certificate, Congestion, Identity, Listening, Role, Secondary, Server, Stack, Threads,
     default_mtu, start,
 };
-use crate::traffic::{Request, ask, drain};
+use crate::traffic::{Request, ask};
 
 /// What the rival's server writes at a time: on a link chunks of 1 MiB gave the same.
 const CHUNK: u64 = 64 << 10;
@@ -36,7 +37,13 @@ pub(crate) struct Spread {
     pub(crate) own: Own,
     /// The client says [`Reached`] when it has read so much.
     pub(crate) notice: Option<u64>,
+    /// Bytes a second that the reader takes, as a player does; without it what there is. Its pauses count after its first
+    /// 500 ms.
+    pub(crate) pace: Option<u64>,
 }
+
+/// What a player has time to begin in.
+const STARTING: Duration = Duration::from_millis(500);
 
 /// The client has read as far as it was to notice.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -52,6 +59,13 @@ pub(crate) struct Outcome {
     pub(crate) first_byte_ms: f64,
     /// The longest time without a byte for the reader, after the first.
     pub(crate) longest_stall_ms: f64,
+    /// Such times of more than 50 ms.
+    pub(crate) pauses: u64,
+    /// Their sum.
+    pub(crate) pauses_ms: f64,
+    /// From a byte's arrival until it could be delivered in order: the median, the slowest hundredth, and the maximum, by
+    /// bytes.
+    pub(crate) in_order_ms: [f64; 3],
     pub(crate) redundant_bytes: u64,
     pub(crate) repairs: u64,
     pub(crate) peak_buffer_bytes: u64,
@@ -65,38 +79,76 @@ pub(crate) async fn read(
     spread: Spread,
     orders: &mut Orders,
 ) -> anyhow::Result<()> {
-    let Spread { length, own, notice } = spread;
+    let Spread { length, own, mut notice, pace } = spread;
     orders.ready().await;
     let start = Instant::now();
     let mut stream = ask(session, Request::Spread { length, own }).await?;
-    let (mut first, mut last, mut longest, mut read) = (None, start, Duration::ZERO, 0);
-    let mut notice = notice;
-    let bytes = drain(&mut stream, |bytes| {
+    let (mut first, mut pauses, mut bytes) = (None, Pauses::default(), 0);
+    // One that plays takes a little at a time: what it holds itself would hide pauses.
+    let mut chunks = vec![Bytes::new(); if pace.is_some() { 2 } else { 64 }];
+    loop {
+        let asked = Instant::now();
+        let (count, is_open) = stream.receive_vectored(&mut chunks).await?;
         let now = Instant::now();
-        match first {
-            None => first = Some(now),
-            Some(_) => longest = longest.max(now - last),
+        match (first, pace) {
+            (None, _) => first = Some(now),
+            (Some(first), Some(_)) if asked < first + STARTING => {}
+            (Some(_), _) => pauses.count(now - asked),
         }
-        last = now;
-        read += bytes;
-        if notice.take_if(|at| read >= *at).is_some() {
-            say(&Reached { reached: read });
+        bytes += chunks[..count].iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        chunks[..count].fill(Bytes::new());
+        if notice.take_if(|at| bytes >= *at).is_some() {
+            say(&Reached { reached: bytes });
         }
-    })
-    .await?;
+        if !is_open {
+            break;
+        }
+        if let (Some(pace), Some(first)) = (pace, first) {
+            let due = first + Duration::from_secs_f64(bytes as f64 / pace as f64);
+            tokio::time::sleep_until(due.into()).await;
+        }
+    }
     let seconds = start.elapsed().as_secs_f64();
     ensure!(bytes == length, "{bytes} bytes came of {length}");
     let metrics = session.metrics().await?;
+    let delay = metrics.in_order_delay.summary();
     say(&Outcome {
         seconds,
         first_byte_ms: first.map_or(0.0, |first| (first - start).as_secs_f64() * 1e3),
-        longest_stall_ms: longest.as_secs_f64() * 1e3,
+        longest_stall_ms: milliseconds(pauses.longest),
+        pauses: pauses.noticed,
+        pauses_ms: milliseconds(pauses.sum),
+        in_order_ms: [delay.p50, delay.p99, delay.max].map(milliseconds),
         redundant_bytes: metrics.redundant_bytes,
         repairs: metrics.repairs,
         peak_buffer_bytes: metrics.peak_buffer_bytes,
         shares: metrics.paths.iter().map(|path| path.bytes).collect(),
     });
     Ok(())
+}
+
+/// Times without a byte for the reader.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses {
+    /// Those that a reader notices, of more than 50 ms.
+    pub(crate) noticed: u64,
+    pub(crate) sum: Duration,
+    /// Noticed or not.
+    pub(crate) longest: Duration,
+}
+
+impl Pauses {
+    pub(crate) fn count(&mut self, pause: Duration) {
+        self.longest = self.longest.max(pause);
+        if pause > Duration::from_millis(50) {
+            self.noticed += 1;
+            self.sum += pause;
+        }
+    }
+}
+
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// The links of a network.

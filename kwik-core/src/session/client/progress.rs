@@ -193,6 +193,7 @@ impl ClientSession {
             };
             match self.promises.poll(id, &view, now) {
                 Some(GapAction::Report(gap)) => {
+                    self.stalls.reported(id, gap.range, gap.reason);
                     self.send(PathId::PRIMARY, ControlFrame::Gap(gap));
                 }
                 Some(GapAction::GiveUp { offset, len, .. }) => {

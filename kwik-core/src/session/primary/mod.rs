@@ -438,6 +438,7 @@ impl PrimarySession {
                 self.scheduler.handle_stream_closed(id, now);
                 self.provers.forget(id);
                 self.granted.forget(id);
+                self.scheduler.set_priority(id, 0);
             }
         }
     }

@@ -59,6 +59,19 @@ impl PrimarySession {
         Order::Grant(Grant { stream, start, end, max_offset })
     }
 
+    /// Sets a stream's priority: its orders carry it from now on, and secondaries send streams of higher ones first. Default 0.
+    pub fn set_priority(&mut self, stream: StreamId, priority: i32) {
+        // One is kept for each stream that is open, at most.
+        let priority = if self.streams.sends(stream) { priority } else { 0 };
+        self.scheduler.set_priority(stream, priority);
+    }
+
+    /// Streams whose priority is kept.
+    #[cfg(test)]
+    pub(crate) fn priorities(&self) -> usize {
+        self.scheduler.priorities()
+    }
+
     /// Whether [`delegate`](Self::delegate) would take the range: to be asked before the sending half reserves it.
     ///
     /// # Errors

@@ -80,6 +80,30 @@ fn a_secondary_opens_only_what_it_was_granted() {
     assert!(edge.open(stream(0)).is_err());
 }
 
+#[test]
+fn a_contribution_has_the_rank_of_its_order_and_its_streams_newest_priority() {
+    let ranked = |id, priority, urgent| {
+        let Order::Delegation(mut order) =
+            delegation(id, stream(0), range(100 * id, 100 * id + 100))
+        else {
+            panic!()
+        };
+        order.rank = Rank { priority, urgent };
+        Order::Delegation(order)
+    };
+    let mut edge = edge();
+    edge.handle_orders(orders(1, vec![ranked(1, 5, true), ranked(2, -9, false)]));
+    let plan = edge.accept(stream(0), DelegationId(1)).unwrap();
+    assert_eq!(plan.rank, Rank { priority: -9, urgent: true });
+    let plan = edge.accept(stream(0), DelegationId(2)).unwrap();
+    assert_eq!(plan.rank, Rank { priority: -9, urgent: false });
+    // What nobody ordered goes with the rest of its stream.
+    edge.handle_orders(orders(2, vec![open_grant(stream(0))]));
+    assert_eq!(edge.open(stream(0)).unwrap().rank, Rank { priority: -9, urgent: false });
+    edge.handle_orders(orders(3, vec![open_grant(stream(4))]));
+    assert_eq!(edge.open(stream(4)).unwrap().rank, Rank::default());
+}
+
 fn bounded_grant(start: u64, end: u64) -> Order {
     let (start, end) = (offset(start), Some(offset(end)));
     Order::Grant(Grant { stream: stream(0), start, end, max_offset: offset(65_536) })

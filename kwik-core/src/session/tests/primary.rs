@@ -268,6 +268,27 @@ mod removal {
     }
 
     #[test]
+    fn orders_carry_the_priority_that_their_stream_has_then() {
+        let mut desk = Desk::new();
+        desk.add_live(1);
+        let rank = |desk: &mut Desk| {
+            let orders = desk.orders();
+            let [(_, _, Order::Delegation(order))] = &orders[..] else { panic!("{orders:?}") };
+            order.rank
+        };
+        desk.delegate(range(0, 10_000), Local::None);
+        assert_eq!(rank(&mut desk), Rank::default());
+        desk.primary.set_priority(stream(0), -7);
+        // Of a stream that there is not nothing is kept.
+        desk.primary.set_priority(stream(400), 3);
+        assert_eq!(desk.primary.priorities(), 1);
+        desk.delegate(range(10_000, 20_000), Local::None);
+        assert_eq!(rank(&mut desk), Rank { priority: -7, urgent: false });
+        desk.primary.set_priority(stream(0), 0);
+        assert_eq!(desk.primary.priorities(), 0);
+    }
+
+    #[test]
     fn nobody_waits_for_a_removed_path() {
         let mut desk = Desk::new();
         let (edge, other) = (desk.add_live(1), desk.add_live(2));

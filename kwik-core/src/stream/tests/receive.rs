@@ -349,3 +349,34 @@ fn bytes_beyond_a_reset_are_the_senders_fault_alone() {
     assert!(matches!(beyond, ReceiveError::FinalSize { .. }), "{beyond}");
     assert_eq!(half.read(10, NOW), Read::Reset { error_code: 7 });
 }
+
+#[test]
+fn in_order_delay_is_from_arrival_to_its_turn_whenever_it_is_read() {
+    let mut half = first_wins(1 << 20);
+    let a = half.add_source(A, None);
+    let b = half.add_source(B, None);
+    half.insert(b, at(5), text(" world"), 6, later(10)).unwrap();
+    half.insert(a, at(0), text("he"), 2, later(20)).unwrap();
+    assert_eq!(half.in_order_delay().bytes(), 2, "the others wait");
+    half.insert(a, at(2), text("llo"), 3, later(50)).unwrap();
+    let delays = half.in_order_delay().clone();
+    assert_eq!((delays.bytes(), delays.summary().max), (11, Duration::from_millis(40)));
+    assert_eq!(delays.quantile(454), Duration::ZERO, "5 of 11");
+    assert_eq!(delays.quantile(500), Duration::from_millis(40), "6 of 11");
+    // A slow reader changes nothing.
+    assert!(matches!(half.read(100, later(9_000)), Read::Data(_)));
+    assert_eq!(*half.in_order_delay(), delays);
+}
+
+#[test]
+fn in_order_delay_ends_when_the_hash_holds() {
+    let mut half = first_wins(1 << 20);
+    let a = half.add_source(A, None);
+    let hash = *blake3::hash(b"hello").as_bytes();
+    assert!(half.expect_hash(range(0, 5), hash));
+    half.insert(a, at(0), text("hel"), 3, later(10)).unwrap();
+    assert_eq!(half.in_order_delay().bytes(), 0, "nothing vouches for it");
+    half.insert(a, at(3), text("lo"), 2, later(40)).unwrap();
+    let delays = half.in_order_delay();
+    assert_eq!((delays.bytes(), delays.summary().max), (5, Duration::from_millis(30)));
+}

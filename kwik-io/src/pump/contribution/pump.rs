@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use kwik_proto::data::{self, DataHeader, MAX_CONTRIBUTION_PAYLOAD};
-use kwik_proto::frame::{ErrorCode, StreamHeader};
+use kwik_proto::frame::{ErrorCode, Rank, StreamHeader};
 use s2n_quic::stream::{Error as QuicError, SendStream};
 
 use super::queue::{Next, Queue};
@@ -87,6 +87,17 @@ impl ContributionPump {
     #[must_use]
     pub fn in_lane(mut self, lane: &Arc<Lane>) -> Self {
         self.place = Some(lane.place(self.carrier.id(), self.header.stream));
+        self.queue.write_in_turn(lane.desk(self.carrier.id()));
+        self
+    }
+
+    /// Has its bytes, and those of its stream, go before others of the connection as `rank` says. After
+    /// [`in_lane`](Self::in_lane).
+    #[must_use]
+    pub fn ranked(mut self, rank: Rank) -> Self {
+        if let Some(place) = &mut self.place {
+            place.set_rank(rank);
+        }
         self
     }
 
@@ -143,6 +154,7 @@ impl ContributionPump {
                 Poll::Pending => return self.poll_stopped(cx),
             };
             let Poll::Ready(next) = self.poll_fill(room, cx) else { return self.poll_idle(cx) };
+            self.queue.tell_left();
             match next {
                 Next::Frame => {}
                 Next::Stop(error) => return Poll::Ready(Err(error)),
@@ -174,7 +186,7 @@ impl ContributionPump {
     /// QUIC takes no more of this carrier now: others need not wait for it.
     fn leave_turn(&self) {
         if let Some(place) = &self.place {
-            place.idle();
+            place.blocked();
         }
     }
 

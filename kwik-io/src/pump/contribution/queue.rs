@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
 use kwik_proto::{ByteRange, Offset};
 
 use super::{ContributionError, Frame, QUEUE_BYTES};
+use crate::lane::Desk;
 use crate::stream::{Freed, SendShare, Stake};
 
 /// Shared between writer, pump and control; the lock is held for a few operations on the queue, never across a poll
@@ -31,6 +32,8 @@ struct State {
     pump: Option<Waker>,
     /// What the contribution holds of its session's memory; `None`: that has no bound.
     stake: Option<Stake>,
+    /// Where it asks whether it may write ahead of QUIC; `None`: it may.
+    desk: Option<Desk>,
     /// Bytes that left the queue and are not acknowledged.
     outside: u64,
 }
@@ -59,6 +62,7 @@ impl Queue {
             writer: None,
             pump: None,
             stake: None,
+            desk: None,
             outside: 0,
         }))
     }
@@ -66,6 +70,20 @@ impl Queue {
     /// Has the contribution's bytes counted in its session's memory, and its writer wait when there is no room.
     pub(super) fn share(&self, share: &SendShare) {
         self.lock().stake = Some(share.stake());
+    }
+
+    /// Has its writer wait for its turn among those of its path.
+    pub(super) fn write_in_turn(&self, desk: Desk) {
+        self.lock().desk = Some(desk);
+    }
+
+    /// Tells the path what the pump left to be handed over.
+    pub(super) fn tell_left(&self) {
+        let state = self.lock();
+        let left = state.bytes as u64;
+        let woken = state.desk.as_ref().map(|desk| desk.left(left)).unwrap_or_default();
+        drop(state);
+        woken.wake();
     }
 
     /// The pump and QUIC hold that many bytes that are not acknowledged.
@@ -86,43 +104,45 @@ impl Queue {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), ContributionError>> {
         let mut state = self.lock();
-        if let Some(end) = state.end {
-            return Poll::Ready(Err(end.err().unwrap_or(ContributionError::Finished)));
-        }
-        if state.finished {
-            return Poll::Ready(Err(ContributionError::Finished));
-        }
+        state.check_open()?;
         let range = state.check(end, data.len())?;
-        if state.bytes >= QUEUE_BYTES || state.has_no_room() {
-            state.writer = Some(cx.waker().clone());
-            if let Some(stake) = &state.stake {
-                // It may be others of the session that have to make room, and they may have since the last look.
-                stake.wait(cx);
-                if state.bytes < QUEUE_BYTES && !state.has_no_room() {
-                    cx.waker().wake_by_ref();
-                }
-            }
-            return Poll::Pending;
-        }
+        ready!(state.poll_room(range.start(), cx));
         let fits = state.window.value().saturating_sub(range.start().value());
         let fits = usize::try_from(fits).unwrap_or(usize::MAX).min(data.len());
         let pump = state.insert(range.start(), data.split_to(fits));
         let freed = state.book();
+        let queued = state.bytes as u64;
+        let woken = state.desk.as_ref().map(|desk| desk.wrote(queued)).unwrap_or_default();
         if !data.is_empty() {
             state.writer = Some(cx.waker().clone());
         }
         drop(state);
         freed.wake();
+        woken.wake();
         wake(pump);
         if data.is_empty() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Waits until a write at `offset` would be taken.
+    pub(super) fn poll_ready(
+        &self,
+        offset: Offset,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), ContributionError>> {
+        let mut state = self.lock();
+        state.check_open()?;
+        state.poll_room(offset, cx).map(Ok)
     }
 
     /// No more writes.
     pub(super) fn finish(&self) {
         let mut state = self.lock();
         state.finished = true;
-        let pump = state.pump.take();
+        let (pump, desk) = (state.pump.take(), state.desk.clone());
         drop(state);
+        if let Some(desk) = desk {
+            desk.withdraw();
+        }
         wake(pump);
     }
 
@@ -219,6 +239,37 @@ impl Queue {
 }
 
 impl State {
+    /// Whether there can be further writes.
+    fn check_open(&self) -> Result<(), ContributionError> {
+        match self.end {
+            Some(end) => Err(end.err().unwrap_or(ContributionError::Finished)),
+            None if self.finished => Err(ContributionError::Finished),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until there is room: in the queue, in the session's memory, and among what the path has waiting.
+    fn poll_room(&mut self, offset: Offset, cx: &mut Context<'_>) -> Poll<()> {
+        let full = self.bytes >= QUEUE_BYTES || self.has_no_room();
+        let turn = self.desk.as_ref().filter(|_| !full).map(|desk| desk.poll_may(offset, cx));
+        if !full && turn.is_none_or(|turn| turn.is_ready()) {
+            return Poll::Ready(());
+        }
+        // Also where it is not its turn: it is to hear of the end.
+        self.writer = Some(cx.waker().clone());
+        if !full {
+            return Poll::Pending;
+        }
+        if let Some(stake) = &self.stake {
+            // It may be others of the session that have to make room, and they may have since the last look.
+            stake.wait(cx);
+            if self.bytes < QUEUE_BYTES && !self.has_no_room() {
+                cx.waker().wake_by_ref();
+            }
+        }
+        Poll::Pending
+    }
+
     fn has_no_room(&self) -> bool {
         self.stake.as_ref().is_some_and(|stake| stake.room() == 0)
     }

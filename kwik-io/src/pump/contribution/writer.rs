@@ -12,7 +12,7 @@ use super::queue::Queue;
 /// Writes bytes of a stream at their offsets. What a secondary's application holds.
 ///
 /// Chunks may come in any order; those that are queued go out by offset. Each write waits while the queue is full
-/// (512 KiB), and for the client's window. Dropping the writer finishes the contribution: what was taken is still sent.
+/// (512 KiB), while the path has enough that waits for QUIC, and for the client's window. Dropping the writer finishes the contribution: what was taken is still sent.
 #[derive(Debug)]
 pub struct ContributionWriter {
     queue: Arc<Queue>,
@@ -36,6 +36,16 @@ impl ContributionWriter {
     ) -> Result<(), ContributionError> {
         let end = offset.saturating_add(data.len() as u64);
         poll_fn(|cx| self.queue.poll_write(end, &mut data, cx)).await
+    }
+
+    /// Waits until a write at `offset` would be taken at once: to be called before its bytes are read, so that of all that a path
+    /// owes what goes first is read first, and no more than can be sent soon. It may write once then. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_at`](Self::write_at).
+    pub async fn ready(&mut self, offset: Offset) -> Result<(), ContributionError> {
+        poll_fn(|cx| self.queue.poll_ready(offset, cx)).await
     }
 
     /// Ends the contribution and waits until the client's QUIC has acknowledged every byte.

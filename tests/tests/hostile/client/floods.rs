@@ -45,6 +45,7 @@ fn delegation(number: u64) -> Order {
         range: range(1000 + number, 1001 + number),
         resource: Bytes::new(),
         blake3: Some([1; 32]),
+        rank: kwik_proto::frame::Rank::default(),
     })
 }
 

@@ -60,6 +60,7 @@ fn delegation(stream: u64) -> Order {
         range: range(0, LAST),
         resource: Bytes::new(),
         blake3: None,
+        rank: kwik_proto::frame::Rank::default(),
     })
 }
 

@@ -171,6 +171,7 @@ pub(crate) fn delegation(number: u64, stream: u64, range: ByteRange) -> Order {
         range,
         resource: Content(5).resource(),
         blake3: None,
+        rank: kwik_proto::frame::Rank::default(),
     })
 }
 

@@ -39,6 +39,11 @@ impl Link {
         self.process.tell("silent")
     }
 
+    /// Carries again, after [`silence`](Self::silence).
+    pub(crate) fn restore(&mut self) -> anyhow::Result<()> {
+        self.process.tell("back")
+    }
+
     /// How it did so far.
     pub(crate) fn report(&mut self) -> anyhow::Result<Report> {
         self.process.tell("report")?;
