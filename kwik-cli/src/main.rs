@@ -4,6 +4,7 @@ mod account;
 mod advice;
 mod attempt;
 mod catalog;
+mod cause;
 mod cli;
 mod connect;
 mod continuing;
@@ -20,6 +21,7 @@ mod log;
 mod monitor;
 mod open_files;
 mod output;
+mod pace;
 mod part;
 mod primary;
 mod private;
@@ -31,6 +33,7 @@ mod request_path;
 mod root;
 mod secondary;
 mod serve;
+mod shell;
 mod signals;
 mod size;
 mod source;
@@ -53,9 +56,9 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 use kwik_client::sanitized;
 
+use crate::cause::{Cause, Told};
 use crate::cli::{Cli, Command};
 
-const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
@@ -67,15 +70,20 @@ fn main() -> ExitCode {
     match run(&cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(&one_line(&error));
-            FAILED.into()
+            if !error.is::<Told>() {
+                say(&one_line(&error));
+            }
+            Cause::of(&error).status().into()
         }
     }
 }
 
 fn run(command: &Command) -> anyhow::Result<()> {
-    if let Command::Keygen(args) = command {
-        return keygen::run(args);
+    match command {
+        Command::Keygen(args) => return keygen::run(args),
+        Command::Completions(args) => return shell::completions(args.shell),
+        Command::Man => return shell::manual(),
+        Command::Demo(_) | Command::Get(_) | Command::Serve(_) => {}
     }
     let runtime = tokio::runtime::Runtime::new()?;
     let outcome = runtime.block_on(async {
@@ -83,7 +91,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
             Command::Demo(args) => demo::run(args).await,
             Command::Get(args) => get::run(args).await,
             Command::Serve(args) => serve::run(args).await,
-            Command::Keygen(_) => Ok(()),
+            Command::Keygen(_) | Command::Completions(_) | Command::Man => Ok(()),
         }
     });
     // Long enough for a thread that reads a disk, not for one that waits for a reader of a pipe.

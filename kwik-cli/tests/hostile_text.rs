@@ -51,13 +51,13 @@ fn a_hostile_name_of_no_file_forges_nothing_at_either_end() {
         let url = server.url(&encoded(&name));
         is_harmless(&fail(
             kwik(dir.path()).args(["get", &url, "--pin", &server.pin, "-o", "out"]),
-            1,
+            3,
         ));
         // As the shell would give it, without the encoding.
         let url = server.url(&name);
         is_harmless(&fail(
             kwik(dir.path()).args(["get", &url, "--pin", &server.pin, "-o", "out"]),
-            1,
+            3,
         ));
     }
     let log = server.logged(&[]).join("\n");
