@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use kwik_client::Session;
 use kwik_client::stream::ReceiveStream;
 use tokio::sync::mpsc;
 
+use crate::cause::{Cause, Known};
 use crate::connect::Servers;
 use crate::continuing::AttemptId;
 use crate::inbound::Inbound;
@@ -96,7 +97,7 @@ async fn ask_tag(session: &mut Session, get: &Get) -> anyhow::Result<Tag> {
         Ok(asked) => Ok(asked.found.tag),
         Err(Failure::Other(error)) => Err(error),
         Err(Failure::TagMismatch) => {
-            Err(anyhow!("the server refuses a request without a condition"))
+            Err(Known::new(Cause::Refused, "the server refuses a request without a condition"))
         }
     }
 }
@@ -136,7 +137,8 @@ where
     let length = get.length.unwrap_or(found.size.saturating_sub(get.offset));
     let as_asked = (found.offset, found.length) == (get.offset, length);
     if !as_asked || get.if_tag.is_some_and(|tag| tag != found.tag) {
-        return Err(anyhow!("the server offers something else than was asked for").into());
+        let error = "the server offers something else than was asked for";
+        return Err(Known::new(Cause::Integrity, error).into());
     }
     Ok((found, reply))
 }
@@ -144,18 +146,19 @@ where
 /// What the server said, and what to do about it.
 fn refusal(failed: &Failed) -> Failure {
     let Failed { code, message } = failed;
-    let advice = match code {
+    let (cause, advice) = match code {
         FailureCode::TagMismatch => return Failure::TagMismatch,
         FailureCode::NotFound | FailureCode::BadPath | FailureCode::NotAFile => {
-            "; name a file below the server's root"
+            (Cause::NotFound, "; name a file below the server's root")
         }
-        FailureCode::Unreadable => "; ask the server's operator",
-        FailureCode::BadRange => "; the file has changed, ask anew",
+        FailureCode::Unreadable => (Cause::Refused, "; ask the server's operator"),
+        FailureCode::BadRange => (Cause::Refused, "; the file has changed, ask anew"),
         // The message says it.
-        FailureCode::BadRequest => "",
-        FailureCode::Other(_) => "; the server may be newer than this program",
+        FailureCode::BadRequest => (Cause::Refused, ""),
+        FailureCode::Other(_) => (Cause::Refused, "; the server may be newer than this program"),
     };
-    anyhow!("the server refuses: {message}{advice}").into()
+    let text = format_args!("the server refuses: {message}{advice}");
+    Known::with_code(cause, code, text).into()
 }
 
 impl From<anyhow::Error> for Failure {

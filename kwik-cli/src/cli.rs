@@ -36,9 +36,35 @@ pub(crate) enum Command {
     /// Serve the files below a directory.
     Serve(ServeArgs),
     /// Fetch a file and check it against its BLAKE3 hash.
+    #[command(after_help = STATUS)]
     Get(GetArgs),
     /// Say of each pause of a download what it waited for, whose fault it was and what was done.
     Explain(ExplainArgs),
+    /// Print what a shell needs to complete commands and options.
+    Completions(CompletionsArgs),
+    /// Print the manual page, for man(1).
+    Man,
+}
+
+/// What `get` exits with: see `Cause::status`.
+pub(crate) const STATUS: &str = "\
+Exit status:
+  0    the file is whole and checked
+  1    it failed for a reason that is none of the following
+  2    the command line is wrong
+  3    no server has the file
+  4    no server can be reached, or none any more
+  5    refused: by the server, or by the rules given here
+  6    the bytes are not those that were announced
+  7    a file cannot be read or written here
+  8    it took longer than allowed
+  130  interrupted (SIGINT); 143: terminated (SIGTERM)";
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
 }
 
 #[derive(Debug, Args)]
@@ -123,16 +149,20 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// kwik://HOST:PORT/PATH. Several name the same content at servers that stand in for one another.
+    /// kwik://HOST[:PORT]/PATH; the port is 4433 unless given. Several name the same content at servers that stand in for one another.
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<KwikUrl>,
     /// Where to write; - is standard output. By default the last name of the first URL, here.
     #[arg(short = 'o', long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Certificates of the authorities to trust, PEM, instead of the system's.
+    /// Directory that the file goes to, made if it is missing; a relative -o is within it.
+    #[arg(short = 'P', long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// Certificates of the authorities to trust, PEM, instead of the system's. Without --ca and --pin, KWIK_CA names such a file.
     #[arg(long, value_name = "PEM", conflicts_with = "pin")]
     pub(crate) ca: Option<PathBuf>,
-    /// Trust the servers with this key, as `kwik serve` prints it; may be repeated, and each is good for every URL.
+    /// Trust the servers with this key, as `kwik serve` prints it; may be repeated, and each is good for every URL. Without --ca
+    /// and --pin, KWIK_PIN has such pins, separated by commas.
     #[arg(long, value_name = "PIN")]
     pub(crate) pin: Vec<Pin>,
     /// Start anew instead of continuing where an earlier run ended.
@@ -147,6 +177,9 @@ pub(crate) struct GetArgs {
     /// Bytes a second that must come on the average of --timeout; 0 takes any rate.
     #[arg(long, value_name = "SIZE", default_value = "100")]
     pub(crate) min_rate: ByteSize,
+    /// Bytes a second to read at most on the average, such as 10MB. What servers have sent ahead of it waits in windows.
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub(crate) max_rate: Option<ByteSize>,
     /// Fetch nothing that is larger, such as 4GiB.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<ByteSize>,
@@ -186,6 +219,11 @@ impl FromStr for Secondary {
             pin: pin.parse::<Pin>().map_err(|e| e.to_string())?,
         })
     }
+}
+
+fn rate(text: &str) -> Result<ByteSize, String> {
+    let rate: ByteSize = text.parse()?;
+    if rate.0 == 0 { Err("nothing would come".to_owned()) } else { Ok(rate) }
 }
 
 fn socket_address(text: &str) -> Result<SocketAddr, String> {

@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, bail};
 use kwik_client::{Client, Connect, Limits, Session, Trust};
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 
+use crate::cause::{Cause, Known};
 use crate::cli::GetArgs;
 use crate::request_path::RequestPath;
 use crate::url::KwikUrl;
@@ -84,7 +85,10 @@ impl Servers {
         let url = &self.source(server).url;
         let addresses: Vec<SocketAddr> = lookup_host((url.host(), url.port()))
             .await
-            .with_context(|| format!("cannot find {}; check the name", url.host()))?
+            .map_err(|error| {
+                let text = format!("cannot find {}; check the name: {error}", url.host());
+                Known::new(Cause::Unreachable, text)
+            })?
             .take(MAX_ADDRESSES)
             .collect();
         let mut candidates = Vec::new();
@@ -93,7 +97,8 @@ impl Servers {
         }
         let mut candidates = candidates.into_iter();
         let mut tries = JoinSet::new();
-        let mut failure = anyhow!("{} has no address; check the name", url.host());
+        let nowhere = format!("{} has no address; check the name", url.host());
+        let mut failure = Known::new(Cause::Unreachable, nowhere);
         loop {
             let next = candidates.next();
             let more = next.is_some();
@@ -108,7 +113,10 @@ impl Servers {
             tokio::select! {
                 tried = tries.join_next() => match tried {
                     Some(Ok(Ok(session))) => return Ok(session),
-                    Some(Ok(Err(error))) => failure = anyhow!("{error}; {}", self.advice),
+                    Some(Ok(Err(error))) => {
+                        let text = format!("{error}; {}", self.advice);
+                        failure = Known::like(&error.into(), text);
+                    }
                     Some(Err(error)) => failure = error.into(),
                     None if more => {}
                     None => return Err(failure),
@@ -137,21 +145,43 @@ impl Servers {
     }
 }
 
+/// Pins that are trusted where the command line names nobody.
+const PIN: &str = "KWIK_PIN";
+/// As [`PIN`], a file with authorities.
+const CA: &str = "KWIK_CA";
+
 /// Whom `get` trusts: the pins, the authorities in a file, or the system's.
 pub(crate) fn trusts(args: &GetArgs) -> anyhow::Result<Vec<Trust>> {
+    trusts_of(args, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+fn trusts_of(
+    args: &GetArgs,
+    variable: impl Fn(&str) -> Option<String>,
+) -> anyhow::Result<Vec<Trust>> {
     if !args.pin.is_empty() {
         return Ok(args.pin.iter().map(|pin| Trust::Pin(*pin)).collect());
     }
-    let trust = match &args.ca {
-        Some(path) => authorities(path)?,
-        None => Trust::System,
-    };
-    Ok(vec![trust])
+    if let Some(path) = &args.ca {
+        return Ok(vec![authorities("--ca", path)?]);
+    }
+    match (variable(PIN), variable(CA)) {
+        (Some(_), Some(_)) => {
+            bail!("both {PIN} and {CA} are set; unset one, or give --pin or --ca")
+        }
+        (Some(pins), None) => {
+            pins.split(',').map(|pin| Ok(Trust::Pin(pin.trim().parse().context(PIN)?))).collect()
+        }
+        (None, Some(path)) => Ok(vec![authorities(CA, Path::new(&path))?]),
+        (None, None) => Ok(vec![Trust::System]),
+    }
 }
 
-fn authorities(path: &Path) -> anyhow::Result<Trust> {
-    let pem = fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}; --ca wants a PEM file", path.display()))?;
+fn authorities(option: &str, path: &Path) -> anyhow::Result<Trust> {
+    let pem = fs::read_to_string(path).map_err(|error| {
+        let text = format!("cannot read {}; {option} wants a PEM file: {error}", path.display());
+        Known::new(Cause::Disk, text)
+    })?;
     Ok(Trust::ca(pem))
 }
 
@@ -160,5 +190,54 @@ fn advice(trust: Option<&Trust>) -> &'static str {
         Some(Trust::Ca(_)) => "check the address and the certificates of --ca, or give --pin",
         Some(Trust::Pin(_)) => "check the address and the pin, which `kwik serve` prints",
         _ => "check the address; for a certificate of your own give --pin or --ca",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn pin(digit: char) -> String {
+        format!("sha256:{}", digit.to_string().repeat(64))
+    }
+
+    /// What is trusted with these options and variables: the pins of it, in order.
+    fn trusted(options: &[&str], variables: &[(&str, String)]) -> Result<Vec<String>, String> {
+        let line = ["kwik", "get", "kwik://h/x"].iter().chain(options);
+        let Command::Get(args) = Cli::try_parse_from(line).unwrap().command else { panic!() };
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        };
+        let trusts = trusts_of(&args, variable).map_err(|error| format!("{error:#}"))?;
+        let name = |trust: Trust| match trust {
+            Trust::Pin(pin) => pin.to_string(),
+            Trust::System => "system".to_owned(),
+            _ => "authorities".to_owned(),
+        };
+        Ok(trusts.into_iter().map(name).collect())
+    }
+
+    #[test]
+    fn the_command_line_comes_before_the_environment() {
+        let set = [("KWIK_PIN", format!("{}, {}", pin('a'), pin('b')))];
+        assert_eq!(trusted(&[], &[]), Ok(vec!["system".to_owned()]));
+        assert_eq!(trusted(&[], &set), Ok(vec![pin('a'), pin('b')]));
+        assert_eq!(trusted(&["--pin", &pin('c')], &set), Ok(vec![pin('c')]));
+    }
+
+    #[test]
+    fn a_variable_that_is_wrong_is_named() {
+        for (variables, named) in [
+            (vec![("KWIK_PIN", "sha256:00".to_owned())], "KWIK_PIN"),
+            (vec![("KWIK_CA", "/nowhere.pem".to_owned())], "KWIK_CA"),
+            (vec![("KWIK_PIN", pin('a')), ("KWIK_CA", "x".to_owned())], "KWIK_CA"),
+        ] {
+            let error = trusted(&[], &variables).unwrap_err();
+            assert!(error.contains(named), "{error}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use kwik_client::Trust;
 use kwik_server::{CongestionControl, Env, IdentityKey, PathSpec, ServerCertificate};
 
 use crate::catalog::Catalog;
+use crate::cause::Known;
 use crate::cli::DemoArgs;
 use crate::connect::Servers;
 use crate::continuing::Patience;
@@ -40,7 +41,7 @@ pub(crate) async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let report = tokio::select! {
         biased;
-        () = stop.wanted() => bail!("interrupted"),
+        cause = stop.wanted() => return Err(Known::new(cause, "interrupted")),
         report = show(args) => report?,
     };
     print(io::stdout(), &if args.json { report.to_json() } else { report.to_text("demo") })
@@ -63,7 +64,8 @@ async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
     let trust = vec![Trust::Pin(primary.pin)];
     let servers = Arc::new(Servers::new(&[url], trust, patience.connect, None)?);
     let show = if args.json { Show::Never } else { Show::OnTerminal };
-    let order = Order { servers, patience, max_size: None, show, notes: Notes::Silent };
+    let order =
+        Order { servers, patience, max_size: None, max_rate: None, show, notes: Notes::Silent };
     let report = fetch(order, Output::discard()).await?;
     ensure!(report.blake3 == tag.to_string(), "the file that arrived is not the one that was made");
     Ok(report)

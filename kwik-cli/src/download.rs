@@ -15,6 +15,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::account::{Account, Reading};
 use crate::attempt::{self, Answer, Told, Wanted};
+use crate::cause::{Cause, Known};
 use crate::connect::Servers;
 use crate::continuing::{Action, AttemptId, Continuing, Patience, Reason, Standing, Verdict};
 use crate::inbound::Inbound;
@@ -52,7 +53,7 @@ pub(crate) struct Download {
     /// Bytes that were handed out, those that were there before included.
     position: u64,
     /// What each server failed with last, and whether that is the last word about it.
-    failures: Vec<Option<String>>,
+    failures: Vec<Option<Known>>,
     refused: BTreeSet<usize>,
     look_ups: JoinSet<(usize, anyhow::Result<Tag>)>,
     /// Until when they may hold up the end.
@@ -123,7 +124,7 @@ impl Download {
             current: None,
             content: None,
             position,
-            failures: vec![None; count],
+            failures: (0..count).map(|_| None).collect(),
             refused: BTreeSet::new(),
             look_ups: JoinSet::new(),
             look_up_until: began,
@@ -251,8 +252,8 @@ impl Download {
             Told::Ready(answer) if self.contradicts(&answer.found) => {
                 let url = &self.servers.source(server).url;
                 let size = answer.found.size;
-                self.failures[server] =
-                    Some(format!("{url} says that the content has {size} bytes"));
+                let text = format!("{url} says that the content has {size} bytes");
+                self.failures[server] = Some(Known::of(Cause::Integrity, text));
                 self.refused.insert(server);
                 self.machine.handle_failed(id, Verdict::Never, now);
             }
@@ -263,14 +264,14 @@ impl Download {
             }
             Told::Failed(error) => {
                 let verdict = if serves_later(&error) { Verdict::Later } else { Verdict::Again };
-                self.failures[server] = Some(format!("{error:#}"));
+                self.failures[server] = Some(Known::keep(&error, format_args!("{error:#}")));
                 self.machine.handle_failed(id, verdict, now);
             }
             Told::OtherContent(tag) => {
                 let here = self.wanted.tag.unwrap_or(tag);
                 let url = &self.servers.source(server).url;
-                self.failures[server] =
-                    Some(format!("{url} has the BLAKE3 hash {tag} now, not {here}"));
+                let text = format!("{url} has the BLAKE3 hash {tag} now, not {here}");
+                self.failures[server] = Some(Known::of(Cause::Integrity, text));
                 self.refused.insert(server);
                 self.machine.handle_failed(id, Verdict::Never, now);
             }
@@ -353,7 +354,8 @@ impl Download {
         let address = old.reading.address();
         let at = format!("stream {} stopped at offset {}", old.stream, self.position);
         if !self.refused.contains(&old.server) {
-            self.failures[old.server] = Some(format!("{}; {at}", what_was_lost(&error, &address)));
+            let text = format!("{}; {at}", what_was_lost(&error, &address));
+            self.failures[old.server] = Some(Known::keep(&error, text));
         }
         self.machine.handle_lost(Verdict::Again, self.began.elapsed());
         self.leave(old);
@@ -396,8 +398,8 @@ impl Download {
 
     /// Why there is nothing more to try.
     fn explain(&self, reason: Reason) -> anyhow::Error {
-        let failures: Vec<_> = self.failures.iter().flatten().map(String::as_str).collect();
-        let failures = failures.join("; ");
+        let known = || self.failures.iter().flatten();
+        let failures = known().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         let names = |server| self.servers.source(server).url.to_string();
         let urls = (0..self.servers.count()).map(names).collect::<Vec<_>>().join(" or ");
         let limit = |time| TimeLimit(time).to_string();
@@ -405,26 +407,41 @@ impl Download {
         let told = if failures.is_empty() { String::new() } else { format!("; {failures}") };
         match (reason, &self.current) {
             (Reason::NoneLeft, _) if self.content.is_some() => Changed(failures).into(),
-            (Reason::NoneLeft, _) => anyhow!("{failures}"),
-            (Reason::Unconnected, _) => anyhow!(
-                "no connection to {urls} within {connect}{told}; check the address or give a longer --connect-timeout"
+            (Reason::NoneLeft, _) => Known::all(known(), Cause::Failed, failures),
+            (Reason::Unconnected, _) => Known::all(
+                known(),
+                Cause::Unreachable,
+                format!(
+                    "no connection to {urls} within {connect}{told}; check the address or give a longer --connect-timeout"
+                ),
             ),
-            (Reason::Unanswered, _) => anyhow!(
-                "no answer from {urls} for {silence}{told}; a server hashes a file at its first request, so try again or give a longer --timeout"
+            (Reason::Unanswered, _) => Known::new(
+                Cause::Timeout,
+                format!(
+                    "no answer from {urls} for {silence}{told}; a server hashes a file at its first request, so try again or give a longer --timeout"
+                ),
             ),
-            (Reason::Silent, Some(current)) => anyhow!(
-                "no byte came from {} for {silence}, at offset {}{told}",
-                current.reading.address(),
-                self.position
+            (Reason::Silent, Some(current)) => Known::all(
+                known(),
+                Cause::Timeout,
+                format!(
+                    "no byte came from {} for {silence}, at offset {}{told}",
+                    current.reading.address(),
+                    self.position
+                ),
             ),
-            (Reason::Slow, _) => anyhow!(
-                "fewer than {} bytes a second came from {urls} for {silence}, at offset {}{told}; give a smaller --min-rate",
-                self.patience.rate,
-                self.position
+            (Reason::Slow, _) => Known::new(
+                Cause::Timeout,
+                format!(
+                    "fewer than {} bytes a second came from {urls} for {silence}, at offset {}{told}; give a smaller --min-rate",
+                    self.patience.rate, self.position
+                ),
             ),
-            (Reason::Silent, None) => {
-                anyhow!("no connection to {urls} for {silence}{told}")
-            }
+            (Reason::Silent, None) => Known::all(
+                known(),
+                Cause::Unreachable,
+                format!("no connection to {urls} for {silence}{told}"),
+            ),
         }
     }
 }

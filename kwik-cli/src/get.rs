@@ -1,22 +1,25 @@
 //! `kwik get`.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use kwik_client::sanitized;
 
+use crate::cause::{Cause, Known, Told};
 use crate::cli::GetArgs;
 use crate::connect::{self, Servers};
 use crate::continuing::Patience;
 use crate::download::{Begun, Changed, Disagree, Download, WrongBytes};
 use crate::kept::{Keeper, Left, kept};
 use crate::output::{Making, Output};
+use crate::pace::Pace;
 use crate::part::Resume;
 use crate::progress::{Progress, Show};
-use crate::report::{Report, milliseconds};
+use crate::report::{Failure, Report, milliseconds};
 use crate::say;
 use crate::signals::Stop;
 use crate::stdout;
@@ -29,6 +32,8 @@ pub(crate) struct Order {
     pub(crate) patience: Patience,
     /// The largest content that is wanted, in bytes.
     pub(crate) max_size: Option<u64>,
+    /// Most bytes a second to read, on the average.
+    pub(crate) max_rate: Option<u64>,
     pub(crate) show: Show,
     pub(crate) notes: Notes,
 }
@@ -57,7 +62,7 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
     let (keeper, kept) = kept();
     let outcome = tokio::select! {
         biased;
-        () = stop.wanted() => Err(anyhow!("interrupted")),
+        cause = stop.wanted() => Err(Known::new(cause, "interrupted")),
         report = download(args, keeper) => report,
     };
     let report = match outcome {
@@ -68,22 +73,31 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
                 kept = kept.settled() => kept,
                 // Who asks again does not want to wait for the disk; nor does who asked once wait for an output that
                 // nobody opens.
-                () = stop.wanted() => so_far.now(),
+                _ = stop.wanted() => so_far.now(),
                 () = tokio::time::sleep(SETTLING) => so_far.now(),
             };
             let starts_over = error.is::<Changed>() || error.is::<Disagree>();
             let error = error.context(args.urls[0].to_string());
-            return Err(match kept {
+            let error = match kept {
                 Left::Bytes(0) => error,
-                Left::Whole => anyhow!("{error:#}; the file is whole"),
+                Left::Whole => Known::like(&error, format_args!("{error:#}; the file is whole")),
                 Left::Bytes(_) if starts_over => error,
                 Left::Bytes(bytes) => {
                     let how = if args.no_resume { " without --no-resume" } else { "" };
-                    anyhow!(
+                    let text = format!(
                         "{error:#}; {bytes} bytes are kept, and the same command{how} continues there"
-                    )
+                    );
+                    Known::like(&error, text)
                 }
-            });
+            };
+            // If there is no place for the object, the line is for those who look.
+            if args.json
+                && tell(args, &Failure::of(&error, kept).to_json()).is_ok()
+                && is_stdout(args)
+            {
+                return Err(Told(Cause::of(&error)).into());
+            }
+            return Err(error);
         }
     };
     let text = match (args.json, args.quiet) {
@@ -91,9 +105,12 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
         (false, true) => return Ok(()),
         (false, false) => report.to_text(&sanitized(&args.urls[0].path()?.to_string()).to_string()),
     };
-    let printed =
-        if is_stdout(args) { print(io::stderr(), &text) } else { print(io::stdout(), &text) };
-    printed.context("the file is whole")
+    tell(args, &text).context("the file is whole")
+}
+
+/// Says what `get` ends with where the content is not.
+fn tell(args: &GetArgs, text: &str) -> anyhow::Result<()> {
+    if is_stdout(args) { print(io::stderr(), text) } else { print(io::stdout(), text) }
 }
 
 async fn download(args: &GetArgs, keeper: Keeper) -> anyhow::Result<Report> {
@@ -110,14 +127,15 @@ async fn download(args: &GetArgs, keeper: Keeper) -> anyhow::Result<Report> {
     let (output, note) = open_output(args, keeper).await?;
     note.into_iter().for_each(|note| notes.tell(&note));
     let max_size = args.max_size.map(|size| size.0);
-    fetch(Order { servers, patience, max_size, show, notes }, output).await
+    let max_rate = args.max_rate.map(|rate| rate.0);
+    fetch(Order { servers, patience, max_size, max_rate, show, notes }, output).await
 }
 
 /// Fetches one content into `output`.
 pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report> {
     let start = Instant::now();
     let resumed = output.resumed().map(|resumed| (resumed.content.tag, resumed.bytes));
-    let Order { servers, patience, max_size, show, notes } = order;
+    let Order { servers, patience, max_size, max_rate, show, notes } = order;
     let mut output = output;
     let mut download = Download::new(Arc::clone(&servers), patience, resumed, start);
     let content = match download.begin().await? {
@@ -132,25 +150,32 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
             match download.begin().await? {
                 Begun::Found(content) => content,
                 Begun::OtherContent => {
-                    return Err(anyhow!("the server contradicts itself; try again"));
+                    let text = "the server contradicts itself; try again";
+                    return Err(Known::new(Cause::Integrity, text));
                 }
             }
         }
     };
     if let Some(most) = max_size.filter(|most| content.size > *most) {
         let size = content.size;
-        return Err(anyhow!("the content has {size} bytes; --max-size allows {most}"));
+        let text = format!("the content has {size} bytes; --max-size allows {most}");
+        return Err(Known::new(Cause::Refused, text));
     }
     output = blocking(move || output.begin(content).map(|()| output)).await?;
     let writer = Writer::start(output);
     let progress = Progress::new(content.size, show);
     progress.advance(download.position());
+    let mut pace = max_rate.map(Pace::new);
     let outcome = loop {
         match download.chunk().await {
             Ok(Some(bytes)) => {
-                progress.advance(bytes.len() as u64);
+                let length = bytes.len() as u64;
+                progress.advance(length);
                 if !writer.write(bytes).await {
                     break Ok(());
+                }
+                if let Some(pace) = &mut pace {
+                    pace.wait(length).await;
                 }
             }
             Ok(None) => break Ok(()),
@@ -178,9 +203,10 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
     if tag != content.tag {
         let wanted = content.tag;
         reject(output).await?;
-        return Err(anyhow!(
+        let text = format!(
             "the content has the BLAKE3 hash {tag}, not {wanted} as announced; nothing was kept, try again"
-        ));
+        );
+        return Err(Known::new(Cause::Integrity, text));
     }
     let elapsed = start.elapsed();
     // The goodbyes run beside.
@@ -212,9 +238,19 @@ async fn open_output(args: &GetArgs, keeper: Keeper) -> anyhow::Result<(Output, 
     if is_stdout(args) {
         return Output::stdout().map(|output| (output, None));
     }
-    let path = match &args.output {
+    let name = match &args.output {
         Some(path) => path.clone(),
         None => PathBuf::from(args.urls[0].path()?.file_name()),
+    };
+    let path = match &args.output_dir {
+        Some(dir) => {
+            fs::create_dir_all(dir).map_err(|error| {
+                let text = format!("cannot make {}: {error}; choose another -P", dir.display());
+                Known::new(Cause::Disk, text)
+            })?;
+            dir.join(name)
+        }
+        None => name,
     };
     let resume = if args.no_resume { Resume::Anew } else { Resume::Continue };
     let urls = args.urls.iter().map(ToString::to_string).collect();

@@ -1,5 +1,6 @@
 //! Where the bytes of a `get` go.
 
+use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
@@ -7,9 +8,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{anyhow, bail};
 use rustix::fs::Access;
 
+use crate::cause::{Cause, Known};
 use crate::gather::Gather;
 use crate::kept::Keeper;
 use crate::part::{Part, Resume, Resumed};
@@ -60,15 +61,19 @@ impl Output {
             return Self::stdout().map(|output| (output, None));
         }
         if path.as_os_str().as_bytes().ends_with(b"/") && !path.is_dir() {
-            bail!("{name} is not there, and it would be a directory; name a file with -o");
+            return Err(disk(format!(
+                "{name} is not there, and it would be a directory; name a file with -o"
+            )));
         }
         let (target, mode) = match fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
-                bail!("{name} is a directory; name a file with -o")
+                return Err(disk(format!("{name} is a directory; name a file with -o")));
             }
             Ok(metadata) if metadata.is_file() => {
                 if DESCRIPTORS.iter().any(|known| path.starts_with(known)) {
-                    bail!("{name} is a file that is open already; name that file, or use -o -");
+                    return Err(disk(format!(
+                        "{name} is a file that is open already; name that file, or use -o -"
+                    )));
                 }
                 check_writable(path, &metadata)?;
                 // Through a symbolic link to what it names: the link stays.
@@ -100,7 +105,7 @@ impl Output {
             Ok((part, note)) => Ok((Self { name, sink: Sink::Part(Box::new(part)) }, note)),
             Err(error) => match error.downcast::<io::Error>() {
                 Ok(error) => Err(cannot_write(&name, &error)),
-                Err(in_the_way) => Err(in_the_way),
+                Err(in_the_way) => Err(disk(format_args!("{in_the_way:#}"))),
             },
         }
     }
@@ -116,7 +121,7 @@ impl Output {
     pub(crate) fn stdout() -> anyhow::Result<Self> {
         let name = "standard output".to_owned();
         if !stdout::is_open() {
-            bail!("cannot write {name}: it is closed; name a file with -o");
+            return Err(disk(format!("cannot write {name}: it is closed; name a file with -o")));
         }
         // Not `io::stdout()`: its line buffer searches every byte for a line end.
         let file = io::stdout().as_fd().try_clone_to_owned();
@@ -228,9 +233,16 @@ fn beyond_links(path: &Path) -> io::Result<PathBuf> {
 fn check_writable(path: &Path, metadata: &Metadata) -> anyhow::Result<()> {
     let protected = metadata.mode() & 0o222 == 0;
     if protected || rustix::fs::access(path, Access::WRITE_OK).is_err() {
-        bail!("{} is read-only; make it writable or choose another -o", path.display());
+        return Err(disk(format!(
+            "{} is read-only; make it writable or choose another -o",
+            path.display()
+        )));
     }
     Ok(())
+}
+
+fn disk(message: impl fmt::Display) -> anyhow::Error {
+    Known::new(Cause::Disk, message)
 }
 
 /// What can't be written, why, and what helps against that.
@@ -242,5 +254,5 @@ fn cannot_write(name: &str, error: &io::Error) -> anyhow::Error {
         io::ErrorKind::BrokenPipe => "its reader is gone",
         _ => "choose another -o",
     };
-    anyhow!("cannot write {name}: {error}; {advice}")
+    disk(format_args!("cannot write {name}: {error}; {advice}"))
 }

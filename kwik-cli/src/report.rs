@@ -3,9 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use kwik_client::DelayHistogram;
+use kwik_client::{DelayHistogram, sanitized};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::cause::{Cause, code_name};
+use crate::kept::Left;
 use crate::size::ByteSize;
 use crate::tag::Tag;
 
@@ -39,6 +41,41 @@ pub(crate) struct Report {
     pub(crate) in_order_delay: DelayHistogram,
     /// Most bytes that were held for the reader at one time.
     pub(crate) peak_buffer_bytes: u64,
+}
+
+/// A transfer that failed, as `--json` has it.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Failure {
+    /// What the line on standard error says; there is none where the object goes there.
+    error: String,
+    cause: Cause,
+    /// The exit status.
+    status: u8,
+    /// The code with which a server ended it, by its name; null if none did.
+    code: Option<String>,
+    /// Bytes of the content that are kept for the next run; null if that is not known.
+    kept_bytes: Option<u64>,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &anyhow::Error, kept: Left) -> Self {
+        let cause = Cause::of(error);
+        Self {
+            error: sanitized(&format!("{error:#}")).to_string(),
+            cause,
+            status: cause.status(),
+            code: code_name(error),
+            kept_bytes: match kept {
+                Left::Bytes(bytes) => Some(bytes),
+                Left::Whole => None,
+            },
+        }
+    }
+
+    /// The object on one line.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("numbers and strings are JSON")
+    }
 }
 
 /// One server's part.

@@ -67,14 +67,14 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     announce(&running, args.json)?;
     let server = running.server.clone();
     tokio::select! {
-        () = stop.wanted() => {}
+        _ = stop.wanted() => {}
         () = monitor::export(|| server.metrics()) => {}
     }
     announce_end(args);
     tokio::select! {
         () = running.close(args.grace) => {}
         () = monitor::export(|| server.metrics()) => {}
-        () = stop.wanted() => running.close(Duration::ZERO).await,
+        _ = stop.wanted() => running.close(Duration::ZERO).await,
     }
     Ok(())
 }

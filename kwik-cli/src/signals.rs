@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::cause::Cause;
+
 /// SIGINT and SIGTERM, caught from [`listen`](Self::listen) on.
 #[derive(Debug)]
 pub(crate) struct Stop {
@@ -20,11 +22,11 @@ impl Stop {
         })
     }
 
-    /// Waits for either.
-    pub(crate) async fn wanted(&mut self) {
+    /// Waits for either; which one it was.
+    pub(crate) async fn wanted(&mut self) -> Cause {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Cause::Interrupted,
+            _ = self.terminate.recv() => Cause::Terminated,
         }
     }
 }

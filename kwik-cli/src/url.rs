@@ -1,4 +1,4 @@
-//! `kwik://HOST:PORT/PATH`.
+//! `kwik://HOST[:PORT]/PATH`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,6 +8,9 @@ use percent_encoding::percent_decode_str;
 use url::Host;
 
 use crate::request_path::RequestPath;
+
+/// The UDP port of a URL that names none.
+pub(crate) const DEFAULT_PORT: u16 = 4433;
 
 /// Where a file is: a server and a path below its root.
 ///
@@ -49,16 +52,23 @@ impl FromStr for KwikUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const FORM: &str = "want kwik://HOST:PORT/PATH";
+        const FORM: &str = "want kwik://HOST/PATH or kwik://HOST:PORT/PATH";
         let rest = text.strip_prefix("kwik://").ok_or(FORM)?;
         let (authority, encoded_path) = rest.split_once('/').ok_or(FORM)?;
-        let (host, port) = authority.rsplit_once(':').ok_or(FORM)?;
+        // The colons of an IPv6 address stand within its brackets.
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
         if text.contains(['?', '#']) {
             return Err(
                 "a kwik URL has no query and no fragment; write %3F for ?, %23 for #".into()
             );
         }
-        let port = port.parse().ok().filter(|port| *port != 0);
+        let port = match port {
+            Some(port) => port.parse().ok().filter(|port| *port != 0),
+            None => Some(DEFAULT_PORT),
+        };
         Ok(Self {
             text: text.to_owned(),
             host: Host::parse(host).map_err(|error| format!("{error}; {FORM}"))?,
@@ -93,6 +103,15 @@ mod tests {
     }
 
     #[test]
+    fn a_url_without_a_port_means_4433() {
+        for (text, host) in [("kwik://h/x", "h"), ("kwik://[::1]/x", "::1")] {
+            let url: KwikUrl = text.parse().unwrap();
+            assert_eq!((url.host().as_str(), url.port()), (host, 4433));
+            assert_eq!(url.path().unwrap().to_string(), "x");
+        }
+    }
+
+    #[test]
     fn the_path_is_percent_decoded_exactly_once() {
         assert_eq!(path_of("kwik://h:1/a%20b%2Fc").unwrap(), "a b/c");
         assert_eq!(path_of("kwik://h:1/%252e%252e/x").unwrap(), "%2e%2e/x");
@@ -124,7 +143,8 @@ mod tests {
         for text in [
             "",
             "http://h:1/x",
-            "kwik://h/x",
+            "kwik:///x",
+            "kwik://h:/x",
             "kwik://h:1",
             "kwik://h:0/x",
             "kwik://h:65536/x",

@@ -31,7 +31,7 @@ fn broken_off(secondaries: usize, args: &[&str], change: impl FnOnce(&Path)) {
     download.read(BEGUN);
     change(&fleet.dir.path().join("root-primary/f"));
     let (code, received, stderr) = download.end();
-    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(code, Some(6), "{stderr}");
     // It asks once more, whether another server has what it began, and finds what there is now.
     assert!(stderr.contains("the content has changed"), "{stderr}");
     assert!(stderr.contains(&fleet.primary.address.to_string()), "which server: {stderr}");

@@ -227,7 +227,7 @@ fn r08_5_a_lost_primary_is_an_error_that_names_it_and_the_missing_bytes() {
     let primary = fleet.primary.address.to_string();
     fleet.primary.kill();
     let (code, received, stderr) = download.end();
-    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(code, Some(4), "{stderr}");
     assert_eq!(stderr.lines().count(), 1, "{stderr}");
     assert!(received.len() < SIZE && content.starts_with(&received), "no wrong byte before it");
     assert!(stderr.contains(&primary), "which peer: {stderr}");
@@ -314,6 +314,6 @@ fn without_proof_a_lie_fails_the_download_at_its_end() {
     fleet.warm_up("f");
     make_lie(&fleet, 0, &content);
     let (code, _, stderr) = Download::start(&fleet, "f").end();
-    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(code, Some(6), "{stderr}");
     assert!(stderr.contains("hash"), "{stderr}");
 }

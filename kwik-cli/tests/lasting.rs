@@ -106,7 +106,7 @@ fn the_users_own_part_file_stays() {
     assert_eq!(fs::read(dir.join("keep")).unwrap(), b"content");
     assert_eq!(fs::read(dir.join("keep.part")).unwrap(), b"precious");
     fs::write(dir.join("keep.part.kwik"), b"precious too").unwrap();
-    let line = fail(fleet.get("f").args(["-o", "keep"]), 1);
+    let line = fail(fleet.get("f").args(["-o", "keep"]), 7);
     assert!(line.contains("keep.part.kwik"), "{line}");
     assert_eq!(fs::read(dir.join("keep.part.kwik")).unwrap(), b"precious too");
 }
@@ -122,7 +122,7 @@ fn a_full_disk_keeps_what_it_has() {
         let get = fleet.get("f");
         limited.args(["-c", &script, "bash"]).arg(get.get_program()).args(get.get_args());
         limited.args(["-o", "out"]).current_dir(fleet.dir.path());
-        let line = fail(&mut limited, 1);
+        let line = fail(&mut limited, 7);
         assert!(line.contains("cannot write out"), "{line}");
     }
     assert!(durable(fleet.dir.path()) > 19_000 << 10);
@@ -225,7 +225,7 @@ fn the_only_primary_that_returns_with_another_content_ends_the_download() {
     fs::write(root.join("f"), b"other").unwrap();
     let _again = Server::start_at(dir.path(), "state", &root, &[], &listen);
     let (code, _, said) = download.end();
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(6));
     for tag in [blake3::hash(&content), blake3::hash(b"other")] {
         assert!(said.contains(tag.to_hex().as_str()), "{said}");
     }
@@ -252,7 +252,7 @@ fn a_second_get_is_told_of_the_first_and_harms_nothing() {
     wait_until("the first durable bytes", || durable(dir) > 0);
     kill_process(Pid::from_child(&first), Signal::STOP).unwrap();
     for args in [&["-o", "out"][..], &["-o", "out", "--no-resume"]] {
-        let line = fail(fleet.get("f").args(args), 1);
+        let line = fail(fleet.get("f").args(args), 7);
         assert!(line.contains("another kwik is fetching out"), "{line}");
     }
     kill_process(Pid::from_child(&first), Signal::CONT).unwrap();
@@ -277,7 +277,10 @@ fn with_mounts(fleet: &Fleet, script: &str) -> Option<Command> {
     command.args([script, "bash"]).arg(get.get_program()).args(get.get_args());
     command.current_dir(fleet.dir.path());
     for (key, value) in get.get_envs() {
-        command.env(key, value.unwrap());
+        match value {
+            Some(value) => command.env(key, value),
+            None => command.env_remove(key),
+        };
     }
     Some(command)
 }
@@ -294,7 +297,7 @@ fn a_disk_that_fills_up_again_and_again_loses_nothing() {
             mount -o remount,size=$size disk
             code=0
             "$@" -o disk/out 2>error || code=$?
-            test $code = 1
+            test $code = 7
             test $(wc -l <error) = 1
             grep -q 'cannot write disk/out' error
         done
@@ -329,7 +332,7 @@ fn a_directory_that_becomes_read_only_keeps_what_it_has() {
         mount -o remount,bind,ro disk
         code=0
         "$@" -o disk/out 2>error || code=$?
-        test $code = 1
+        test $code = 7
     "#;
     let Some(mut command) = with_mounts(&fleet, script) else { return };
     succeed(&mut command);
@@ -352,7 +355,7 @@ fn urls_of_different_contents_are_refused_with_both_tags() {
         )
     };
     let (first, second) = (serve("a", b"one"), serve("b", b"two"));
-    let line = fail(get(dir.path(), &[&first, &second]).args(["-o", "out"]), 1);
+    let line = fail(get(dir.path(), &[&first, &second]).args(["-o", "out"]), 6);
     for part in [
         blake3::hash(b"one").to_hex().to_string(),
         blake3::hash(b"two").to_hex().to_string(),
@@ -374,7 +377,7 @@ fn output_that_is_closed_is_an_error_and_none_is_not() {
         shell.arg(get.get_program()).args(get.get_args()).args(["-o", "-", "--quiet"]);
         shell
     };
-    let line = fail(&mut closed(">&-"), 1);
+    let line = fail(&mut closed(">&-"), 7);
     assert!(line.contains("standard output"), "{line}");
     succeed(&mut closed(">/dev/null"));
     succeed(&mut closed("1<>/dev/null"));

@@ -25,7 +25,7 @@ fn a_primary_that_is_told_to_stop_finishes_what_it_sends_and_takes_nothing_new()
     download.read(BEGUN);
     fleet.primary.send(Signal::TERM);
     let mut late = fleet.get("f");
-    let line = fail(late.args(["-o", "late", "--timeout", "2s", "--connect-timeout", "2s"]), 1);
+    let line = fail(late.args(["-o", "late", "--timeout", "2s", "--connect-timeout", "2s"]), 4);
     assert!(line.contains("closed by the peer") || line.contains("goes away"), "at once: {line}");
     download.succeed(&content);
     assert_eq!(fleet.primary.wait(), Some(0));
@@ -85,7 +85,7 @@ fn a_second_signal_ends_a_server_at_once() {
     fleet.primary.send(Signal::INT);
     assert_eq!(fleet.primary.wait(), Some(0));
     let (code, _, stderr) = download.end();
-    assert_eq!(code, Some(1), "{stderr}");
+    assert_eq!(code, Some(4), "{stderr}");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn requests_and_bytes_are_counted() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = Server::start(dir.path(), "state", &root, &["--metrics", &address.to_string()]);
     succeed(kwik(dir.path()).args(["get", &server.url("f"), "--pin", &server.pin]));
-    fail(kwik(dir.path()).args(["get", &server.url("g"), "--pin", &server.pin]), 1);
+    fail(kwik(dir.path()).args(["get", &server.url("g"), "--pin", &server.pin]), 3);
     let answer = fetch_metrics(address);
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     for line in

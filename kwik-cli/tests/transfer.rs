@@ -150,7 +150,7 @@ fn a_killed_primary_is_named_and_nothing_is_left() {
     stdout.read_to_end(&mut rest).unwrap();
     let output = get.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert_eq!(output.status.code(), Some(4), "{stderr}");
     assert!(stderr.contains(&address) && stderr.lines().count() == 1, "{stderr}");
     assert!(rest.len() < 127 << 20);
 }
@@ -169,7 +169,7 @@ fn an_interrupted_get_leaves_nothing_behind() {
     assert_eq!(common::names(dir.path()), ["out.part", "out.part.kwik"]);
     rustix::process::kill_process(rustix::process::Pid::from_child(&get), Signal::INT).unwrap();
     let output = get.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(output.status.code(), Some(130), "{output:?}");
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(stderr.contains("interrupted") && stderr.lines().count() == 1, "{stderr}");
     assert!(common::names(dir.path()).is_empty());

@@ -39,6 +39,10 @@ fn the_documented_commands_are_taken() {
         format!("get kwik://h:1/x -o f --pin {PIN}"),
         format!("get kwik://h:1/x kwik://i:1/x --pin {PIN} --pin {PIN} --no-resume"),
         "get kwik://h:1/x --timeout 500ms --connect-timeout 3".to_owned(),
+        "get kwik://h/x -P new/dir --max-rate 10MB".to_owned(),
+        format!("get kwik://h/x --pin {}", PIN.to_uppercase()),
+        "completions zsh".to_owned(),
+        "man".to_owned(),
     ] {
         parse(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
     }
@@ -56,7 +60,7 @@ fn a_misused_command_line_is_named_in_one_line() {
         ("get --frobnicate kwik://h:1/x".to_owned(), "--frobnicate"),
         ("fetch".to_owned(), "fetch"),
         ("get".to_owned(), "<URL>"),
-        ("get http://h:1/x".to_owned(), "kwik://HOST:PORT/PATH"),
+        ("get http://h:1/x".to_owned(), "kwik://HOST/PATH"),
         ("get kwik://h:1/x --pin sha256:00".to_owned(), "--pin"),
         ("get kwik://h:1/x --timeout soon".to_owned(), "500ms"),
         ("get kwik://h:1/x --connect-timeout 0".to_owned(), "--connect-timeout"),

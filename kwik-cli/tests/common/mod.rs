@@ -29,6 +29,7 @@ const FIRST_PORT: u32 = 10_000;
 pub fn kwik(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_kwik"));
     command.env("XDG_STATE_HOME", dir.join("state")).env("HOME", dir).current_dir(dir);
+    command.env_remove("KWIK_PIN").env_remove("KWIK_CA");
     command.stdin(Stdio::null());
     command
 }
@@ -257,7 +258,9 @@ pub fn root(dir: &Path, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
     let root = dir.join(name);
     fs::create_dir_all(&root).unwrap();
     for (file, content) in files {
-        fs::write(root.join(file), content).unwrap();
+        let file = root.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, content).unwrap();
     }
     root
 }

@@ -25,11 +25,11 @@ pub struct Pin(pub [u8; 32]);
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParsePinError {
-    /// The text does not start with `sha256:`.
+    /// Something else than `sha256:` stands before the digits.
     #[error("a pin starts with \"sha256:\"")]
     Prefix,
     /// Another number of digits than 64.
-    #[error("a pin has 64 hexadecimal digits after \"sha256:\", not {0}")]
+    #[error("a pin is \"sha256:\" and 64 hexadecimal digits, not {0}")]
     Length(usize),
     /// Something that is no hexadecimal digit, at that position after the prefix.
     #[error("character {0} after \"sha256:\" is no hexadecimal digit")]
@@ -63,9 +63,13 @@ impl fmt::Debug for Pin {
 impl FromStr for Pin {
     type Err = ParsePinError;
 
-    /// Takes digits of either case.
+    /// Takes letters of either case, and the digits alone as well.
     fn from_str(text: &str) -> Result<Self, ParsePinError> {
-        let digits = text.strip_prefix(PREFIX).ok_or(ParsePinError::Prefix)?;
+        let digits = match text.split_at_checked(PREFIX.len()) {
+            Some((prefix, digits)) if prefix.eq_ignore_ascii_case(PREFIX) => digits,
+            _ if text.contains(':') => return Err(ParsePinError::Prefix),
+            _ => text,
+        };
         let count = digits.chars().count();
         if count != 64 {
             return Err(ParsePinError::Length(count));
