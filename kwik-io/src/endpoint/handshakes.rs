@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use s2n_quic::provider::endpoint_limits::{ConnectionAttempt, Default as Ports, Limiter, Outcome};
-use s2n_quic::provider::event::{Timestamp, events::SocketAddress};
+use s2n_quic::provider::event::events::SocketAddress;
 
 use crate::prefix::Prefix;
 
@@ -84,7 +84,7 @@ impl Handshakes {
 
     /// The limiter of the endpoint. There is to be one.
     pub(crate) fn limiter(&self) -> Gate {
-        Gate { handshakes: self.clone(), ports: Ports::default(), epoch: None, retries: 0 }
+        Gate { handshakes: self.clone(), ports: Ports::default(), retries: Retries::default() }
     }
 }
 
@@ -105,10 +105,17 @@ pub(crate) struct Gate {
     handshakes: Handshakes,
     /// Ports that attacks are reflected by, as s2n-quic knows them.
     ports: Ports,
-    /// Since when `retries` counts.
-    epoch: Option<Timestamp>,
-    /// Retries of this epoch, each of which may come back as a handshake.
-    retries: usize,
+    retries: Retries,
+}
+
+/// Retries that were sent lately, each of which may come back as a handshake. Nobody is asked about those that do.
+#[derive(Debug, Default)]
+struct Retries {
+    /// Since when they are counted, as time since the endpoint's clock began.
+    since: Option<Duration>,
+    all: usize,
+    /// At most as many entries as there are Retries, of which there are no more than handshakes may be under way.
+    by_prefix: BTreeMap<Prefix, usize>,
 }
 
 impl Limiter for Gate {
@@ -117,35 +124,44 @@ impl Limiter for Gate {
             return Outcome::drop();
         }
         let shared = &self.handshakes.0;
-        let prefix = self.handshakes.of(prefix_of(&attempt.remote_address));
-        match verdict(attempt.inflight_handshakes, shared.most)
-            .max(verdict(prefix, shared.most_of_prefix))
-        {
+        let prefix = prefix_of(&attempt.remote_address);
+        let (all, of_prefix) = (attempt.inflight_handshakes, self.handshakes.of(prefix));
+        match verdict(all, shared.most).max(verdict(of_prefix, shared.most_of_prefix)) {
             Verdict::Go => Outcome::allow(),
-            Verdict::Show if self.has_room(attempt) => {
-                self.retries += 1;
-                self.handshakes.0.retried.fetch_add(1, Ordering::Relaxed);
+            Verdict::Show
+                if self.retries.take(
+                    attempt.timestamp.duration_since_start(),
+                    prefix,
+                    shared.most.saturating_sub(all),
+                    shared.most_of_prefix.saturating_sub(of_prefix),
+                ) =>
+            {
+                shared.retried.fetch_add(1, Ordering::Relaxed);
                 Outcome::retry()
             }
             // It asks again after a second or so.
             Verdict::Show | Verdict::Wait => {
-                self.handshakes.0.dropped.fetch_add(1, Ordering::Relaxed);
+                shared.dropped.fetch_add(1, Ordering::Relaxed);
                 Outcome::drop()
             }
         }
     }
 }
 
-impl Gate {
-    /// Whether all that were sent a Retry lately could come back at once.
-    fn has_room(&mut self, attempt: &ConnectionAttempt<'_>) -> bool {
-        let now = attempt.timestamp;
-        let over = self.epoch.is_none_or(|since| now.saturating_duration_since(since) > RETRY_LIFE);
-        if over {
-            self.epoch = Some(now);
-            self.retries = 0;
+impl Retries {
+    /// One more Retry, to a client of `prefix`, if all that were sent one lately could come back at once: into so many free
+    /// places in all, and so many of the network.
+    fn take(&mut self, now: Duration, prefix: Prefix, free: usize, free_of_prefix: usize) -> bool {
+        if self.since.is_none_or(|since| now.saturating_sub(since) > RETRY_LIFE) {
+            *self = Self { since: Some(now), ..Self::default() };
         }
-        attempt.inflight_handshakes.saturating_add(self.retries) < self.handshakes.0.most
+        let of_prefix = self.by_prefix.get(&prefix).copied().unwrap_or_default();
+        if self.all >= free || of_prefix >= free_of_prefix {
+            return false;
+        }
+        self.all += 1;
+        self.by_prefix.insert(prefix, of_prefix + 1);
+        true
     }
 }
 
@@ -188,6 +204,23 @@ mod tests {
         assert_eq!(verdicts[2..8], [Verdict::Show; 6]);
         assert_eq!(verdicts[8..], [Verdict::Wait; 2]);
         assert_eq!([verdict(0, 1), verdict(1, 1)], [Verdict::Go, Verdict::Wait]);
+    }
+
+    #[test]
+    fn a_network_gets_no_more_retries_than_it_has_places() {
+        let [one, other] = [1, 2].map(|last| Prefix::of(IpAddr::from([192, 0, 2, last])));
+        let mut retries = Retries::default();
+        let start = Duration::from_secs(7);
+        // 64 places of 100 are taken, eight of them by the one network, which may have twelve.
+        let of_one = (0..100).filter(|_| retries.take(start, one, 36, 4)).count();
+        assert_eq!(of_one, 4, "they come back unasked, and take the places of others");
+        let of_other = (0..100).filter(|_| retries.take(start, other, 36, 100)).count();
+        assert_eq!(of_other, 32, "36 in all");
+        assert_eq!(retries.by_prefix.len(), 2);
+        // What was given out before is good for nothing now.
+        assert!(!retries.take(start + RETRY_LIFE, one, 36, 4));
+        assert!(retries.take(start + 2 * RETRY_LIFE, one, 36, 4));
+        assert_eq!((retries.all, retries.by_prefix.len()), (1, 1));
     }
 
     #[test]
