@@ -97,7 +97,7 @@ async fn ask_tag(session: &mut Session, get: &Get) -> anyhow::Result<Tag> {
         Ok(asked) => Ok(asked.found.tag),
         Err(Failure::Other(error)) => Err(error),
         Err(Failure::TagMismatch) => {
-            Err(Known::new(Cause::Refused, "the server refuses a request without a condition"))
+            Err(Known::error(Cause::Refused, "the server refuses a request without a condition"))
         }
     }
 }
@@ -138,7 +138,7 @@ where
     let as_asked = (found.offset, found.length) == (get.offset, length);
     if !as_asked || get.if_tag.is_some_and(|tag| tag != found.tag) {
         let error = "the server offers something else than was asked for";
-        return Err(Known::new(Cause::Integrity, error).into());
+        return Err(Known::error(Cause::Integrity, error).into());
     }
     Ok((found, reply))
 }

@@ -152,11 +152,11 @@ pub(crate) struct Known {
 
 impl Known {
     /// An error with that text.
-    pub(crate) fn new(cause: Cause, message: impl fmt::Display) -> anyhow::Error {
+    pub(crate) fn error(cause: Cause, message: impl fmt::Display) -> anyhow::Error {
         Self::of(cause, message).into()
     }
 
-    /// As [`new`](Self::new), where a server has said so with that code.
+    /// As [`error`](Self::error), where a server has said so with that code.
     pub(crate) fn with_code(
         cause: Cause,
         code: &impl fmt::Debug,
@@ -166,7 +166,7 @@ impl Known {
         Self { code, ..Self::of(cause, message) }.into()
     }
 
-    /// As [`new`](Self::new), to be kept.
+    /// As [`error`](Self::error), to be kept.
     pub(crate) fn of(cause: Cause, message: impl fmt::Display) -> Self {
         Self { cause, code: None, message: message.to_string() }
     }
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_found_behind_whatever_was_said_before_it() {
-        let error = Known::new(Cause::NotFound, "no such file");
+        let error = Known::error(Cause::NotFound, "no such file");
         let error = Err::<(), _>(error).context("kwik://h/x").context("get").unwrap_err();
         assert_eq!(Cause::of(&error), Cause::NotFound);
         assert_eq!(Cause::of(&Known::like(&error, "the same")), Cause::NotFound);

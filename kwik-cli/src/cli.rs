@@ -149,7 +149,7 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// kwik://HOST[:PORT]/PATH; the port is 4433 unless given. Several name the same content at servers that stand in for one another.
+    /// kwik://HOST/PATH or kwik://HOST:PORT/PATH; without a port it is 4433. Several name the same content at servers that stand in for one another.
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<KwikUrl>,
     /// Where to write; - is standard output. By default the last name of the first URL, here.

@@ -87,7 +87,7 @@ impl Servers {
             .await
             .map_err(|error| {
                 let text = format!("cannot find {}; check the name: {error}", url.host());
-                Known::new(Cause::Unreachable, text)
+                Known::error(Cause::Unreachable, text)
             })?
             .take(MAX_ADDRESSES)
             .collect();
@@ -98,7 +98,7 @@ impl Servers {
         let mut candidates = candidates.into_iter();
         let mut tries = JoinSet::new();
         let nowhere = format!("{} has no address; check the name", url.host());
-        let mut failure = Known::new(Cause::Unreachable, nowhere);
+        let mut failure = Known::error(Cause::Unreachable, nowhere);
         loop {
             let next = candidates.next();
             let more = next.is_some();
@@ -180,7 +180,7 @@ fn trusts_of(
 fn authorities(option: &str, path: &Path) -> anyhow::Result<Trust> {
     let pem = fs::read_to_string(path).map_err(|error| {
         let text = format!("cannot read {}; {option} wants a PEM file: {error}", path.display());
-        Known::new(Cause::Disk, text)
+        Known::error(Cause::Disk, text)
     })?;
     Ok(Trust::ca(pem))
 }

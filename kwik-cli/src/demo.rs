@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &DemoArgs) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let report = tokio::select! {
         biased;
-        cause = stop.wanted() => return Err(Known::new(cause, "interrupted")),
+        cause = stop.wanted() => return Err(Known::error(cause, "interrupted")),
         report = show(args) => report?,
     };
     print(io::stdout(), &if args.json { report.to_json() } else { report.to_text("demo") })

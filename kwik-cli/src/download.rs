@@ -415,7 +415,7 @@ impl Download {
                     "no connection to {urls} within {connect}{told}; check the address or give a longer --connect-timeout"
                 ),
             ),
-            (Reason::Unanswered, _) => Known::new(
+            (Reason::Unanswered, _) => Known::error(
                 Cause::Timeout,
                 format!(
                     "no answer from {urls} for {silence}{told}; a server hashes a file at its first request, so try again or give a longer --timeout"
@@ -430,7 +430,7 @@ impl Download {
                     self.position
                 ),
             ),
-            (Reason::Slow, _) => Known::new(
+            (Reason::Slow, _) => Known::error(
                 Cause::Timeout,
                 format!(
                     "fewer than {} bytes a second came from {urls} for {silence}, at offset {}{told}; give a smaller --min-rate",

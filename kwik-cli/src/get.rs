@@ -62,7 +62,7 @@ pub(crate) async fn run(args: &GetArgs) -> anyhow::Result<()> {
     let (keeper, kept) = kept();
     let outcome = tokio::select! {
         biased;
-        cause = stop.wanted() => Err(Known::new(cause, "interrupted")),
+        cause = stop.wanted() => Err(Known::error(cause, "interrupted")),
         report = download(args, keeper) => report,
     };
     let report = match outcome {
@@ -151,7 +151,7 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
                 Begun::Found(content) => content,
                 Begun::OtherContent => {
                     let text = "the server contradicts itself; try again";
-                    return Err(Known::new(Cause::Integrity, text));
+                    return Err(Known::error(Cause::Integrity, text));
                 }
             }
         }
@@ -159,7 +159,7 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
     if let Some(most) = max_size.filter(|most| content.size > *most) {
         let size = content.size;
         let text = format!("the content has {size} bytes; --max-size allows {most}");
-        return Err(Known::new(Cause::Refused, text));
+        return Err(Known::error(Cause::Refused, text));
     }
     output = blocking(move || output.begin(content).map(|()| output)).await?;
     let writer = Writer::start(output);
@@ -206,7 +206,7 @@ pub(crate) async fn fetch(order: Order, output: Output) -> anyhow::Result<Report
         let text = format!(
             "the content has the BLAKE3 hash {tag}, not {wanted} as announced; nothing was kept, try again"
         );
-        return Err(Known::new(Cause::Integrity, text));
+        return Err(Known::error(Cause::Integrity, text));
     }
     let elapsed = start.elapsed();
     // The goodbyes run beside.
@@ -246,7 +246,7 @@ async fn open_output(args: &GetArgs, keeper: Keeper) -> anyhow::Result<(Output, 
         Some(dir) => {
             fs::create_dir_all(dir).map_err(|error| {
                 let text = format!("cannot make {}: {error}; choose another -P", dir.display());
-                Known::new(Cause::Disk, text)
+                Known::error(Cause::Disk, text)
             })?;
             dir.join(name)
         }

@@ -242,7 +242,7 @@ fn check_writable(path: &Path, metadata: &Metadata) -> anyhow::Result<()> {
 }
 
 fn disk(message: impl fmt::Display) -> anyhow::Error {
-    Known::new(Cause::Disk, message)
+    Known::error(Cause::Disk, message)
 }
 
 /// What can't be written, why, and what helps against that.

@@ -47,7 +47,7 @@ impl SendOrder {
     }
 
     /// Lets the writer whose turn it is write, if there is one that waits and there is room: it is to be woken. One that does not
-    /// write then keeps no more than [`READ`] from the others.
+    /// write then keeps no more than 128 KiB from the others.
     pub fn admit(&mut self) -> Option<u64> {
         let carrier = self.next_writer()?;
         self.want(carrier, None);
