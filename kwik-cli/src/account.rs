@@ -14,6 +14,8 @@ use crate::watch::final_metrics;
 const PAUSE: Duration = Duration::from_millis(50);
 /// Pauses between sessions that are told, at most: the latest.
 const MAX_PAUSES: usize = 64;
+/// Sessions that are over and stand in the books one by one; half of them become one beyond that.
+const MAX_CLOSED: usize = 64;
 /// How long the numbers of a session that is over may take.
 const CLOSING: Duration = Duration::from_millis(200);
 /// Round trip of a session that never measured one.
@@ -104,20 +106,34 @@ impl Account {
 
     /// A session is not read from any more; it ends beside.
     pub(crate) fn leave(&mut self, reading: Reading) {
+        while let Some(closed) = self.closing.try_join_next() {
+            // A task that panicked has nothing to tell.
+            closed.into_iter().for_each(|closed| self.book(closed));
+        }
         self.closing.spawn(reading.close());
+    }
+
+    /// Those that began first are added up where there are too many.
+    fn book(&mut self, closed: SessionReport) {
+        self.closed.push(closed);
+        if self.closed.len() > MAX_CLOSED {
+            self.closed.sort_by_key(|session| session.number);
+            let kept = self.closed.split_off(MAX_CLOSED / 2);
+            let first = added_up(std::mem::take(&mut self.closed));
+            self.closed = first.into_iter().chain(kept).collect();
+        }
     }
 
     /// The same, and waits for its end.
     pub(crate) async fn close(&mut self, reading: Reading) {
         let report = reading.close().await;
-        self.closed.push(report);
+        self.book(report);
     }
 
     /// Waits until every session has told its numbers.
     pub(crate) async fn settle(&mut self) {
         while let Some(closed) = self.closing.join_next().await {
-            // A task that panicked has nothing to tell.
-            self.closed.extend(closed.ok());
+            closed.into_iter().for_each(|closed| self.book(closed));
         }
     }
 
@@ -126,7 +142,9 @@ impl Account {
         self.closed.sort_by_key(|session| session.number);
         report.resumed_at = self.resumed_at;
         report.reconnects = self.sessions.saturating_sub(1);
-        self.closed.into_iter().for_each(|session| report.add(session));
+        if let Some(sum) = added_up(self.closed) {
+            report.enter(sum);
+        }
         self.pauses.into_iter().for_each(|pause| report.add_stall(pause));
     }
 }
@@ -163,6 +181,14 @@ impl Reading {
         report.place(reply, offset, milliseconds(began));
         report
     }
+}
+
+/// What all of them did, each later than the one before; `None`: there is none.
+fn added_up(sessions: Vec<SessionReport>) -> Option<SessionReport> {
+    sessions.into_iter().reduce(|mut sum, later| {
+        sum.add(later);
+        sum
+    })
 }
 
 /// Why a range was reported missing, as the report has it.
@@ -238,5 +264,28 @@ fn unknown(address: SocketAddr) -> PathReport {
         state: "gone".to_owned(),
         faulty: false,
         rtt_ms: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_without_number_are_bounded_and_added_up_in_order() {
+        let mut account = Account::new(0);
+        for number in 0..10_000 {
+            let mut closed = of_metrics(&SessionMetrics::default(), number);
+            let address = SocketAddr::from(([127, 0, 0, 1], 1));
+            closed.paths.push(PathReport {
+                bytes: 1,
+                state: number.to_string(),
+                ..unknown(address)
+            });
+            account.book(closed);
+            assert!(account.closed.len() <= MAX_CLOSED);
+        }
+        let sum = added_up(account.closed).expect("there are some");
+        assert_eq!((sum.paths[0].bytes, sum.paths[0].state.as_str()), (10_000, "9999"));
     }
 }

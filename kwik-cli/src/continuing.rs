@@ -7,7 +7,7 @@
 //! At first every server is tried once, 250 ms apart (RFC 8305) or as soon as the one before has failed; one that says that it
 //! serves later, as while it is restarted, is tried again within the time for the first connection. Later, whenever the
 //! server that is read from is not well, the others and then the same one are tried again and again, until one has answered
-//! or the old one delivers again. An attempt that waits for its handshake is joined by another after a while: packets
+//! or the old one delivers again. A server that is lost again and again soon after it has answered is tried after pauses. An attempt that waits for its handshake is joined by another after a while: packets
 //! that were swallowed are repeated by QUIC ever more rarely, and a server that returns is to be reached within a second.
 
 use std::collections::VecDeque;
@@ -27,6 +27,8 @@ const MIN_BACKOFF: Duration = Duration::from_millis(100);
 /// The longest pause after a failure. With the handshake it is less than the second within which a server that has
 /// returned is to be found.
 const MAX_BACKOFF: Duration = Duration::from_millis(500);
+/// A server that was read from for so long did well: when it is lost, the first attempt is made at once.
+const STEADY: Duration = Duration::from_secs(2);
 /// How long bytes may still come of a server that is not well, when no server is left to try.
 const LAST_BYTES: Duration = Duration::from_secs(2);
 /// The longest time between two looks. What is beyond it is not counted: the process was stopped, or the machine slept.
@@ -105,6 +107,8 @@ pub(crate) struct Continuing {
     ids: u64,
     /// Waking time since enough bytes came, or since the beginning.
     silent: Duration,
+    /// When the server that is read from, or was, answered.
+    answered: Duration,
     /// Bytes that came in it.
     trickle: u64,
     looked: Duration,
@@ -116,6 +120,8 @@ struct Server {
     /// When it is tried next; `None`: not again.
     due: Option<Duration>,
     failures: u32,
+    /// How often it was not well soon after it had answered, one time after the other.
+    relapses: u32,
     excluded: bool,
     /// It has said that it serves later.
     returns: bool,
@@ -146,6 +152,7 @@ impl Continuing {
         let server = |i: u32| Server {
             due: Some(now + STAGGER * i),
             failures: 0,
+            relapses: 0,
             excluded: false,
             returns: false,
         };
@@ -157,6 +164,7 @@ impl Continuing {
             actions: VecDeque::new(),
             ids: 0,
             silent: Duration::ZERO,
+            answered: now,
             trickle: 0,
             looked: now,
             jitter: seed | 1,
@@ -185,7 +193,7 @@ impl Continuing {
     pub(crate) fn handle_failed(&mut self, id: AttemptId, verdict: Verdict, now: Duration) {
         let Some(index) = self.attempts.iter().position(|attempt| attempt.id == id) else { return };
         let server = self.attempts.remove(index).server;
-        let backoff = self.backoff(server);
+        let backoff = self.backoff(self.servers[server].failures);
         let first = self.phase == Phase::First;
         let entry = &mut self.servers[server];
         entry.failures += 1;
@@ -206,7 +214,7 @@ impl Continuing {
     }
 
     /// An attempt has its answer. Returns whether to read from it: not if it was abandoned meanwhile.
-    pub(crate) fn handle_ready(&mut self, id: AttemptId) -> bool {
+    pub(crate) fn handle_ready(&mut self, id: AttemptId, now: Duration) -> bool {
         let Some(index) = self.attempts.iter().position(|attempt| attempt.id == id) else {
             return false;
         };
@@ -219,6 +227,7 @@ impl Continuing {
             self.end_silence();
         }
         self.phase = Phase::Reading(server, Standing::Live);
+        self.answered = now;
         self.settle();
         true
     }
@@ -315,7 +324,12 @@ impl Continuing {
 
     /// Tries the other servers, then the one that fails.
     fn seek(&mut self, failing: usize, now: Duration) {
-        let mut due = now;
+        let steady = now.saturating_sub(self.answered) >= STEADY;
+        let relapses = if steady { 0 } else { self.servers[failing].relapses + 1 };
+        self.servers[failing].relapses = relapses;
+        // Each further one is as a failed attempt, wherever the next one goes.
+        let pause = relapses.checked_sub(2).map_or(Duration::ZERO, |further| self.backoff(further));
+        let mut due = now + pause;
         let others = (0..self.servers.len()).filter(|server| *server != failing);
         for server in others.chain([failing]) {
             let entry = &mut self.servers[server];
@@ -371,8 +385,8 @@ impl Continuing {
     }
 
     /// Half of the pause is certain, half is left to chance: clients of a server that returns do not come all at once.
-    fn backoff(&mut self, server: usize) -> Duration {
-        let doubled = MIN_BACKOFF * 2u32.pow(self.servers[server].failures.min(8));
+    fn backoff(&mut self, failures: u32) -> Duration {
+        let doubled = MIN_BACKOFF * 2u32.pow(failures.min(8));
         let half = doubled.min(MAX_BACKOFF) / 2;
         // Xorshift, 64 bits (Marsaglia 2003).
         self.jitter ^= self.jitter << 13;

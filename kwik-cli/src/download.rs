@@ -258,7 +258,7 @@ impl Download {
                 self.machine.handle_failed(id, Verdict::Never, now);
             }
             Told::Ready(answer) => {
-                if self.machine.handle_ready(id) {
+                if self.machine.handle_ready(id, now) {
                     self.read_from(server, *answer);
                 }
             }

@@ -11,6 +11,13 @@ use crate::kept::Left;
 use crate::size::ByteSize;
 use crate::tag::Tag;
 
+/// Servers that a report tells apart: those beyond it are one line, [`OTHERS`].
+pub(crate) const MAX_SERVERS: usize = 256;
+/// The address of that line.
+const OTHERS: &str = "others";
+/// Pauses of all sessions of a download that are told, at most: the latest.
+pub(crate) const MAX_STALLS: usize = 256;
+
 #[cfg(test)]
 mod tests;
 
@@ -120,10 +127,10 @@ pub(crate) struct StallReport {
     pub(crate) reason: Option<String>,
 }
 
-/// What one session did.
+/// What one session did, or several.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionReport {
-    /// Which of the download's sessions it was.
+    /// Which of the download's sessions it was, the last one of several.
     pub(crate) number: u64,
     pub(crate) paths: Vec<PathReport>,
     pub(crate) redundant_bytes: u64,
@@ -153,6 +160,29 @@ impl SessionReport {
         if let Some(most) = self.paths.iter_mut().max_by_key(|path| path.bytes) {
             most.bytes += read - counted;
         }
+    }
+
+    /// Adds what a later session did. Of a server that was in several, the latest state counts.
+    pub(crate) fn add(&mut self, later: Self) {
+        self.number = later.number;
+        for mut path in later.paths {
+            if self.paths.iter().all(|known| known.address != path.address)
+                && self.paths.len() >= MAX_SERVERS
+            {
+                path.address = OTHERS.to_owned();
+            }
+            match self.paths.iter_mut().find(|known| known.address == path.address) {
+                Some(known) => known.add(path),
+                None => self.paths.push(path),
+            }
+        }
+        self.redundant_bytes += later.redundant_bytes;
+        self.repairs += later.repairs;
+        self.longest_stall_ms = self.longest_stall_ms.max(later.longest_stall_ms);
+        self.stalls.extend(later.stalls);
+        self.stalls.drain(..self.stalls.len().saturating_sub(MAX_STALLS));
+        self.in_order_delay.add(&later.in_order_delay);
+        self.peak_buffer_bytes = self.peak_buffer_bytes.max(later.peak_buffer_bytes);
     }
 
     /// Says of pauses where in the content and when in the download they were: the session began at that time, and the
@@ -220,20 +250,15 @@ impl Report {
         }
     }
 
-    /// Adds what a session did. Of a server that was in several, the latest state counts.
-    pub(crate) fn add(&mut self, session: SessionReport) {
-        for path in session.paths {
-            match self.paths.iter_mut().find(|known| known.address == path.address) {
-                Some(known) => known.add(path),
-                None => self.paths.push(path),
-            }
-        }
-        self.redundant_bytes += session.redundant_bytes;
-        self.repairs += session.repairs;
-        self.longest_stall_ms = self.longest_stall_ms.max(session.longest_stall_ms);
-        self.stalls.extend(session.stalls);
-        self.in_order_delay.add(&session.in_order_delay);
-        self.peak_buffer_bytes = self.peak_buffer_bytes.max(session.peak_buffer_bytes);
+    /// Enters what all sessions did.
+    pub(crate) fn enter(&mut self, sessions: SessionReport) {
+        self.paths = sessions.paths;
+        self.redundant_bytes = sessions.redundant_bytes;
+        self.repairs = sessions.repairs;
+        self.longest_stall_ms = sessions.longest_stall_ms;
+        self.stalls = sessions.stalls;
+        self.in_order_delay = sessions.in_order_delay;
+        self.peak_buffer_bytes = sessions.peak_buffer_bytes;
     }
 
     /// Adds a pause between two sessions.

@@ -94,6 +94,8 @@ pub struct Grants {
     streams: BTreeMap<StreamId, StreamGrants>,
     /// Where each path has grants.
     by_path: BTreeMap<PathId, BTreeSet<StreamId>>,
+    /// Separate ranges of all paths and streams.
+    held: usize,
     refused: u64,
 }
 
@@ -118,6 +120,12 @@ impl Grants {
     /// Separate ranges kept per path and stream: 4,096, a window of 256 MiB in ranges of 64 KiB. The primary pays: a
     /// grant beyond it does not count, and what is sent on it is refused.
     pub const MAX_RANGES: usize = 4096;
+    /// Separate ranges kept in all, but for those of [`LEAST_RANGES`](Self::LEAST_RANGES): 65,536. The primary pays
+    /// likewise.
+    pub const MAX_HELD: usize = 65_536;
+    /// Separate ranges that a path has room for on each stream, whatever others took: 16. A secondary is not told what
+    /// was read, so old streams may have filled the rest.
+    pub const LEAST_RANGES: usize = 16;
     /// Streams with grants at a time: 8,192. The primary pays likewise.
     pub const MAX_STREAMS: usize = 8192;
 
@@ -158,12 +166,16 @@ impl Grants {
             on_path.open_from = Some(on_path.open_from.map_or(start, |known| known.min(start)));
             return Recorded::Kept;
         };
-        if on_path.ranges.count() >= Self::MAX_RANGES && !on_path.joins(range) {
+        let count = on_path.ranges.count();
+        let full = count >= Self::MAX_RANGES
+            || (self.held >= Self::MAX_HELD && count >= Self::LEAST_RANGES);
+        if full && !on_path.joins(range) {
             return Recorded::Full;
         }
         grants.known_end = grants.known_end.max(range.end());
         if let Some(unread) = ByteRange::new(range.start().max(read_offset), range.end()) {
             on_path.ranges.insert(unread);
+            self.held = self.held + on_path.ranges.count() - count;
         }
         Recorded::Kept
     }
@@ -184,6 +196,7 @@ impl Grants {
             && let Some(lowest) = on_path.ranges.first().filter(|lowest| lowest.end() < start)
         {
             on_path.ranges.remove(lowest);
+            self.held -= 1;
         }
         self.record(path, stream, start, end)
     }
@@ -286,14 +299,17 @@ impl Grants {
         grants.read_offset = grants.read_offset.max(read_offset);
         let Some(read) = ByteRange::new(Offset::ZERO, grants.read_offset) else { return };
         for on_path in grants.paths.values_mut() {
+            let count = on_path.ranges.count();
             on_path.ranges.remove(read);
+            self.held -= count - on_path.ranges.count();
         }
     }
 
     /// The stream is over.
     pub fn forget(&mut self, stream: StreamId) {
         let Some(grants) = self.streams.remove(&stream) else { return };
-        for path in grants.paths.keys() {
+        for (path, on_path) in &grants.paths {
+            self.held -= on_path.ranges.count();
             self.leave(*path, stream);
         }
     }
@@ -301,8 +317,9 @@ impl Grants {
     /// The path is out of the session, and nothing of it is under way.
     pub fn forget_path(&mut self, path: PathId) {
         for stream in self.by_path.remove(&path).unwrap_or_default() {
-            if let Some(grants) = self.streams.get_mut(&stream) {
-                grants.paths.remove(&path);
+            let grants = self.streams.get_mut(&stream);
+            if let Some(on_path) = grants.and_then(|grants| grants.paths.remove(&path)) {
+                self.held -= on_path.ranges.count();
             }
         }
     }
@@ -323,8 +340,7 @@ impl Grants {
 
     /// Separate ranges kept, over all paths and streams.
     pub fn ranges(&self) -> usize {
-        let counts = self.streams.values().flat_map(|grants| grants.paths.values());
-        counts.map(|on_path| on_path.ranges.count()).sum()
+        self.held
     }
 
     /// Grants that found no room.

@@ -84,8 +84,9 @@ type Waiting = BTreeSet<(Offset, u64)>;
 #[derive(Debug)]
 struct Carrier {
     stream: StreamId,
-    /// Bytes that QUIC took, headers included, and how many of them it has sent once.
+    /// Bytes that QUIC took, headers included, as far as was told.
     handed: u64,
+    /// Bytes that it has sent once: it may have sent what it took a moment ago before it was told that it had taken it.
     sent: u64,
     waits: Option<Offset>,
     urgent: bool,
@@ -125,6 +126,12 @@ impl Default for SendOrder {
     }
 }
 
+impl Carrier {
+    fn unsent(&self) -> u64 {
+        self.handed.saturating_sub(self.sent)
+    }
+}
+
 impl SendOrder {
     /// A carrier for bytes of that stream. `carrier` is the id of its QUIC stream; one that is open stays as it is.
     pub fn open(&mut self, carrier: u64, stream: StreamId) {
@@ -144,7 +151,7 @@ impl SendOrder {
         self.idle(carrier);
         self.close_writer(carrier);
         let Some(closed) = self.carriers.remove(&carrier) else { return };
-        self.unsent -= closed.handed - closed.sent;
+        self.unsent -= closed.unsent();
         if let Some(stream) = self.streams.get_mut(&closed.stream) {
             stream.carriers -= 1;
             if stream.carriers == 0 {
@@ -212,9 +219,9 @@ impl SendOrder {
     pub fn handed(&mut self, carrier: u64, total: u64) {
         self.idle(carrier);
         let Some(entry) = self.carriers.get_mut(&carrier) else { return };
-        let more = total.saturating_sub(entry.handed);
+        let (more, before) = (total.saturating_sub(entry.handed), entry.unsent());
         entry.handed += more;
-        self.unsent += more;
+        self.unsent = self.unsent - before + entry.unsent();
         // What is urgent goes out of turn.
         if let Some(stream) = self.streams.get(&entry.stream).filter(|_| !entry.urgent) {
             self.round = self.round.max(stream.handed);
@@ -223,12 +230,12 @@ impl SendOrder {
         self.update(stream, |stream| stream.handed += more);
     }
 
-    /// QUIC has sent the carrier's bytes up to `end`, or did so again.
+    /// QUIC has sent the carrier's bytes up to `end`, or did so again. They may be told as [`handed`](Self::handed) afterwards.
     pub fn sent(&mut self, carrier: u64, end: u64) {
         let Some(entry) = self.carriers.get_mut(&carrier) else { return };
-        let more = end.min(entry.handed).saturating_sub(entry.sent);
-        entry.sent += more;
-        self.unsent -= more;
+        let before = entry.unsent();
+        entry.sent = entry.sent.max(end);
+        self.unsent = self.unsent - before + entry.unsent();
     }
 
     /// What QUIC says of the path: its congestion window, bytes, and the smoothed round-trip time.

@@ -54,9 +54,15 @@ impl Lane {
 
     /// QUIC has sent bytes of a stream of its own, up to `end`.
     pub(crate) fn sent(&self, carrier: u64, end: u64) {
-        if self.places.load(Ordering::Relaxed) > 0 {
-            self.change(|order| order.sent(carrier, end));
+        if self.places.load(Ordering::Relaxed) == 0 {
+            return;
         }
+        let mut state = self.lock();
+        state.order.sent(carrier, end);
+        // Writers wait for what is handed over, not for this: it is done for each packet.
+        let next = state.next();
+        drop(state);
+        next.into_iter().for_each(Waker::wake);
     }
 
     /// See [`SendOrder::set_pace`].

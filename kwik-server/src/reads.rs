@@ -1,6 +1,6 @@
 //! Places for reads of local copies, shared among the sessions of a server.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kwik_io::env::Env;
@@ -18,19 +18,28 @@ pub(crate) struct Reads {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     free: usize,
     /// Sessions that have a place or wait for one. An entry goes with the last of both.
     sessions: BTreeMap<u64, Wants>,
     /// Who was given a place last: the next session comes first now.
     served: u64,
+    /// Number of the next one that waits.
+    numbers: u64,
 }
 
 #[derive(Debug, Default)]
 struct Wants {
     reading: usize,
-    waiting: VecDeque<oneshot::Sender<Place>>,
+    /// By number, in the order in which they came.
+    waiting: BTreeMap<u64, oneshot::Sender<Place>>,
+}
+
+/// One that waits. Dropped, it is forgotten: while disks hang nobody is served, and who left would stay in the queue.
+struct Waiting<'a> {
+    reader: &'a Reader,
+    number: u64,
 }
 
 /// A place; free again when it is dropped.
@@ -53,7 +62,8 @@ impl Reader {
     /// Waits for a place. Cancel safe.
     pub(crate) async fn place(&self) -> Place {
         let (sender, place) = oneshot::channel();
-        self.reads.lock().sessions.entry(self.session).or_default().waiting.push_back(sender);
+        let number = self.reads.lock().push(self.session, sender);
+        let _waiting = Waiting { reader: self, number };
         self.reads.serve();
         place.await.expect("a sender is only taken out to be given a place")
     }
@@ -80,7 +90,7 @@ impl Reader {
 
 impl Reads {
     pub(crate) fn new(places: usize) -> Arc<Self> {
-        let state = State { free: places.max(1), sessions: BTreeMap::new(), served: 0 };
+        let state = State { free: places.max(1), ..State::default() };
         Arc::new(Self { share: (places / 4).max(1), state: Mutex::new(state) })
     }
 
@@ -104,6 +114,14 @@ impl Reads {
 }
 
 impl State {
+    /// Who waits for a place gets a number.
+    fn push(&mut self, session: u64, sender: oneshot::Sender<Place>) -> u64 {
+        let number = self.numbers;
+        self.numbers += 1;
+        self.sessions.entry(session).or_default().waiting.insert(number, sender);
+        number
+    }
+
     /// Who gets the next place.
     fn next(&mut self, share: usize) -> Option<(u64, oneshot::Sender<Place>)> {
         if self.free == 0 {
@@ -114,7 +132,7 @@ impl State {
         let after = self.sessions.range(self.served.saturating_add(1)..).find(wants);
         let session = *after.or_else(|| self.sessions.iter().find(wants))?.0;
         let wants = self.sessions.get_mut(&session)?;
-        let sender = wants.waiting.pop_front()?;
+        let (_, sender) = wants.waiting.pop_first()?;
         wants.reading += 1;
         self.free -= 1;
         self.served = session;
@@ -123,11 +141,31 @@ impl State {
 
     fn give_back(&mut self, session: u64) {
         self.free += 1;
-        let Some(wants) = self.sessions.get_mut(&session) else { return };
-        wants.reading -= 1;
-        if wants.reading == 0 && wants.waiting.is_empty() {
+        if let Some(wants) = self.sessions.get_mut(&session) {
+            wants.reading -= 1;
+        }
+        self.forget_idle(session);
+    }
+
+    /// Who waited with that number does not any more.
+    fn withdraw(&mut self, session: u64, number: u64) {
+        if let Some(wants) = self.sessions.get_mut(&session) {
+            wants.waiting.remove(&number);
+        }
+        self.forget_idle(session);
+    }
+
+    fn forget_idle(&mut self, session: u64) {
+        let idle = |wants: &Wants| wants.reading == 0 && wants.waiting.is_empty();
+        if self.sessions.get(&session).is_some_and(idle) {
             self.sessions.remove(&session);
         }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.reader.reads.lock().withdraw(self.reader.session, self.number);
     }
 }
 
@@ -221,6 +259,7 @@ mod tests {
         let mut last = Box::pin(third.place());
         assert!(now(&mut last).await.is_none());
         drop(gone);
+        assert_eq!(reads.lock().sessions.len(), 2, "kept, though nobody waits");
         drop(first);
         drop(now(&mut last).await);
         let state = reads.lock();

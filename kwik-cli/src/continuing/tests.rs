@@ -40,7 +40,7 @@ fn reading(servers: usize) -> Continuing {
     let mut machine = machine(servers);
     assert_eq!(actions(&mut machine, 0), [Action::Start(AttemptId(0), 0)]);
     machine.handle_connected(AttemptId(0));
-    assert!(machine.handle_ready(AttemptId(0)));
+    assert!(machine.handle_ready(AttemptId(0), ms(0)));
     assert_eq!(actions(&mut machine, 0), []);
     machine
 }
@@ -102,7 +102,7 @@ fn a_server_that_closes_its_port_after_it_said_that_it_returns_is_waited_for() {
     let done = run(&mut machine, 300, 1_000);
     assert_eq!(starts(&done).len(), 1, "{done:?}");
     machine.handle_connected(AttemptId(2));
-    assert!(machine.handle_ready(AttemptId(2)));
+    assert!(machine.handle_ready(AttemptId(2), ms(1_000)));
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn answers_without_a_byte_do_not_end_the_silence() {
             match action {
                 Action::Start(id, 0) => {
                     machine.handle_connected(id);
-                    assert!(machine.handle_ready(id));
+                    assert!(machine.handle_ready(id, ms(now)));
                     machine.handle_lost(Verdict::Again, ms(now));
                 }
                 Action::GiveUp(reason) => end = end.or(Some((now, reason))),
@@ -189,6 +189,43 @@ fn answers_without_a_byte_do_not_end_the_silence() {
     assert!((59_000..62_000).contains(&end), "{end}");
 }
 
+/// One that answers at once, sends bytes and is lost after `lasts` ms, for `time` ms: how often it was read from.
+fn relapsing(servers: usize, lasts: u64, time: u64) -> usize {
+    let mut machine = reading(servers);
+    let (mut read, mut lost) = (1, Some(lasts));
+    for now in 0..time {
+        if lost == Some(now) {
+            machine.handle_progress(1 << 20, ms(now));
+            machine.handle_lost(Verdict::Again, ms(now));
+            lost = None;
+        }
+        for action in actions(&mut machine, now) {
+            if let Action::Start(id, _) = action
+                && machine.handle_ready(id, ms(now))
+            {
+                (read, lost) = (read + 1, Some(now + lasts));
+            }
+        }
+    }
+    read
+}
+
+#[test]
+fn a_server_that_is_lost_soon_after_each_answer_is_tried_after_pauses() {
+    assert_eq!(relapsing(1, 2_500, 60_000), 24, "one that does well for a while: at once");
+    let read = relapsing(1, 1, 60_000);
+    assert!((120..260).contains(&read), "{read}");
+    let read = relapsing(3, 1, 60_000);
+    assert!((120..3 * 260).contains(&read), "{read}");
+}
+
+#[test]
+fn a_server_that_is_restarted_is_tried_at_once() {
+    let mut machine = reading(1);
+    machine.handle_lost(Verdict::Again, ms(500));
+    assert_eq!(starts(&run(&mut machine, 500, 501)), [(500, 0)]);
+}
+
 #[test]
 fn a_suspect_server_is_left_for_the_first_that_answers() {
     let mut machine = reading(3);
@@ -196,12 +233,12 @@ fn a_suspect_server_is_left_for_the_first_that_answers() {
     let done = run(&mut machine, 1000, 1600);
     assert_eq!(starts(&done), [(1000, 1), (1250, 2), (1500, 0)]);
     machine.handle_connected(AttemptId(2));
-    assert!(machine.handle_ready(AttemptId(2)));
+    assert!(machine.handle_ready(AttemptId(2), ms(1600)));
     assert_eq!(
         actions(&mut machine, 1600),
         [Action::Abandon(AttemptId(1)), Action::Abandon(AttemptId(3)),]
     );
-    assert!(!machine.handle_ready(AttemptId(1)), "too late");
+    assert!(!machine.handle_ready(AttemptId(1), ms(1600)), "too late");
     assert_eq!(starts(&run(&mut machine, 1600, 20_000)), []);
 }
 
@@ -217,7 +254,7 @@ fn a_server_that_delivers_again_is_kept() {
     assert_eq!(actions(&mut machine, 1100), []);
     machine.handle_progress(1 << 20, ms(1101));
     assert_eq!(actions(&mut machine, 1101), [Action::Abandon(AttemptId(1))]);
-    assert!(!machine.handle_ready(AttemptId(1)));
+    assert!(!machine.handle_ready(AttemptId(1), ms(1101)));
 }
 
 #[test]
@@ -291,7 +328,7 @@ fn a_server_that_failed_at_first_may_come_back_later() {
     actions(&mut machine, 0);
     machine.handle_failed(AttemptId(0), Verdict::Again, ms(1));
     actions(&mut machine, 1);
-    assert!(machine.handle_ready(AttemptId(1)));
+    assert!(machine.handle_ready(AttemptId(1), ms(1)));
     machine.handle_lost(Verdict::Again, ms(100));
     assert_eq!(starts(&run(&mut machine, 100, 400)), [(100, 0), (350, 1)]);
 }

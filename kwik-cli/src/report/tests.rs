@@ -123,12 +123,13 @@ fn what_arrived_and_was_not_read_is_redundant() {
 #[test]
 fn sessions_are_added_up_by_server() {
     let mut report = Report::new(0, Duration::ZERO, Tag([0; 32]));
-    report.add(session(1, [1047, 3000], 4000));
+    let mut sum = session(1, [1047, 3000], 4000);
     let mut second = session(2, [47, 500], 500);
     second.paths.swap(0, 1);
     second.paths[0].state = "live".into();
     second.paths.push(PathReport { address: "127.0.0.1:3".into(), ..second.paths[1].clone() });
-    report.add(second);
+    sum.add(second);
+    report.enter(sum);
     assert_eq!(bytes(&report.paths), [1000, 3500, 0]);
     assert_eq!(report.paths[1].state, "live");
     assert!(report.paths[1].faulty);
@@ -139,6 +140,21 @@ fn sessions_are_added_up_by_server() {
     let pause = StallReport { at_ms: 0.5, ms: 70.0, ..report.stalls[0].clone() };
     report.add_stall(pause);
     assert_eq!((report.longest_stall_ms, report.stalls[0].ms), (70.0, 70.0));
+}
+
+#[test]
+fn servers_and_pauses_without_number_are_bounded_and_no_byte_of_them_is_lost() {
+    let mut sum = session(1, [1047, 3000], 4000);
+    for number in 2..1_000 {
+        let mut next = session(number, [1047, 3000], 4000);
+        for (path, port) in next.paths.iter_mut().zip([0, 1]) {
+            path.address = format!("127.0.0.1:{}", number * 2 + port);
+        }
+        sum.add(next);
+    }
+    assert_eq!((sum.paths.len(), sum.stalls.len()), (MAX_SERVERS + 1, MAX_STALLS));
+    assert_eq!(bytes(&sum.paths).iter().sum::<u64>(), 999 * 4000);
+    assert_eq!(sum.paths[MAX_SERVERS].address, OTHERS);
 }
 
 #[test]

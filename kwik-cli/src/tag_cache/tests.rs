@@ -64,6 +64,23 @@ async fn the_tag_is_the_hash_of_the_content() {
 }
 
 #[tokio::test]
+async fn no_more_tags_are_loaded_at_once_than_may_be() {
+    let bench = bench();
+    let (cache, file) = (bench.cache(), bench.file(b"content"));
+    let loading = Arc::clone(&cache.shared.loading);
+    let others = loading.acquire_many_owned(LOADING_AT_ONCE as u32).await.unwrap();
+    let mut waits = Box::pin(cache.lookup(&file, None));
+    let early = tokio::select! {
+        biased;
+        lookup = &mut waits => Some(lookup),
+        () = std::future::ready(()) => None,
+    };
+    assert!(early.is_none() && cache.shared.loading.available_permits() == 0);
+    drop(others);
+    assert!(matches!(waits.await, Lookup::Pending(_)));
+}
+
+#[tokio::test]
 async fn the_first_lookup_is_pending_and_a_later_one_ready() {
     let bench = bench();
     let (cache, file) = (bench.cache(), bench.file(b"content"));

@@ -142,6 +142,59 @@ fn separate_ranges_have_a_bound() {
     assert_eq!(grants.refused(), 1);
 }
 
+/// Grants with ranges of one byte on streams of `each` ranges, until there are as many as may be.
+fn full(each: u64) -> Grants {
+    let mut grants = Grants::default();
+    for n in 0..Grants::MAX_HELD as u64 {
+        let (id, place) = (n / each * 4, n % each * 10);
+        let kept = grants.record(EDGE, stream(id), at(place), Some(at(place + 1)));
+        assert_eq!(kept, Recorded::Kept);
+    }
+    grants
+}
+
+#[test]
+fn all_ranges_together_have_a_bound_and_each_stream_its_sixteen() {
+    let mut grants = full(1_024);
+    let fresh = stream(400_000);
+    let mut record =
+        |path, place| grants.record(path, fresh, at(place * 10), Some(at(place * 10 + 1)));
+    for path in [EDGE, OTHER] {
+        let kept = (0..20).filter(|&place| record(path, place) == Recorded::Kept).count();
+        assert_eq!(kept, Grants::LEAST_RANGES);
+    }
+    let beyond = grants.record(EDGE, stream(0), at(1_000_000), Some(at(1_000_001)));
+    assert_eq!(beyond, Recorded::Full, "a stream that has more than its sixteen");
+    assert_eq!(grants.ranges(), Grants::MAX_HELD + 32);
+}
+
+#[test]
+fn what_is_over_makes_room_for_others() {
+    let full = full(1_024);
+    let read = |grants: &mut Grants| grants.handle_read(stream(4), at(1_000));
+    let over = |grants: &mut Grants| grants.forget(stream(4));
+    let gone = |grants: &mut Grants| grants.forget_path(EDGE);
+    let makes_room: [(&dyn Fn(&mut Grants), usize); 3] =
+        [(&read, 100), (&over, 1_024), (&gone, 65_536)];
+    for (what, room) in makes_room {
+        let mut grants = full.clone();
+        what(&mut grants);
+        assert_eq!(grants.ranges(), Grants::MAX_HELD - room);
+        let again = grants.record(EDGE, stream(0), at(1_000_000), Some(at(1_000_001)));
+        assert_eq!(again, Recorded::Kept);
+    }
+}
+
+#[test]
+fn who_is_not_told_what_was_read_drops_its_own_lowest_ranges() {
+    let mut grants = full(1_024);
+    for place in 2_000..3_000 {
+        let kept = grants.record_newest(EDGE, stream(8), at(place * 10), Some(at(place * 10 + 1)));
+        assert_eq!(kept, Recorded::Kept);
+    }
+    assert_eq!((grants.ranges(), grants.refused()), (Grants::MAX_HELD, 0));
+}
+
 #[test]
 fn streams_have_a_bound_and_end() {
     let mut grants = Grants::default();
@@ -183,6 +236,7 @@ proptest! {
             }
         }
         let allowed = grants.allowed(EDGE, stream(0));
+        prop_assert_eq!(grants.ranges(), allowed.ranges().count());
         for (one, other) in asked {
             let (start, end) = (one.min(other), one.max(other));
             let said = grants.allows(EDGE, stream(0), range(start, end));

@@ -1,7 +1,7 @@
 //! How often an address is dialled on a primary's word.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use crate::time::Instant;
@@ -54,8 +54,8 @@ impl Entry {
 ///
 /// A hostile primary can name anybody to all of its clients. So an address that has not answered a handshake gets one dial
 /// per [`PAUSE`](Self::PAUSE), which ends after [`PATIENCE`](Self::PATIENCE) of silence: at most three datagrams and 4 KB in
-/// a minute. Of one host at most [`MOST_PORTS`](Self::MOST_PORTS) addresses are tried until one of them answers, so that
-/// its ports are no way around that. A server that has answered once is dialled as often as its path's
+/// a minute. Of one host, an IPv4 address or an IPv6 /64, at most [`MOST_PORTS`](Self::MOST_PORTS) addresses are tried until
+/// one of them answers, so that its ports, and the interface identifiers that it may take, are no way around that. A server that has answered once is dialled as often as its path's
 /// [`Backoff`](super::backoff::Backoff) says: it may be restarting.
 ///
 /// At most [`MOST_ADDRESSES`](Self::MOST_ADDRESSES) are remembered. While none of them can be forgotten no other is dialled.
@@ -105,8 +105,8 @@ impl Dials {
                 (false, _) => Verdict::Wait,
             };
         }
-        let host = key.0;
-        if host != primary.to_canonical()
+        let host = host(key.0);
+        if !(host.0..=host.1).contains(&primary.to_canonical())
             && let Some(verdict) = self.host_limit(host, now)
         {
             return verdict;
@@ -119,8 +119,8 @@ impl Dials {
     }
 
     /// Why no further address of a host is dialled.
-    fn host_limit(&self, host: IpAddr, now: Instant) -> Option<Verdict> {
-        let tried = || self.entries.range((host, 0)..=(host, u16::MAX)).map(|(_, entry)| entry);
+    fn host_limit(&self, (first, last): (IpAddr, IpAddr), now: Instant) -> Option<Verdict> {
+        let tried = || self.entries.range((first, 0)..=(last, u16::MAX)).map(|(_, entry)| entry);
         if tried().count() < Self::MOST_PORTS || tried().any(|entry| entry.answered) {
             return None;
         }
@@ -145,6 +145,18 @@ impl Dials {
         entry.running = entry.running.saturating_sub(1);
         entry.answered |= outcome == Outcome::Answered;
         entry.at = now;
+    }
+}
+
+/// The first and the last address of a host: of IPv6 everything with its subnet prefix of 64 bits (RFC 4291, 2.5.4).
+fn host(address: IpAddr) -> (IpAddr, IpAddr) {
+    match address {
+        IpAddr::V4(_) => (address, address),
+        IpAddr::V6(address) => {
+            let interface = u128::from(u64::MAX);
+            let first = address.to_bits() & !interface;
+            (Ipv6Addr::from_bits(first).into(), Ipv6Addr::from_bits(first | interface).into())
+        }
     }
 }
 

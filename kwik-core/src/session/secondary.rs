@@ -21,6 +21,8 @@ use crate::time::Instant;
 
 /// Delegations that wait for the application or are being sent, at most. Beyond it the primary is told Busy.
 pub const MAX_DELEGATIONS: usize = 1024;
+/// Bytes of the resources of all these, at most: 256 KiB, 256 for each of them. Beyond it the primary is told Busy.
+pub const MAX_RESOURCES: usize = 256 << 10;
 
 /// What the driver does for a [`SecondarySession`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -435,12 +437,18 @@ impl SecondarySession {
             self.fail(ErrorCode::OrderInvalid, "a delegation that repeats an id, or has no bytes");
             return;
         }
-        if self.delegations.len() == MAX_DELEGATIONS || self.leave.has_begun() {
+        let resources = self.delegations.values().map(|(_, known)| known.resource.len());
+        let full = self.delegations.len() == MAX_DELEGATIONS
+            || resources.sum::<usize>() + delegation.resource.len() > MAX_RESOURCES;
+        if full || self.leave.has_begun() {
             // The refusal has to be heard too.
             self.leave.ask_again();
             self.status(delegation.id, DelegationState::Refused(GapReason::Busy));
             return;
         }
+        // A copy: what came in keeps the whole frame alive.
+        let resource = Bytes::copy_from_slice(&delegation.resource);
+        let delegation = Delegation { resource, ..delegation };
         self.delegations.insert(delegation.id, (Stage::Offered, delegation.clone()));
         self.outputs.push_back(Output::Offer(delegation));
     }

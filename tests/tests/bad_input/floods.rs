@@ -88,7 +88,8 @@ async fn a_secondary_that_floods_with_empty_contributions_is_cut_off_alone() {
         offender.granted(stream.id()).await;
         let header = bare::contribution_header(stream.id(), None);
         let code = flood_to_the_end(&mut offender, end, header).await;
-        // A fault to be mended: of a thousand runs some close the connection without a code. The client's own books have it.
+        // A stream that comes while QUIC is told to close has it do so without the code: docs/upstream/close_code.md. The
+        // client's own books have it.
         assert!(code.is_none_or(|code| code == ErrorCode::LimitExceeded), "{end:?}: {code:?}");
         eventually("the fault is counted", || async {
             let metrics = rig.session.metrics().await.unwrap();

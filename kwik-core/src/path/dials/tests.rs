@@ -72,6 +72,25 @@ fn the_ports_of_a_host_are_no_way_around_the_limit() {
 }
 
 #[test]
+fn the_interface_identifiers_of_a_host_are_no_way_around_the_limit() {
+    let mut dials = Dials::default();
+    let address = |prefix: u16, interface: u16| {
+        SocketAddr::from(([0x2001, 0xdb8, 0, prefix, interface, 0, 0, interface], 4433))
+    };
+    for interface in [0, 1, 77, 0xffff] {
+        fail(&mut dials, address(1, interface), 0);
+    }
+    for interface in 100..1_000 {
+        let refused = dials.begin(address(1, interface), PRIMARY, at(2_500));
+        assert_eq!(refused, Verdict::Later(Duration::from_millis(PAUSE)));
+    }
+    fail(&mut dials, address(2, 0), 2_500);
+    // The primary's own.
+    let primary = address(1, 5).ip();
+    assert_eq!(dials.begin(address(1, 100), primary, at(2_500)), Verdict::Unknown);
+}
+
+#[test]
 fn the_fifth_server_of_a_host_waits_for_the_first_to_answer() {
     let mut dials = Dials::default();
     for port in 1_000..1_004 {

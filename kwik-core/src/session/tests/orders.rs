@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::session::primary::Output as PrimaryOutput;
-use crate::session::secondary::{OpenError, Output as SecondaryOutput};
+use crate::session::secondary::{MAX_RESOURCES, OpenError, Output as SecondaryOutput};
 use crate::session::{PrimarySession, SecondarySession};
 
 fn edge() -> SecondarySession {
@@ -155,6 +155,21 @@ fn the_1025th_delegation_is_refused_as_busy() {
     };
     assert_eq!(after(&mut edge).iter().filter(|output| busy(output)).count(), 256);
     assert_eq!(edge.counts(), (0, 1024));
+}
+
+#[test]
+fn long_names_of_resources_fill_the_table_before_delegations_do() {
+    let mut edge = edge();
+    for batch in 0..2u64 {
+        let named = |n| match delegation(batch * 256 + n, stream(0), range(0, 100)) {
+            Order::Delegation(work) => {
+                Order::Delegation(Delegation { resource: vec![b'x'; 4096].into(), ..work })
+            }
+            other => other,
+        };
+        edge.handle_orders(orders(batch + 1, (0..256).map(named).collect::<Vec<_>>()));
+    }
+    assert_eq!(edge.counts(), (0, MAX_RESOURCES / 4096));
 }
 
 #[test]
