@@ -12,7 +12,7 @@ use s2n_quic::provider::event::{self, ConnectionInfo, ConnectionMeta, supervisor
 
 use crate::endpoint::{Connections, Goodbye, Goodbyes, Handshakes, Owed, Shaking};
 use crate::env::Env;
-use crate::lane::Lane;
+use crate::lane::{Lane, Sent};
 use crate::tls::{Refusal, RefusalCell};
 use crate::worker::{WeakWorker, Worker};
 
@@ -176,6 +176,7 @@ pub(crate) struct Observed {
     shaking: Option<Box<Shaking>>,
     /// The start of the endpoint's clock in the time of the [`Env`], so that no event reads a clock again.
     clock_start: Instant,
+    sent: Sent,
 }
 
 /// Fills the [`ConnectionStats`] of an endpoint's connections.
@@ -253,6 +254,7 @@ impl event::Subscriber for Observer {
             goodbye: Goodbye::None,
             shaking: None,
             clock_start: Instant::from_start(clock_start),
+            sent: Sent::default(),
         }
     }
 
@@ -375,7 +377,7 @@ impl event::Subscriber for Observer {
         if let events::Frame::Stream { id, offset, len, .. } = event.frame
             && let Some(lane) = context.stats.lane.get()
         {
-            lane.sent(id, offset.saturating_add(len.into()));
+            context.sent.tell(lane, id, offset.saturating_add(len.into()));
         }
     }
 

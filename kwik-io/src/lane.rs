@@ -103,6 +103,38 @@ impl State {
     }
 }
 
+/// What the endpoint has sent of the carrier that it sends of at the moment: the lane is told of some packets at once, since each
+/// word takes its lock.
+///
+/// What it does not know is less than [`Sent::STEP`] of one carrier, and far less than what QUIC may have when the next carrier has its
+/// turn: nobody waits for that.
+#[derive(Debug, Default)]
+pub(crate) struct Sent {
+    carrier: u64,
+    end: u64,
+    told: u64,
+}
+
+impl Sent {
+    /// Bytes after which the lane is told: 8 KiB.
+    const STEP: u64 = 8 << 10;
+
+    /// The bytes of the carrier up to `end` are sent, or sent again.
+    pub(crate) fn tell(&mut self, lane: &Lane, carrier: u64, end: u64) {
+        if carrier != self.carrier {
+            if self.end > self.told {
+                lane.sent(self.carrier, self.end);
+            }
+            *self = Self { carrier, end: 0, told: 0 };
+        }
+        self.end = self.end.max(end);
+        if self.end - self.told >= Self::STEP {
+            self.told = self.end;
+            lane.sent(carrier, self.end);
+        }
+    }
+}
+
 /// A pump's place in its connection's [`Lane`]. Dropped, the carrier is over.
 #[derive(Debug)]
 pub struct Place {

@@ -158,7 +158,7 @@ fn all_ranges_together_have_a_bound_and_each_stream_its_sixteen() {
     let mut grants = full(1_024);
     let fresh = stream(400_000);
     let mut record =
-        |path, place| grants.record(path, fresh, at(place * 10), Some(at(place * 10 + 1)));
+        |path, place: u64| grants.record(path, fresh, at(place * 10), Some(at(place * 10 + 1)));
     for path in [EDGE, OTHER] {
         let kept = (0..20).filter(|&place| record(path, place) == Recorded::Kept).count();
         assert_eq!(kept, Grants::LEAST_RANGES);

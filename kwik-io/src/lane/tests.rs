@@ -48,6 +48,24 @@ fn who_waits_is_woken_once_when_quic_has_sent_enough() {
     assert!(second.poll_turn(at(1 << 20), &Context::from_waker(Waker::noop())).is_ready());
 }
 
+#[test]
+fn what_was_sent_is_told_in_steps_and_whenever_another_carrier_has_its_turn() {
+    let (lane, first, second, room, _) = full();
+    let mut sent = Sent::default();
+    for end in (0..room).step_by(1_200).skip(1) {
+        sent.tell(&lane, 3, end);
+        assert!(lane.unsent() < room - end + Sent::STEP, "{end}");
+    }
+    // Again, as after a loss.
+    sent.tell(&lane, 3, 1_200);
+    sent.tell(&lane, 3, room);
+    assert!(lane.unsent() < Sent::STEP);
+    assert!(second.poll_turn(at(1 << 20), &Context::from_waker(Waker::noop())).is_ready());
+    sent.tell(&lane, 7, 10);
+    assert_eq!(lane.unsent(), 0);
+    drop(first);
+}
+
 /// QUIC does not send what it has of a carrier that was reset.
 #[test]
 fn a_carrier_that_is_over_keeps_nobody_waiting() {

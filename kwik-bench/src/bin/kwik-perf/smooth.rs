@@ -7,7 +7,7 @@ use crate::cli::{Options, Smooth};
 use crate::client::Load;
 use crate::latency::SECONDARIES;
 use crate::link::Shape;
-use crate::report::{Report, Target};
+use crate::report::{Report, Target, rounded};
 use crate::spread::{Network, Outcome, Own, Spread, Void, spread};
 
 /// What is read from links of 100 Mbit/s, and the least that shows anything.
@@ -15,8 +15,13 @@ const LENGTH: u64 = 120 << 20;
 const LEAST: u64 = 1 << 20;
 /// How long a player plays.
 const PLAYS: f64 = 14.0;
-/// When the first link of a player's fails, and for how long; then the second.
+/// A player's links, Mbit/s each, and the part of that which is content: the rest is headers of IP, UDP, QUIC and KWIK.
+const PLAYER_LINK: u64 = 10;
+const PAYLOAD: f64 = 0.96;
+/// After which part of what is played the first link fails, and for how long; that part of it later the second.
+const FIRST_FAILS: u64 = 7;
 const FAILS: Duration = Duration::from_secs(3);
+const BETWEEN: u32 = 3;
 
 /// Each run reads over equal and unequal links, plays at three rates while links fail, and measures round trips beside a flood.
 pub(crate) fn run(only: &Smooth, options: &Options) -> anyhow::Result<Report> {
@@ -38,8 +43,14 @@ pub(crate) fn run(only: &Smooth, options: &Options) -> anyhow::Result<Report> {
         let name = format!("steady_{mbit}");
         if wanted(&name) {
             let outcomes = repeated(options, || play(mbit, options, &mut void))?;
-            let none = [Some(0.0), None, None];
-            tell(&mut report, &name, &outcomes, none);
+            let unavoidable = unavoidable_ms(mbit);
+            let targets = if unavoidable > 0.0 {
+                report.value(&format!("{name}_unavoidable_ms"), rounded(unavoidable));
+                [None, Some(unavoidable * 1.1), None]
+            } else {
+                [Some(0.0), None, None]
+            };
+            tell(&mut report, &name, &outcomes, targets);
             let length = played(mbit, options) as f64;
             let redundant = outcomes.iter().map(|outcome| outcome.redundant_bytes as f64 / length);
             let redundant: Vec<f64> = redundant.collect();
@@ -80,9 +91,9 @@ fn played(mbit: u64, options: &Options) -> u64 {
 
 /// A reader of that rate over three links of 10 Mbit/s; each of the secondaries' fails for a while, one after the other.
 fn play(mbit: u64, options: &Options, void: &mut Void) -> anyhow::Result<Outcome> {
-    let mut network = Network::of_kwik(&[Shape::new(10, 20); 3])?;
+    let mut network = Network::of_kwik(&[Shape::new(PLAYER_LINK, 20); 3])?;
     let (length, pace) = (played(mbit, options), Some(mbit * 1_000_000 / 8));
-    let notice = Some(length / 7);
+    let notice = Some(length / FIRST_FAILS);
     let stream = Spread { length, own: Own::Share, notice, pace };
     let fails = if options.is_full() { FAILS } else { Duration::from_millis(100) };
     let outcome = spread(&mut network, stream, |network| {
@@ -90,12 +101,27 @@ fn play(mbit: u64, options: &Options, void: &mut Void) -> anyhow::Result<Outcome
             network.link(link).silence()?;
             std::thread::sleep(fails);
             network.link(link).restore()?;
-            std::thread::sleep(fails / 3);
+            std::thread::sleep(fails / BETWEEN);
         }
         Ok(())
     })?;
     network.check(void)?;
     Ok(outcome)
+}
+
+/// What a player of that rate has to wait though every link is always full and every byte comes in order: what the links bring
+/// less than is played, once what they brought more before is played too.
+fn unavoidable_ms(mbit: u64) -> f64 {
+    let content = |links: f64| links * PLAYER_LINK as f64 * PAYLOAD;
+    let (all, left, plays) = (content(3.0), content(2.0), mbit as f64);
+    let fails = FAILS.as_secs_f64();
+    let (mut stock, mut waits) = (0.0f64, 0.0);
+    for ahead in [PLAYS / FIRST_FAILS as f64, fails / f64::from(BETWEEN)] {
+        stock += (all - plays) * ahead + (left - plays) * fails;
+        waits += (-stock).max(0.0) / left * 1e3;
+        stock = stock.max(0.0);
+    }
+    waits
 }
 
 /// Of the targets: pauses, their sum, the longest.
