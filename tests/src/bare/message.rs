@@ -55,6 +55,11 @@ impl Message {
         self
     }
 
+    /// The message alone.
+    pub fn bare(self) -> Bytes {
+        self.0.into()
+    }
+
     /// The message behind its length.
     pub fn delimited(self) -> Bytes {
         let mut out = Vec::new();

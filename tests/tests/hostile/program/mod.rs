@@ -4,6 +4,7 @@ pub(crate) mod downloads;
 pub(crate) mod greed;
 mod names;
 pub(crate) mod requests;
+mod secondaries;
 mod start;
 mod windows;
 
@@ -34,6 +35,7 @@ pub(crate) const LISTS: &[&[Attack<Program>]] = &[
     greed::ATTACKS,
     names::ATTACKS,
     windows::ATTACKS,
+    secondaries::ATTACKS,
 ];
 
 /// Most bytes that a `kwik get` may have resident.
