@@ -142,7 +142,11 @@ impl<A: Arena> Attack<A> {
         }
         match during {
             Ok((_, during)) => row.pace(before, during),
-            Err(error) => row.fail(format!("the honest session: {error:#}")),
+            Err(error) => {
+                let log = std::env::temp_dir().join(format!("kwik-hostile-{}.log", self.name));
+                let kept = std::fs::write(&log, victim.log()).map(|()| log);
+                row.fail(format!("the honest session: {error:#}; the log is in {kept:?}"));
+            }
         }
         Ok(())
     }
