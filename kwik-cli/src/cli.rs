@@ -7,17 +7,24 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access_log::Format;
+use crate::config::Origins;
 use crate::duration;
 use crate::size::ByteSize;
 use crate::time_limit::TimeLimit;
 use crate::url::KwikUrl;
 use kwik_client::{CongestionControl, Pin};
+use kwik_server::Limits;
 
+/// The longest name of a host (RFC 1035, 3.1).
+const MAX_NAME: usize = 253;
+/// The least that a server may have as memory for its clients: what a hundred streams have for sure.
+const LEAST_MEMORY: u64 = 100 << 16;
 /// QUIC's smallest datagram of 1,200 bytes and its headers (RFC 9000, 14).
 const SMALLEST_MTU: i64 = 1_228;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Reads one file from several servers at once, over one connection to a primary server.
 #[derive(Debug, Parser)]
@@ -94,11 +101,22 @@ pub(crate) struct KeygenArgs {
     pub(crate) out: PathBuf,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// UDP address to listen on, such as 0.0.0.0:4433; port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
-    pub(crate) listen: SocketAddr,
+    /// File with settings, TOML: its keys are these options' names. What the command line says comes first, then KWIK_LISTEN,
+    /// KWIK_ROOT and so on, then the file; KWIK_CONFIG names one too. It is read again when it changes, and on SIGHUP.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the settings come from that the command line does not give.
+    #[arg(skip)]
+    pub(crate) origins: Origins,
+    /// Check the settings and the files that they name, say what is wrong and where, and end.
+    #[arg(long)]
+    pub(crate) check_config: bool,
+    /// UDP address to listen on, such as 0.0.0.0:4433 or host.example:4433; port 0 takes a free one. Of a name's addresses
+    /// the first counts.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Listen,
     /// Directory whose files are served.
     #[arg(long, value_name = "DIR")]
     pub(crate) root: PathBuf,
@@ -139,7 +157,28 @@ pub(crate) struct ServeArgs {
     /// opened when it is their turn. By default half of what the system lets a process open, at most 256.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) open_files: Option<u16>,
-    /// Address for Prometheus metrics over HTTP.
+    /// Sessions at a time; who comes when there are so many is told to come back. By default 10000.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_sessions: Option<u32>,
+    /// Those of them that come from one IPv4 address, or IPv6 network of 56 bits. By default 1000.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_sessions_of_address: Option<u32>,
+    /// Memory for what is on its way to clients, such as 512MiB; writers wait beyond it. By default 1GiB.
+    #[arg(long, value_name = "SIZE", value_parser = some_memory)]
+    pub(crate) send_memory: Option<ByteSize>,
+    /// Memory for what clients may send. By default 1GiB.
+    #[arg(long, value_name = "SIZE", value_parser = some_memory)]
+    pub(crate) receive_memory: Option<ByteSize>,
+    /// How long a client may take nothing of what waits for it, such as 5m; then its download is ended. By default 5m.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) reader_patience: Option<TimeLimit>,
+    /// Write a line for each request to this file; - is standard output. SIGHUP has it opened anew.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) access_log: Option<PathBuf>,
+    /// How to write it.
+    #[arg(long, value_name = "FORMAT", default_value_t, value_enum)]
+    pub(crate) access_log_format: Format,
+    /// Address for Prometheus metrics over HTTP; /healthz and /readyz there say how the server is.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,
     /// Print one JSON object for each event instead of text.
@@ -194,6 +233,68 @@ pub(crate) struct GetArgs {
     pub(crate) quiet: bool,
 }
 
+impl ServeArgs {
+    /// Whether the server only helps primaries, and clients get nothing from it by themselves.
+    pub(crate) fn helps_only(&self) -> bool {
+        self.identity.is_none() && !self.trust.is_empty()
+    }
+
+    /// The limits of the server: those that are named here, and the defaults.
+    pub(crate) fn limits(&self) -> Limits {
+        let mut limits = Limits::new();
+        let (all, of_address) = limits.max_sessions();
+        limits = limits.with_max_sessions(
+            self.max_sessions.unwrap_or(all),
+            self.max_sessions_of_address.unwrap_or(of_address),
+        );
+        if let Some(memory) = self.send_memory {
+            let (_, of_session) = limits.max_send_memory();
+            limits = limits.with_send_memory(memory.0, of_session);
+        }
+        if let Some(memory) = self.receive_memory {
+            limits = limits.with_receive_memory(memory.0);
+        }
+        if let Some(patience) = self.reader_patience {
+            limits = limits.with_reader_patience(patience.0);
+        }
+        limits
+    }
+}
+
+/// Where to listen: an address, or a name that is looked up at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listen(String);
+
+impl Listen {
+    /// `IP:PORT` or `HOST:PORT`.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Listen {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let want =
+            "want IP:PORT or HOST:PORT, such as 127.0.0.1:4433, [::]:4433 or host.example:4433";
+        let name = |host: &str| {
+            !host.is_empty()
+                && host.len() <= MAX_NAME
+                && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+        };
+        let named = text
+            .rsplit_once(':')
+            .is_some_and(|(host, port)| name(host) && port.parse::<u16>().is_ok());
+        // What has digits and dots alone is an address or nothing.
+        let numbers = text.bytes().all(|byte| byte.is_ascii_digit() || b".:".contains(&byte));
+        match text.parse::<SocketAddr>().is_ok() || named && !numbers {
+            true => Ok(Self(text.to_owned())),
+            false => Err(want.to_owned()),
+        }
+    }
+}
+
 /// A secondary server: where it is and which key it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Secondary {
@@ -226,12 +327,25 @@ fn rate(text: &str) -> Result<ByteSize, String> {
     if rate.0 == 0 { Err("nothing would come".to_owned()) } else { Ok(rate) }
 }
 
+fn some_memory(text: &str) -> Result<ByteSize, String> {
+    let memory: ByteSize = text.parse()?;
+    match memory.0 < LEAST_MEMORY {
+        true => Err(format!("want at least {}", ByteSize(LEAST_MEMORY))),
+        false => Ok(memory),
+    }
+}
+
 fn socket_address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "want IP:PORT, such as 127.0.0.1:4433 or [::]:4433".to_owned())
 }
 
 /// A usage error in one line: what is wrong, and where to read on.
 pub(crate) fn usage_line(error: &clap::Error) -> String {
+    format!("{}; try 'kwik --help'", error_line(error))
+}
+
+/// What is wrong, in one line.
+pub(crate) fn error_line(error: &clap::Error) -> String {
     let rendered = error.render().to_string();
     let mut line = rendered
         .lines()
@@ -243,5 +357,5 @@ pub(crate) fn usage_line(error: &clap::Error) -> String {
     if let Some(rest) = line.strip_prefix("error: ") {
         line = rest.to_owned();
     }
-    format!("{line}; try 'kwik --help'")
+    line
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use kwik_client::Trust;
-use kwik_server::{CongestionControl, Env, IdentityKey, PathSpec, ServerCertificate};
+use kwik_server::{CongestionControl, Env, IdentityKey, Limits, PathSpec, ServerCertificate};
 
+use crate::access_log::AccessLog;
 use crate::catalog::Catalog;
 use crate::cause::Known;
 use crate::cli::DemoArgs;
@@ -24,6 +25,7 @@ use crate::progress::Show;
 use crate::protocol::Get;
 use crate::report::Report;
 use crate::root::Root;
+use crate::roster::Roster;
 use crate::serve::{Running, Service};
 use crate::signals::Stop;
 use crate::size::ByteSize;
@@ -119,6 +121,7 @@ fn start_secondary(catalog: &Catalog, identity: &IdentityKey) -> anyhow::Result<
         identity: None,
         trusted: vec![identity.public().clone()],
         primary: serves(catalog, Vec::new(), Clients::Refused),
+        limits: Limits::new(),
         congestion: CongestionControl::default(),
         max_mtu: None,
     }
@@ -137,6 +140,7 @@ fn start_primary(
         identity: Some(identity),
         trusted: Vec::new(),
         primary: serves(catalog, paths, Clients::Served),
+        limits: Limits::new(),
         congestion: CongestionControl::default(),
         max_mtu: None,
     }
@@ -144,12 +148,7 @@ fn start_primary(
 }
 
 fn serves(catalog: &Catalog, secondaries: Vec<PathSpec>, clients: Clients) -> Primary {
-    let secondaries = secondaries.into();
-    Primary {
-        catalog: catalog.clone(),
-        secondaries,
-        share: Share::Own,
-        proof: Proof::Named,
-        clients,
-    }
+    let (catalog, roster) = (catalog.clone(), Roster::new(secondaries));
+    let log = AccessLog::default();
+    Primary { catalog, roster, log, share: Share::Own, proof: Proof::Named, clients }
 }

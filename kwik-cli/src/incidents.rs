@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 
 use kwik_server::{Event, Handle, PathId, RangeEvent};
 
-use crate::monitor;
+use crate::monitor::{self, Role};
+use crate::roster::Roster;
 
 /// Names of the secondaries of one session.
 struct Names<'a> {
     handle: &'a Handle,
+    /// Where it is kept what clients say of them.
+    roster: &'a Roster,
     /// As many as the session has secondaries.
     known: BTreeMap<PathId, SocketAddr>,
 }
@@ -26,14 +29,23 @@ impl Names<'_> {
         }
         self.known.get(&path).map_or_else(|| path.to_string(), SocketAddr::to_string)
     }
+
+    /// The client reached a secondary, or lost it; its name.
+    async fn heard(&mut self, path: PathId, lost: bool) -> String {
+        let name = self.of(path).await;
+        if let Some(address) = self.known.get(&path) {
+            self.roster.heard(*address, lost);
+        }
+        name
+    }
 }
 
 /// Logs and counts what happens to secondaries and ranges. Never returns: the session's end is somebody else's affair.
 ///
 /// A secondary that is lost or excluded is a warning. What became of its ranges is information, since the session goes
 /// on all the same.
-pub(crate) async fn tell(handle: &Handle) {
-    let mut names = Names { handle, known: BTreeMap::new() };
+pub(crate) async fn tell(handle: &Handle, roster: &Roster) {
+    let mut names = Names { handle, roster, known: BTreeMap::new() };
     while let Some(event) = handle.next_event().await {
         tell_one(event, &mut names).await;
     }
@@ -43,11 +55,12 @@ pub(crate) async fn tell(handle: &Handle) {
 async fn tell_one(event: Event, names: &mut Names<'_>) {
     match event {
         Event::PathUp(path) => {
-            let secondary = names.of(path).await;
+            let secondary = names.heard(path, false).await;
             tracing::info!(secondary, "the client reached a secondary");
         }
         Event::PathDown(path, reason, detail) => {
-            let secondary = names.of(path).await;
+            monitor::path_lost(reason);
+            let secondary = names.heard(path, true).await;
             tracing::warn!(secondary, ?reason, detail, "the client lost a secondary");
         }
         Event::Unavailable(stream, range, reason) => {
@@ -62,6 +75,8 @@ async fn tell_range(event: RangeEvent, names: &mut Names<'_>) {
     match event {
         RangeEvent::Lost { stream, range, path, reason } => {
             monitor::range("lost");
+            let source = if path.is_primary() { Role::Primary } else { Role::Secondary };
+            monitor::range_lost(source, reason);
             let server = names.of(path).await;
             tracing::info!(server, %stream, %range, ?reason, "a range was lost");
         }

@@ -1,11 +1,15 @@
 //! The program `kwik`: serves files from several servers and fetches them as one stream.
 
+mod access_log;
 mod account;
 mod advice;
+mod answered;
+mod attachments;
 mod attempt;
 mod catalog;
 mod cause;
 mod cli;
+mod config;
 mod connect;
 mod continuing;
 mod demo;
@@ -14,11 +18,13 @@ mod duration;
 mod explain;
 mod gather;
 mod get;
+mod health;
 mod inbound;
 mod incidents;
 mod kept;
 mod keygen;
 mod log;
+mod materials;
 mod monitor;
 mod open_files;
 mod output;
@@ -29,9 +35,11 @@ mod private;
 mod progress;
 mod protocol;
 mod record;
+mod reload;
 mod report;
 mod request_path;
 mod root;
+mod roster;
 mod secondary;
 mod serve;
 mod shell;
@@ -49,16 +57,17 @@ mod watch;
 mod wire;
 mod writer;
 
+use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use clap::error::ErrorKind;
 use kwik_client::sanitized;
 
 use crate::cause::{Cause, Told};
-use crate::cli::{Cli, Command};
+use crate::cli::Command;
+use crate::config::Misuse;
 
 const USAGE: u8 = 2;
 
@@ -67,9 +76,11 @@ const USAGE: u8 = 2;
 const BLOCKING: usize = 160;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let cli = match config::parse(&line) {
         Ok(cli) => cli,
-        Err(error) => return misused(&error),
+        Err(Misuse::Line(error)) => return misused(&error),
+        Err(Misuse::Settings(faults)) => return misset(&faults),
     };
     log::to_stderr(default_log(&cli.command));
     match run(&cli.command) {
@@ -124,13 +135,19 @@ fn misused(error: &clap::Error) -> ExitCode {
     if error.use_stderr() { USAGE.into() } else { ExitCode::SUCCESS }
 }
 
+/// Each fault of the settings in a line.
+fn misset(faults: &[String]) -> ExitCode {
+    faults.iter().for_each(|fault| say(&sanitized(fault).to_string()));
+    USAGE.into()
+}
+
 /// A line for the user. `eprintln` panics where standard error takes nothing.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "kwik: {line}");
 }
 
 /// The error and its causes; what came from elsewhere may have line ends, or worse.
-fn one_line(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     sanitized(&format!("{error:#}")).to_string()
 }
 

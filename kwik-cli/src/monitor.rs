@@ -6,14 +6,27 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use kwik_server::ServerMetrics;
-use metrics::{counter, describe_counter, describe_gauge, gauge};
-use metrics_exporter_prometheus::PrometheusBuilder;
+use kwik_server::{ErrorCode, GapReason, Party, ServerMetrics};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::answered::Account;
+use crate::health::Health;
 
 const SESSIONS: &str = "kwik_sessions";
 const REQUESTS: &str = "kwik_requests_total";
 const DELEGATIONS: &str = "kwik_delegations_total";
 const RANGES: &str = "kwik_ranges_total";
+const FIRST: &str = "kwik_first_byte_seconds";
+const WHOLE: &str = "kwik_request_seconds";
+const SERVED: &str = "kwik_served_bytes_total";
+const FAILED: &str = "kwik_request_errors_total";
+const LEFT_OUT: &str = "kwik_access_log_dropped_total";
+const LOST: &str = "kwik_range_failures_total";
+const PATHS: &str = "kwik_paths_lost_total";
+const RELOADS: &str = "kwik_reloads_total";
 const OPEN: &str = "kwik_open_files";
 const SENT: &str = "kwik_sent_bytes_total";
 const REFUSED: &str = "kwik_refused_total";
@@ -23,6 +36,12 @@ const ERRORS: &str = "kwik_session_errors_total";
 const HELD: &str = "kwik_send_memory_bytes";
 const TASKS: &str = "kwik_tasks";
 const PROMISED: &str = "kwik_receive_memory_bytes";
+
+/// Upper bounds of the histograms' buckets, in seconds: from a small file in a data centre to a large one from afar.
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0];
+/// How often samples are sorted into buckets. Nobody may ask for them, and until then each of them takes memory.
+const KEEP_UP: Duration = Duration::from_secs(5);
 
 /// How often the server's own counters are taken over. Nothing tells when they are asked for.
 const EXPORT: Duration = Duration::from_millis(250);
@@ -46,15 +65,20 @@ impl Role {
 /// Serves the counters over HTTP at `address`, under any path. Needs a tokio runtime.
 ///
 /// Without it the counters count nothing and cost next to nothing.
-pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn listen(address: SocketAddr, health: Health) -> anyhow::Result<()> {
     let problem = || format!("cannot serve metrics on {address}; choose another --metrics");
-    let counters = PrometheusBuilder::new().install_recorder().with_context(problem)?;
-    port::listen(address, counters).with_context(problem)?;
+    let builder = PrometheusBuilder::new().set_buckets(&SECONDS)?;
+    let counters = builder.install_recorder().with_context(problem)?;
+    tokio::spawn(keep_up(counters.clone()));
+    port::listen(address, counters, health).with_context(problem)?;
     describe_gauge!(SESSIONS, "Open sessions, by this server's role in them.");
     describe_counter!(REQUESTS, "Requests for files, by outcome.");
     describe_counter!(DELEGATIONS, "Ranges delegated to this server, by outcome.");
     describe_counter!(RANGES, "Ranges that secondaries failed to send in time, by what happened.");
-    describe_counter!(REFUSED, "Clients refused after their handshake, by code.");
+    describe_counter!(
+        REFUSED,
+        "What was refused or ended, by code, whose doing it was, and which rule."
+    );
     describe_counter!(
         HANDSHAKES,
         "First packets that opened no connection, by what became of them."
@@ -64,9 +88,32 @@ pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
     describe_gauge!(HELD, "Bytes on their way to clients.");
     describe_gauge!(PROMISED, "Bytes that clients may send, or sent and nobody read.");
     describe_gauge!(TASKS, "Tasks that have not ended; a few more for each open session.");
+    describe_histogram!(
+        FIRST,
+        Unit::Seconds,
+        "From a request for a file until its reply was sent."
+    );
+    describe_histogram!(
+        WHOLE,
+        Unit::Seconds,
+        "From a request until the client had it all, by result."
+    );
+    describe_counter!(SERVED, "Bytes of files that clients have, by who sent them.");
+    describe_counter!(FAILED, "Requests that did not end well, by cause.");
+    describe_counter!(LEFT_OUT, "Lines of the access log that were not written.");
+    describe_counter!(LOST, "Ranges that a source failed to send, by source and cause.");
+    describe_counter!(PATHS, "Paths to secondaries that clients lost or never had, by cause.");
+    describe_counter!(RELOADS, "How often the settings were read again, by outcome.");
     describe_gauge!(OPEN, "Files that are open for sending.");
     describe_counter!(SENT, "Bytes of replies and files handed to QUIC, by role.");
     Ok(())
+}
+
+async fn keep_up(counters: PrometheusHandle) {
+    loop {
+        tokio::time::sleep(KEEP_UP).await;
+        counters.run_upkeep();
+    }
 }
 
 /// An open session; counted until it is dropped.
@@ -89,6 +136,45 @@ impl Drop for OpenSession {
 /// A request was answered. `outcome` is one of a few fixed words.
 pub(crate) fn request(outcome: &'static str) {
     counter!(REQUESTS, "outcome" => outcome).increment(1);
+}
+
+/// A request is over. `result` is one of a few words.
+pub(crate) fn answered(account: &Account, result: &str) {
+    let (own, others) = account.bytes();
+    for (role, bytes) in [(Role::Primary, own), (Role::Secondary, others)] {
+        if bytes > 0 {
+            counter!(SERVED, "source" => role.label()).increment(bytes);
+        }
+    }
+    if let Some(first) = account.first() {
+        histogram!(FIRST).record(first);
+    }
+    let ended = if result == "Ok" { "ok" } else { "failed" };
+    histogram!(WHOLE, "result" => ended).record(account.took());
+    if result != "Ok" {
+        counter!(FAILED, "cause" => result.to_owned()).increment(1);
+    }
+}
+
+/// A line of the access log found no room, or could not be written.
+pub(crate) fn log_line_dropped() {
+    counter!(LEFT_OUT).increment(1);
+}
+
+/// A range will not come from whom it was asked of.
+pub(crate) fn range_lost(source: Role, cause: GapReason) {
+    counter!(LOST, "source" => source.label(), "cause" => format!("{cause:?}")).increment(1);
+}
+
+/// A client lost a secondary, or could not reach it.
+pub(crate) fn path_lost(cause: Option<ErrorCode>) {
+    let cause = cause.map_or_else(|| "Unknown".to_owned(), |cause| format!("{cause:?}"));
+    counter!(PATHS, "cause" => cause).increment(1);
+}
+
+/// The settings were read again. `outcome` is one of a few fixed words.
+pub(crate) fn reload(outcome: &'static str) {
+    counter!(RELOADS, "outcome" => outcome).increment(1);
 }
 
 /// So many files are open for sending.
@@ -123,11 +209,23 @@ fn sent(role: Role, bytes: u64) {
     }
 }
 
+/// What was refused or ended, by code, party and reason: a few dozen of them.
+fn refusals(code: &str, party: Party, reason: &'static str, count: u64) {
+    if count > 0 {
+        let party = format!("{party:?}").to_lowercase();
+        counter!(REFUSED, "code" => code.to_owned(), "party" => party, "reason" => reason)
+            .absolute(count);
+    }
+}
+
 /// Who was refused, slowed or cut off. Codes are few and fixed.
 fn bounds(counted: &ServerMetrics) {
-    for (code, count) in &counted.refused {
-        counter!(REFUSED, "code" => format!("{code:?}")).absolute(*count);
+    for (refused, count) in &counted.refusals {
+        refusals(&format!("{:?}", refused.code), refused.party, refused.reason, *count);
     }
+    refusals("PathTimeout", Party::Client, "reader_patience", counted.unread_streams);
+    refusals("None", Party::Network, "no_handshake", counted.rejected_handshakes);
+    refusals("None", Party::Network, "handshakes", counted.dropped_handshakes);
     let errors =
         [(Role::Primary, &counted.primary_errors), (Role::Secondary, &counted.secondary_errors)];
     for (role, errors) in errors {

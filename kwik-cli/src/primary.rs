@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kwik_server::stream::{BidirectionalStream, ReceiveStream, SendStream};
-use kwik_server::{Delegate, Handle, LocalSupply, PathSpec, PathState, PrimarySession};
-use tokio::sync::{OnceCell, watch};
+use kwik_server::{Delegate, Handle, LocalSupply, PathState, PrimarySession};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
+use crate::access_log::{AccessLog, Request};
+use crate::answered::Account;
+use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Content};
 use crate::inbound::Inbound;
 use crate::incidents;
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
+use crate::roster::Roster;
 use crate::source::{Ahead, FileSource, Trouble};
 
 /// Files up to this size come from the primary alone: attaching secondaries costs round trips.
@@ -28,7 +32,9 @@ const REQUEST_TIME: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Primary {
     pub(crate) catalog: Catalog,
-    pub(crate) secondaries: Arc<[PathSpec]>,
+    pub(crate) roster: Roster,
+    /// Where requests are logged.
+    pub(crate) log: AccessLog,
     pub(crate) share: Share,
     pub(crate) proof: Proof,
     pub(crate) clients: Clients,
@@ -65,8 +71,7 @@ pub(crate) enum Proof {
 struct Client {
     primary: Primary,
     handle: Handle,
-    /// How many secondaries were attached; set at the first large request.
-    attached: OnceCell<usize>,
+    attachments: Attachments,
     /// Closed when the session is over.
     gone: watch::Receiver<()>,
 }
@@ -74,10 +79,10 @@ struct Client {
 impl Primary {
     /// Answers requests until the session ends.
     pub(crate) async fn serve(self, session: PrimarySession) {
-        let handle = session.handle();
+        let (handle, roster) = (session.handle(), self.roster.clone());
         tokio::select! {
             () = self.answer_all(session) => {}
-            () = incidents::tell(&handle) => {}
+            () = incidents::tell(&handle, &roster) => {}
         }
     }
 
@@ -86,10 +91,15 @@ impl Primary {
         let handle = session.handle();
         // Dropped with this future: nobody waits for a hash on behalf of a client that is gone.
         let (_here, gone) = watch::channel(());
-        let attached = OnceCell::new();
-        let client = Arc::new(Client { primary: self, handle, attached, gone });
+        let attachments = Attachments::new(handle.clone(), self.roster.clone());
+        let client = Arc::new(Client { primary: self, handle, attachments, gone });
+        let mut following = std::pin::pin!(client.attachments.follow());
         loop {
-            match session.accept_bidirectional_stream().await {
+            let accepted = tokio::select! {
+                accepted = session.accept_bidirectional_stream() => accepted,
+                () = &mut following => return,
+            };
+            match accepted {
                 Ok(Some(stream)) => {
                     let client = Arc::clone(&client);
                     let answer = async move {
@@ -120,18 +130,53 @@ impl Client {
     async fn answer_to(
         &self,
         inbound: &mut Inbound<ReceiveStream>,
-        mut send: SendStream,
+        send: SendStream,
     ) -> anyhow::Result<()> {
-        let (get, content) = match self.find(inbound).await {
+        let mut account = Account::begin();
+        let answered = self.answer_with(inbound, send, &mut account).await;
+        if !account.is_refused() {
+            self.tell(&account, &answered);
+        }
+        answered
+    }
+
+    /// Logs and counts a request that is over.
+    fn tell(&self, account: &Account, answered: &anyhow::Result<()>) {
+        let result = account.result(answered);
+        let sources = account.sources(|path| self.attachments.name_of(path));
+        let client = self.handle.remote_addr().ok();
+        let (path, took) = (account.path(), account.took());
+        let request = Request { client, path, sources: &sources, took, result: &result };
+        self.primary.log.log(&request);
+        monitor::answered(account, &result);
+    }
+
+    async fn answer_with(
+        &self,
+        inbound: &mut Inbound<ReceiveStream>,
+        mut send: SendStream,
+        account: &mut Account,
+    ) -> anyhow::Result<()> {
+        let found = match self.request(inbound).await {
+            Ok(get) => {
+                account.asked_for(&get.path);
+                self.find(&get).await.map(|content| (get, content))
+            }
+            Err(failed) => Err(failed),
+        };
+        let (get, content) = match found {
             Ok(found) => found,
             Err(failed) => {
                 monitor::request("failed");
+                account.refused(failed.code);
+                // Who got no file may not stay to say that it knows.
+                self.tell(account, &Ok(()));
                 send.send(Reply::Failed(failed).encode()).await?;
                 return Ok(send.close().await?);
             }
         };
         monitor::request("found");
-        let sent = self.send(&get, &content, &mut send).await;
+        let sent = self.send(&get, &content, &mut send, account).await;
         if let Err(error) = &sent
             && let Some(trouble) = error.downcast_ref::<Trouble>()
         {
@@ -143,22 +188,24 @@ impl Client {
         sent
     }
 
-    async fn find(&self, inbound: &mut Inbound<ReceiveStream>) -> Result<(Get, Content), Failed> {
-        let bad = |message: String| Failed { code: FailureCode::BadRequest, message };
+    async fn request(&self, inbound: &mut Inbound<ReceiveStream>) -> Result<Get, Failed> {
         let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Get>()).await;
         let request = request.map_err(|_| bad(format!("no request came in {REQUEST_TIME:?}")))?;
         let (get, _) = request.map_err(|error| bad(error.to_string()))?;
+        Ok(get)
+    }
+
+    async fn find(&self, get: &Get) -> Result<Content, Failed> {
         if self.primary.clients == Clients::Refused {
             let message = "this server is a secondary; name its primary in the URL";
             return Err(bad(message.to_owned()));
         }
         let mut gone = self.gone.clone();
-        let content = tokio::select! {
+        tokio::select! {
             biased;
-            found = self.primary.catalog.find(&get) => found?,
-            _ = gone.changed() => return Err(bad("the session is over".to_owned())),
-        };
-        Ok((get, content))
+            found = self.primary.catalog.find(get) => found,
+            _ = gone.changed() => Err(bad("the session is over".to_owned())),
+        }
     }
 
     /// Sends what was found, and waits until the client has it.
@@ -169,6 +216,7 @@ impl Client {
         get: &Get,
         content: &Content,
         send: &mut SendStream,
+        account: &mut Account,
     ) -> anyhow::Result<()> {
         let reply = Reply::Found(content.found).encode();
         let start = reply.len() as u64;
@@ -176,25 +224,27 @@ impl Client {
         let shift = i64::try_from(start)? - i64::try_from(content.found.offset)?;
         let source = FileSource::new(Arc::clone(&content.file), shift);
         send.send(reply).await?;
-        if content.found.length <= SMALL || self.attach().await == 0 {
-            send_all(send, &source, range).await?;
+        account.replied();
+        if content.found.length <= SMALL || self.attachments.begin().await == 0 {
+            send_all(send, &source, range, account).await?;
             return Ok(send.close().await?);
         }
         let head = match self.primary.share {
             Share::Own => range.start + HEAD,
             Share::RepairsOnly => range.start,
         };
-        send_all(send, &source, range.start..head).await?;
+        send_all(send, &source, range.start..head, account).await?;
         let resource = Resource { path: get.path.clone(), tag: content.found.tag, shift };
         let order = self.order(head..range.end, &resource, &source);
         let mut delegated = match send.delegate(order).await {
             Ok(delegated) => delegated,
             Err(error) => {
                 tracing::warn!(%error, "nothing delegated");
-                send_all(send, &source, head..range.end).await?;
+                send_all(send, &source, head..range.end, account).await?;
                 return Ok(send.close().await?);
             }
         };
+        account.delegated(&delegated);
         tokio::select! {
             biased;
             closed = send.close() => Ok(closed?),
@@ -216,24 +266,9 @@ impl Client {
         }
     }
 
-    /// Attaches the secondaries, at the first call; how many there are.
-    async fn attach(&self) -> usize {
-        let attach = async || {
-            let mut attached = 0;
-            for secondary in &*self.primary.secondaries {
-                match self.handle.add_path(secondary.clone()).await {
-                    Ok(_) => attached += 1,
-                    Err(error) => tracing::warn!(?secondary, %error, "secondary not attached"),
-                }
-            }
-            attached
-        };
-        *self.attached.get_or_init(attach).await
-    }
-
     /// Logs which secondaries were of no use, for the operator: the client does not tell its user.
     async fn tell_lost(&self) {
-        if !self.attached.initialized() {
+        if !self.attachments.have_begun().await {
             return;
         }
         for path in self.handle.paths().await {
@@ -245,12 +280,17 @@ impl Client {
     }
 }
 
+fn bad(message: String) -> Failed {
+    Failed { code: FailureCode::BadRequest, message }
+}
+
 /// Reads what there is room for, and no further: bytes that wait for a client are those that the server's send memory counts.
 /// The stream's queue is what is read ahead.
 async fn send_all(
     send: &mut SendStream,
     source: &FileSource,
     mut left: Range<u64>,
+    account: &mut Account,
 ) -> anyhow::Result<()> {
     let mut ahead = Ahead::new(left.start);
     while !left.is_empty() {
@@ -259,8 +299,10 @@ async fn send_all(
             Ok(bytes) => bytes,
             Err(error) => return Err(in_trouble(source, error).await),
         };
-        left.start += bytes.len() as u64;
+        let length = bytes.len() as u64;
+        left.start += length;
         send.send(bytes).await?;
+        account.sent(length);
     }
     Ok(())
 }

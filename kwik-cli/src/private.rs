@@ -75,6 +75,31 @@ pub(crate) fn read_own(path: &Path, most: u64) -> io::Result<String> {
     }
 }
 
+/// The text of a regular file that the user named, of at most `most` bytes.
+pub(crate) fn read_named(path: &Path, most: u64) -> io::Result<String> {
+    let file = open(path, Links::Followed)?;
+    match file.metadata()?.is_file() {
+        true => text(&file, most),
+        false => Err(io::Error::other("it is no regular file")),
+    }
+}
+
+/// The hash of a regular file that the user named, which may be a key: its first `most` bytes, wiped from memory.
+pub(crate) fn fingerprint(path: &Path, most: u64) -> io::Result<blake3::Hash> {
+    let file = open(path, Links::Followed)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let (mut file, mut hasher) = (file.take(most), blake3::Hasher::new());
+    let mut buffer = Zeroizing::new([0; 4096]);
+    loop {
+        match file.read(buffer.as_mut_slice())? {
+            0 => return Ok(hasher.finalize()),
+            length => hasher.update(&buffer[..length]),
+        };
+    }
+}
+
 /// Fails unless `path` is a directory of this user's or root's in which nobody else may make or replace files.
 pub(crate) fn check_directory(path: &Path) -> anyhow::Result<()> {
     let name = path.display();

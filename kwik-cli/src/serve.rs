@@ -1,14 +1,14 @@
 //! `kwik serve`.
 
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use kwik_server::{
-    CongestionControl, IdentityKey, PathSpec, Pin, PublicKey, Server, ServerCertificate,
+    CongestionControl, IdentityKey, Limits, PathSpec, Pin, PublicKey, Server, ServerCertificate,
     ServerHandle, ServerIdentity,
 };
 use serde_json::json;
@@ -16,22 +16,31 @@ use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
+use crate::access_log::AccessLog;
 use crate::catalog::Catalog;
+use crate::cause::{Cause, Told};
 use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
+use crate::health::{Health, Phase};
+use crate::materials::{self, Known, Materials};
 use crate::monitor;
 use crate::open_files::OpenFiles;
 use crate::primary::{Clients, Primary, Proof, Share};
-use crate::private::{self, Links, Secret};
+use crate::reload::{InForce, Reload};
 use crate::root::Root;
+use crate::roster::Roster;
 use crate::secondary::contribute;
-use crate::signals::Stop;
+use crate::signals::{Hangup, Stop};
 use crate::state::StateDir;
 use crate::tag_cache::TagCache;
 use crate::tag_store::TagStore;
+use crate::{one_line, say};
 
 /// Addresses of a secondary that the client may try: as many as the protocol carries.
 const MAX_ADDRESSES: usize = 8;
+
+/// How long an event may take to standard output before the server goes on.
+const EVENT_TIME: Duration = Duration::from_millis(200);
 
 /// A server of the file service, not started yet.
 #[derive(Debug)]
@@ -41,6 +50,7 @@ pub(crate) struct Service {
     pub(crate) identity: Option<IdentityKey>,
     pub(crate) trusted: Vec<PublicKey>,
     pub(crate) primary: Primary,
+    pub(crate) limits: Limits,
     pub(crate) congestion: CongestionControl,
     /// `None`: the library's own.
     pub(crate) max_mtu: Option<u16>,
@@ -58,47 +68,97 @@ pub(crate) struct Running {
 
 /// Serves until SIGINT or SIGTERM, and then until what is open is done, or for `--grace`, or until a second signal.
 pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
-    let mut stop = Stop::listen()?;
-    let service = prepare(args).await?;
+    if args.check_config {
+        return check(args);
+    }
+    let (mut stop, hangup) = (Stop::listen()?, Hangup::listen()?);
+    let state = StateDir::open(args.state.as_deref())?;
+    let (service, known) = prepare(args, &state).await?;
+    let (roster, log) = (service.primary.roster.clone(), service.primary.log.clone());
+    let health = Health::new(args.clone(), roster.clone());
     if let Some(address) = args.metrics {
-        monitor::listen(address)?;
+        monitor::listen(address, health.clone())?;
     }
     let running = service.start()?;
+    health.enter(Phase::Serving);
     announce(&running, args.json)?;
     let server = running.server.clone();
+    let in_force = InForce {
+        args: args.clone(),
+        known,
+        state,
+        server: server.clone(),
+        roster,
+        log: log.clone(),
+        health: health.clone(),
+    };
+    let mut reload = Reload::new(in_force, hangup);
     tokio::select! {
         _ = stop.wanted() => {}
+        () = reload.follow() => {}
         () = monitor::export(|| server.metrics()) => {}
     }
-    announce_end(args);
+    health.enter(Phase::Draining);
+    let grace = reload.args().grace;
+    announce_end(grace, args.json);
     tokio::select! {
-        () = running.close(args.grace) => {}
+        () = running.close(grace) => {}
         () = monitor::export(|| server.metrics()) => {}
         _ = stop.wanted() => running.close(Duration::ZERO).await,
     }
+    // Requests that have just ended write their lines.
+    let _ = tokio::task::spawn_blocking(move || log.flush()).await;
     Ok(())
 }
 
-async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
-    let root = Root::open(&args.root)?;
-    let state = StateDir::open(args.state.as_deref())?;
-    let certificate = certificate(args, &state)?;
-    let identity = args.identity.as_deref().map(identity).transpose()?;
-    let trusted = args.trust.iter().map(|path| PublicKey::load(path)).collect::<Result<_, _>>()?;
-    let mut secondaries = Vec::new();
-    for secondary in &args.secondary {
-        secondaries.push(resolve(secondary).await?);
+/// Says what is wrong with what the settings name; the settings themselves were understood.
+fn check(args: &ServeArgs) -> anyhow::Result<()> {
+    let faults = materials::faults(args);
+    if faults.is_empty() {
+        return print(io::stdout(), "the settings are good");
     }
+    faults.iter().for_each(|(_, fault)| say(&one_line(fault)));
+    Err(Told(Cause::Failed).into())
+}
+
+async fn prepare(args: &ServeArgs, state: &StateDir) -> anyhow::Result<(Service, Known)> {
+    let root = Root::open(&args.root).map_err(|error| args.origins.blame("root", error))?;
+    let materials = Materials::read(args, state)?;
+    let known = materials.known();
+    let secondaries = resolve(args).await?;
     let tags = TagCache::new(TagStore::open(state.path())?);
     let files = args.open_files.map_or_else(OpenFiles::default_most, usize::from);
     let catalog = Catalog::new(root, tags, OpenFiles::new(files));
     let share = if args.delegate_only { Share::RepairsOnly } else { Share::Own };
     let proof = if args.no_proof { Proof::Skipped } else { Proof::Named };
-    let helps_only = identity.is_none() && !args.trust.is_empty();
-    let clients = if helps_only { Clients::Refused } else { Clients::Served };
-    let primary = Primary { catalog, secondaries: secondaries.into(), share, proof, clients };
-    let (listen, congestion, max_mtu) = (args.listen, args.congestion, args.max_mtu);
-    Ok(Service { listen, certificate, identity, trusted, primary, congestion, max_mtu })
+    let clients = if args.helps_only() { Clients::Refused } else { Clients::Served };
+    let log = match args.access_log.clone() {
+        Some(path) => AccessLog::open(path, args.access_log_format)
+            .map_err(|error| args.origins.blame("access-log", error))?,
+        None => AccessLog::default(),
+    };
+    let primary = Primary { catalog, roster: Roster::new(secondaries), log, share, proof, clients };
+    let service = Service {
+        listen: listen_address(args).await?,
+        certificate: materials.certificate,
+        identity: materials.identity,
+        trusted: materials.trusted,
+        primary,
+        limits: args.limits(),
+        congestion: args.congestion,
+        max_mtu: args.max_mtu,
+    };
+    Ok((service, known))
+}
+
+/// The first of the addresses that the name in `--listen` has.
+async fn listen_address(args: &ServeArgs) -> anyhow::Result<SocketAddr> {
+    let name = args.listen.as_str();
+    let found = lookup_host(name).await.map_err(anyhow::Error::new);
+    let first = found.and_then(|mut all| all.next().context("it has no address"));
+    first
+        .with_context(|| format!("cannot find {name}; check --listen"))
+        .map_err(|error| args.origins.blame("listen", error))
 }
 
 impl Service {
@@ -108,6 +168,7 @@ impl Service {
         let mut builder = Server::builder()
             .with_tls(self.certificate)?
             .with_io(self.listen)?
+            .with_limits(self.limits)
             .with_congestion_control(self.congestion)
             .with_trusted_primaries(self.trusted)?;
         if let Some(bytes) = self.max_mtu {
@@ -179,42 +240,38 @@ fn announce(running: &Running, as_json: bool) -> anyhow::Result<()> {
 }
 
 /// The line that says that the end has begun. Nobody may be left to read it.
-fn announce_end(args: &ServeArgs) {
-    let grace = args.grace.as_secs_f64();
-    let line = match args.json {
+fn announce_end(grace: Duration, as_json: bool) {
+    let grace = grace.as_secs_f64();
+    let line = match as_json {
         true => json!({ "event": "draining", "grace_s": grace }).to_string(),
         false => {
             format!("draining: open sessions have {grace} s to end; a second signal ends them")
         }
     };
-    let _ = print(io::stdout(), &line);
+    tell(line);
 }
 
-fn certificate(args: &ServeArgs, state: &StateDir) -> anyhow::Result<ServerCertificate> {
-    let (Some(cert), Some(key)) = (&args.cert, &args.key) else {
-        let pem = state.certificate(|| {
-            let made = ServerCertificate::self_signed(["localhost"])?;
-            let key = Secret::from(made.key_pem());
-            Ok((made.certificate_pem() + &key).into())
-        })?;
-        return ServerCertificate::from_pem(&pem, &pem)
-            .with_context(|| format!("{}/server.pem; remove it", state.path().display()));
-    };
-    let read = |path: &Path| {
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let (chain, secret) = (read(cert)?, private::read_key(key, Links::Followed)?);
-    ServerCertificate::from_pem(&chain, &secret).with_context(|| {
-        format!("{} and {} are no certificate with its key", cert.display(), key.display())
-    })
+/// An event for standard output. Nobody may be left to read it, and a pipe that is full is no reason to wait for long.
+pub(crate) fn tell(line: String) {
+    let (done, told) = mpsc::channel();
+    thread::spawn(move || {
+        let _ = print(io::stdout(), &line);
+        let _ = done.send(());
+    });
+    let _ = told.recv_timeout(EVENT_TIME);
 }
 
-fn identity(path: &Path) -> anyhow::Result<IdentityKey> {
-    let line = private::read_key(path, Links::Followed)?;
-    line.trim().parse().with_context(|| format!("cannot use {}", path.display()))
+/// The secondaries that the settings name, with the addresses that their names have now.
+pub(crate) async fn resolve(args: &ServeArgs) -> anyhow::Result<Vec<PathSpec>> {
+    let mut secondaries = Vec::new();
+    for secondary in &args.secondary {
+        let found = resolve_one(secondary).await;
+        secondaries.push(found.map_err(|error| args.origins.blame("secondary", error))?);
+    }
+    Ok(secondaries)
 }
 
-async fn resolve(secondary: &Secondary) -> anyhow::Result<PathSpec> {
+async fn resolve_one(secondary: &Secondary) -> anyhow::Result<PathSpec> {
     let Secondary { address, pin } = secondary;
     let resolved: Vec<_> = lookup_host(address)
         .await

@@ -1,10 +1,28 @@
-//! The wish to stop, from the terminal or the system.
+//! Wishes from the terminal or the system: to stop, to read the settings again.
 
 use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::cause::Cause;
+
+/// SIGHUP, caught from [`listen`](Self::listen) on: the wish to have the settings read again.
+#[derive(Debug)]
+pub(crate) struct Hangup(Signal);
+
+impl Hangup {
+    /// From now on the signal does not end the process by itself. Needs a tokio runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for it.
+    pub(crate) async fn wanted(&mut self) {
+        if self.0.recv().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
 
 /// SIGINT and SIGTERM, caught from [`listen`](Self::listen) on.
 #[derive(Debug)]

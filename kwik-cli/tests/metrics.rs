@@ -27,6 +27,17 @@ fn requests_and_bytes_are_counted() {
     {
         assert!(answer.lines().any(|found| found == line), "{line} is missing: {answer}");
     }
+    for line in [
+        "kwik_served_bytes_total{source=\"primary\"} 7",
+        "kwik_request_errors_total{cause=\"NotFound\"} 1",
+        "kwik_request_seconds_count{result=\"ok\"} 1",
+        "kwik_request_seconds_count{result=\"failed\"} 1",
+        "kwik_first_byte_seconds_count 1",
+        "kwik_first_byte_seconds_bucket{le=\"1800\"} 1",
+    ] {
+        let has = |answer: String| answer.lines().any(|found| found == line);
+        wait_until(line, || has(fetch_metrics(address)));
+    }
     // The replies that announce them and say no count too.
     assert!(sent(address, "primary", |bytes| bytes > 0) >= 7);
 }

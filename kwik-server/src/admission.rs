@@ -3,17 +3,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use kwik_core::admission::{AdmissionError, Claims, Expectation, ReplayCache, judge};
-use kwik_core::session::{PrimarySession, SecondarySession, SessionConfig};
-use kwik_core::throttle::Rates;
+use kwik_core::admission::{AdmissionError, Claims, ReplayCache, judge};
+use kwik_core::session::{PrimarySession, SecondarySession};
 use kwik_io::connection::ConnectionStats;
 use kwik_io::control::{ControlError, ControlReader, ControlSender};
 use kwik_io::endpoint::Accepted;
 use kwik_io::env::Env;
-use kwik_io::key::{IdentityKey, PublicKey, TrustedKeys};
+use kwik_io::key::{IdentityKey, PublicKey};
 use kwik_io::stream::{ReceiveMemory, SendMemory, SendShare};
 use kwik_io::{control, sign, token};
-use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello, Refuse};
+use kwik_proto::frame::{Admission, ControlFrame, ErrorCode, Hello};
 use kwik_proto::{DecodeError, Problem, SessionId};
 use s2n_quic::connection::{Handle, StreamAcceptor};
 use tokio::sync::Semaphore;
@@ -23,6 +22,8 @@ use crate::census::{Census, Resident};
 use crate::leaving::Leaving;
 use crate::metrics::Counters;
 use crate::reads::Reads;
+use crate::refused::Refusal;
+use crate::settings::{Current, Settings};
 
 /// How long the client may take to acknowledge a refusal.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -34,23 +35,20 @@ const AWAY_MS: u32 = 1000;
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) env: Env,
-    pub(crate) config: SessionConfig,
+    /// What may change while the server runs.
+    pub(crate) settings: Settings,
     /// How long a client may take from the QUIC handshake to its Hello.
     pub(crate) hello: Duration,
     /// Most pumps at a time on one connection.
     pub(crate) most_pumps: usize,
-    /// How fast a client may send control frames.
-    pub(crate) rates: Arc<Rates>,
     pub(crate) identity: Option<Arc<IdentityKey>>,
-    pub(crate) trusted: TrustedKeys,
-    pub(crate) expectation: Expectation,
     pub(crate) replays: Mutex<ReplayCache>,
     pub(crate) counters: Counters,
     pub(crate) leaving: Arc<Leaving>,
     pub(crate) reads: Arc<Reads>,
     pub(crate) census: Arc<Census>,
-    /// What is on its way to all clients, and how much of it one session may have.
-    pub(crate) send_memory: (SendMemory, u64),
+    /// What is on its way to all clients.
+    pub(crate) send_memory: SendMemory,
     /// What all clients may send.
     pub(crate) receive_memory: ReceiveMemory,
     /// Who is told that there is no room, at a time: the others' connections are closed without a Refuse.
@@ -88,7 +86,7 @@ pub(crate) enum Place {
 }
 
 impl Queues {
-    async fn place(&self, role: Role, patience: Duration) -> Result<Place, Refuse> {
+    async fn place(&self, role: Role, patience: Duration) -> Result<Place, Refusal> {
         Ok(match role {
             Role::Primary(core) => {
                 let place = reserve(&self.primaries, &self.waiting_primaries, patience).await?;
@@ -106,11 +104,12 @@ async fn reserve<T>(
     queue: &Sender<T>,
     waiting: &Semaphore,
     patience: Duration,
-) -> Result<OwnedPermit<T>, Refuse> {
-    let busy = || refusal(ErrorCode::Busy, "too many sessions wait to be accepted");
+) -> Result<OwnedPermit<T>, Refusal> {
+    let busy = || Refusal::new(ErrorCode::Busy, "backlog", "too many sessions wait to be accepted");
     let _waits = waiting.try_acquire().map_err(|_| busy())?;
     let place = tokio::time::timeout(patience, queue.clone().reserve_owned()).await;
-    let gone = |_| refusal(ErrorCode::RoleRefused, "the application accepts no more");
+    let gone =
+        |_| Refusal::new(ErrorCode::RoleRefused, "application", "the application accepts no more");
     place.map_err(|_| busy())?.map_err(gone)
 }
 
@@ -132,7 +131,7 @@ pub(crate) async fn admit(
         false => match shared.refusing.try_acquire() {
             Ok(refusing) => Some(refusing),
             Err(_) => {
-                shared.counters.count_refused(ErrorCode::Busy);
+                shared.counters.count_refused(full().counted());
                 close(&accepted.connection, ErrorCode::Busy);
                 return None;
             }
@@ -146,32 +145,33 @@ pub(crate) async fn admit(
         Some((reader.recv().await, reader, sender))
     };
     let Ok(greeted) = tokio::time::timeout(shared.hello, hello).await else {
-        shared.counters.count_refused(ErrorCode::HandshakeTimeout);
+        let late = Refusal::new(ErrorCode::HandshakeTimeout, "hello_time", "");
+        shared.counters.count_refused(late.counted());
         close(&connection, ErrorCode::HandshakeTimeout);
         return None;
     };
     let (frame, reader, sender) = greeted?;
     let session = match frame {
         Ok(Some(ControlFrame::Hello(hello))) => shared.answer(&hello, &exporter),
-        Ok(_) => Err(refusal(ErrorCode::ProtocolViolation, "the first frame is no Hello")),
-        Err(error) => Err(refusal(code_of(&error), &error.to_string())),
+        Ok(_) => {
+            let code = ErrorCode::ProtocolViolation;
+            Err(Refusal::new(code, "first_frame", "the first frame is no Hello"))
+        }
+        Err(error) => Err(Refusal::new(code_of(&error), "frame", &error.to_string())),
     };
     let session = match (session, queues(), &resident) {
-        (Ok(_), Some(_), None) => Err(Refuse {
-            retry_after_ms: Some(FULL_MS),
-            ..refusal(ErrorCode::Busy, "the server has as many sessions as it may have")
-        }),
+        (Ok(_), Some(_), None) => Err(full()),
         (Ok(role), Some(queues), Some(_)) => queues.place(role, shared.hello).await,
-        (Ok(_), None, _) => Err(Refuse {
-            retry_after_ms: Some(AWAY_MS),
-            ..refusal(ErrorCode::GoingAway, "the server goes away")
-        }),
+        (Ok(_), None, _) => {
+            let away = Refusal::new(ErrorCode::GoingAway, "leaving", "the server goes away");
+            Err(away.retry_after(AWAY_MS))
+        }
         (Err(refuse), ..) => Err(refuse),
     };
     match &session {
         Ok(Place::Primary(..)) => shared.counters.count_primary(),
         Ok(Place::Secondary(..)) => shared.counters.count_secondary(),
-        Err(refuse) => shared.counters.count_refused(refuse.code),
+        Err(refusal) => shared.counters.count_refused(refusal.counted()),
     }
     match session {
         Ok(session) => Some(Admitted {
@@ -181,7 +181,7 @@ pub(crate) async fn admit(
             session,
             resident: resident?,
         }),
-        Err(refuse) => {
+        Err(Refusal { refuse, .. }) => {
             tracing::debug!(code = ?refuse.code, reason = refuse.reason, "client refused");
             let code = refuse.code;
             // Fails only with the connection.
@@ -196,47 +196,49 @@ pub(crate) async fn admit(
 impl Shared {
     /// What a new session may hold of what it sends.
     pub(crate) fn send_share(&self) -> SendShare {
-        let (memory, most) = &self.send_memory;
-        memory.share(*most)
+        self.send_memory.share(self.settings.now().session_send_memory)
     }
 
-    fn answer(&self, hello: &Hello, exporter: &[u8; 32]) -> Result<Role, Refuse> {
+    fn answer(&self, hello: &Hello, exporter: &[u8; 32]) -> Result<Role, Refusal> {
+        let settings = self.settings.now();
         let Some(admission) = &hello.admission else {
             let id = SessionId(self.env.random());
             let seed = u64::from_le_bytes(self.env.random());
             let now = self.env.now();
-            let session = PrimarySession::new(&self.config, hello, id, seed, now)?;
+            let session = PrimarySession::new(&settings.config, hello, id, seed, now)?;
             return Ok(Role::Primary(Box::new(session)));
         };
-        if self.trusted.is_empty() {
-            return Err(refusal(ErrorCode::RoleRefused, "this server trusts no primary"));
+        if settings.trusted.is_empty() {
+            let code = ErrorCode::RoleRefused;
+            return Err(Refusal::new(code, "trusts_nobody", "this server trusts no primary"));
         }
-        let (claims, signer) = self.check(admission, exporter).map_err(|error| {
-            let retry_after_ms = error
-                .retry_after()
-                .map(|after| u32::try_from(after.as_millis()).unwrap_or(u32::MAX));
-            Refuse { code: error.code(), reason: error.to_string(), retry_after_ms }
-        })?;
-        let session =
-            SecondarySession::new(&self.config, hello, claims.session, claims.path, claims.epoch)?;
+        let (claims, signer) = self.check(&settings, admission, exporter)?;
+        let session = SecondarySession::new(
+            &settings.config,
+            hello,
+            claims.session,
+            claims.path,
+            claims.epoch,
+        )?;
         Ok(Role::Secondary(Box::new(session), signer))
     }
 
     fn check(
         &self,
+        settings: &Current,
         admission: &Admission,
         exporter: &[u8; 32],
     ) -> Result<(Claims, PublicKey), AdmissionError> {
         if admission.token.is_empty() {
             return Err(AdmissionError::Missing);
         }
-        let verified = token::verify(&self.trusted, &admission.token).map_err(|error| {
+        let verified = token::verify(&settings.trusted, &admission.token).map_err(|error| {
             tracing::debug!(%error, "token refused");
             AdmissionError::Invalid
         })?;
         let claims = verified.claims;
         let now = self.env.wall();
-        judge(&claims, &self.expectation, now)?;
+        judge(&claims, &settings.expectation, now)?;
         let key = &claims.confirmation_key;
         if !sign::proof_verifies(key, &admission.token, exporter, &admission.proof) {
             return Err(AdmissionError::Proof);
@@ -264,8 +266,9 @@ fn close(connection: &s2n_quic::Connection, code: ErrorCode) {
     connection.close(code.expect("KWIK's own codes are below 2^62"));
 }
 
-fn refusal(code: ErrorCode, reason: &str) -> Refuse {
-    Refuse { code, reason: reason.into(), retry_after_ms: None }
+fn full() -> Refusal {
+    let text = "the server has as many sessions as it may have";
+    Refusal::new(ErrorCode::Busy, "sessions", text).retry_after(FULL_MS)
 }
 
 #[cfg(test)]
@@ -288,7 +291,7 @@ mod tests {
             _ = &mut second => panic!("the queue is full"),
             third = reserve(&queue, &waiting, PATIENCE) => third,
         };
-        assert!(third.is_err_and(|refuse| refuse.code == ErrorCode::Busy));
+        assert!(third.is_err_and(|refusal| refusal.refuse.code == ErrorCode::Busy));
         assert_eq!(sessions.recv().await, Some(1));
         assert!(second.await.is_ok());
     }

@@ -9,13 +9,13 @@ use kwik_io::prefix::Prefix;
 /// The connections of a server from the end of their handshake on, in all and by network.
 #[derive(Debug)]
 pub(crate) struct Census {
-    most: usize,
-    most_of_prefix: usize,
     counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
 struct Counts {
+    most: usize,
+    most_of_prefix: usize,
     all: usize,
     by_prefix: BTreeMap<Prefix, usize>,
 }
@@ -29,9 +29,16 @@ pub(crate) struct Resident {
 
 impl Census {
     pub(crate) fn new(most: u32, most_of_prefix: u32) -> Arc<Self> {
+        let census = Self { counts: Mutex::default() };
+        census.set_limits(most, most_of_prefix);
+        Arc::new(census)
+    }
+
+    /// From now on so many. Who has a place keeps it.
+    pub(crate) fn set_limits(&self, most: u32, most_of_prefix: u32) {
         let of = |number| usize::try_from(number).unwrap_or(usize::MAX);
-        let (most, most_of_prefix) = (of(most), of(most_of_prefix));
-        Arc::new(Self { most, most_of_prefix, counts: Mutex::default() })
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        (counts.most, counts.most_of_prefix) = (of(most), of(most_of_prefix));
     }
 
     /// A place for a client at that address; `None`: there is none.
@@ -39,7 +46,7 @@ impl Census {
         let prefix = Prefix::of(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let of_prefix = counts.by_prefix.get(&prefix).copied().unwrap_or_default();
-        if counts.all >= self.most || of_prefix >= self.most_of_prefix {
+        if counts.all >= counts.most || of_prefix >= counts.most_of_prefix {
             return None;
         }
         counts.all += 1;
@@ -80,5 +87,17 @@ mod tests {
         drop(first);
         assert!(census.enter(address(3)).is_some());
         assert_eq!(census.counts.lock().map(|counts| counts.by_prefix.len()).ok(), Some(2));
+    }
+
+    #[test]
+    fn a_lower_limit_takes_nobody_out_and_a_higher_one_lets_in() {
+        let census = Census::new(2, 2);
+        let held = [census.enter(address(1)), census.enter(address(2))];
+        census.set_limits(1, 1);
+        assert!(held.iter().all(Option::is_some));
+        assert!(census.enter(address(3)).is_none());
+        census.set_limits(3, 1);
+        assert!(census.enter(address(1)).is_none(), "one of one network");
+        assert!(census.enter(address(3)).is_some());
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use kwik_core::session::StreamAction;
 use kwik_io::stream::{application, connection};
 use kwik_proto::frame::StreamProgress;
-use kwik_proto::{ByteRange, StreamId};
+use kwik_proto::{ByteRange, PathId, StreamId};
 use tokio::sync::watch;
 
 /// Why a delegated range will not arrive.
@@ -78,9 +79,10 @@ pub struct DelegationHandle {
     state: watch::Receiver<State>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     arrived: u64,
+    shares: Arc<[(PathId, u64)]>,
     error: Option<DelegationError>,
     source: Option<SourceError>,
 }
@@ -94,6 +96,13 @@ impl DelegationHandle {
     /// How many of them the client has, by its last report.
     pub fn progress(&self) -> u64 {
         self.state.borrow().arrived
+    }
+
+    /// Bytes of the stream's delegated ranges that the client has, of this range and of others, by who sent them:
+    /// [`PathId::PRIMARY`] for this server's own copy. As far as the client's reports tell; bytes that two servers were asked
+    /// for may be nobody's. Final when [`complete`](Self::complete) has returned.
+    pub fn shares(&self) -> Arc<[(PathId, u64)]> {
+        self.state.borrow().shares.clone()
     }
 
     /// Why the range will not arrive whole; `None` as long as it may.
@@ -167,6 +176,23 @@ impl Told {
     /// No range is delegated on a stream that is open.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether something is delegated on the stream.
+    pub(crate) fn knows(&self, stream: StreamId) -> bool {
+        self.0.contains_key(&stream)
+    }
+
+    /// Who sent how much of the stream's ranges.
+    pub(crate) fn set_shares(&mut self, stream: StreamId, shares: &[(PathId, u64)]) {
+        let shares: Arc<[_]> = shares.into();
+        for (_, sender) in self.0.get(&stream).into_iter().flatten() {
+            // Whoever waits is told of the progress that comes with it.
+            sender.send_if_modified(|state| {
+                state.shares = shares.clone();
+                false
+            });
+        }
     }
 
     /// The client told something about a stream.

@@ -30,8 +30,10 @@ mod limits;
 mod metrics;
 mod primary;
 mod reads;
+mod refused;
 mod secondary;
 mod server;
+mod settings;
 
 pub mod connection;
 pub mod stream;
@@ -56,6 +58,7 @@ pub use kwik_proto::{ByteRange, Offset, PathId, Sanitized, StreamId, sanitized};
 pub use limits::Limits;
 pub use metrics::ServerMetrics;
 pub use primary::{PrimaryMetrics, PrimarySession, Supply};
+pub use refused::{Party, Refused};
 pub use secondary::{
     Contribution, ContributionError, ContributionOpenError, Delegation, Refusal, SecondaryMetrics,
     SecondarySession,

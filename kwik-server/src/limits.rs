@@ -134,6 +134,16 @@ impl Limits {
         self
     }
 
+    /// What [`with_max_sessions`](Self::with_max_sessions) sets: sessions in all, and of one address.
+    pub fn max_sessions(&self) -> (u32, u32) {
+        (self.sessions, self.sessions_of_address)
+    }
+
+    /// What [`with_send_memory`](Self::with_send_memory) sets: bytes of all sessions, and of one.
+    pub fn max_send_memory(&self) -> (u64, u64) {
+        (self.send_memory, self.session_send_memory)
+    }
+
     /// Handshakes under way at a time for each of the server's [shards](crate::Builder::with_shards); and those of them that
     /// come from one IPv4 address or IPv6 network of 56 bits. Default 1,024 and 256, at least 1 each. From a quarter on a
     /// client has to show first that it is where its packets claim to come from (a Retry, RFC 9000, 8.1.2): one round trip
@@ -209,12 +219,12 @@ impl Limits {
         self.rates
     }
 
-    pub(crate) fn send_memory(&self) -> (SendMemory, u64) {
-        (SendMemory::new(self.send_memory), self.session_send_memory)
+    pub(crate) fn send_memory(&self) -> SendMemory {
+        SendMemory::new(self.send_memory)
     }
 
-    pub(crate) fn sessions(&self) -> (u32, u32) {
-        (self.sessions, self.sessions_of_address)
+    pub(crate) fn total_receive_memory(&self) -> u64 {
+        self.receive_memory
     }
 
     pub(crate) fn reads(&self) -> usize {

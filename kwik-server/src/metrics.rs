@@ -10,6 +10,8 @@ use kwik_io::stream::{ReceiveMemory, SendMemory};
 use kwik_io::worker::{WeakWorker, Worker};
 use kwik_proto::frame::ErrorCode;
 
+use crate::refused::Refused;
+
 /// Counters of a server since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,6 +22,11 @@ pub struct ServerMetrics {
     pub secondary_sessions: u64,
     /// Clients that were refused after their handshake, by the code that they were told.
     pub refused: BTreeMap<ErrorCode, u64>,
+    /// The same by whose doing it was and which rule.
+    pub refusals: BTreeMap<Refused, u64>,
+    /// Streams that were reset because their client took nothing of them for too long
+    /// ([`with_reader_patience`](crate::Limits::with_reader_patience)).
+    pub unread_streams: u64,
     /// Payload bytes of streams that it handed to QUIC as primary: what it wrote to them, and its own copies of delegated
     /// ranges.
     pub primary_sent_bytes: u64,
@@ -55,7 +62,8 @@ pub(crate) struct Counters {
     pub(crate) primary_sent: SentBytes,
     /// What its sessions as secondary send.
     pub(crate) secondary_sent: SentBytes,
-    refused: Mutex<BTreeMap<ErrorCode, u64>>,
+    refused: Mutex<BTreeMap<Refused, u64>>,
+    unread_streams: AtomicU64,
     primary_errors: Mutex<BTreeMap<ErrorCode, u64>>,
     secondary_errors: Mutex<BTreeMap<ErrorCode, u64>>,
     throttled: AtomicU64,
@@ -70,8 +78,12 @@ impl Counters {
         self.secondary_sessions.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn count_refused(&self, code: ErrorCode) {
-        count(&self.refused, code);
+    pub(crate) fn count_refused(&self, refused: Refused) {
+        count(&self.refused, refused);
+    }
+
+    pub(crate) fn count_unread(&self, streams: u64) {
+        self.unread_streams.fetch_add(streams, Ordering::Relaxed);
     }
 
     pub(crate) fn count_primary_end(&self, code: ErrorCode) {
@@ -93,10 +105,13 @@ impl Counters {
         (sending, receiving): (&SendMemory, &ReceiveMemory),
         workers: &[WeakWorker],
     ) -> ServerMetrics {
+        let refusals = copy(&self.refused);
         ServerMetrics {
             primary_sessions: self.primary_sessions.load(Ordering::Relaxed),
             secondary_sessions: self.secondary_sessions.load(Ordering::Relaxed),
-            refused: copy(&self.refused),
+            refused: by_code(&refusals),
+            refusals,
+            unread_streams: self.unread_streams.load(Ordering::Relaxed),
             primary_sent_bytes: self.primary_sent.total(),
             secondary_sent_bytes: self.secondary_sent.total(),
             send_memory_bytes: sending.used(),
@@ -116,8 +131,16 @@ fn tasks(worker: Worker) -> u64 {
     worker.tasks() as u64
 }
 
-fn count(counts: &Mutex<BTreeMap<ErrorCode, u64>>, code: ErrorCode) {
-    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(code).or_default() += 1;
+fn count<K: Ord>(counts: &Mutex<BTreeMap<K, u64>>, kind: K) {
+    *counts.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
+}
+
+fn by_code(refusals: &BTreeMap<Refused, u64>) -> BTreeMap<ErrorCode, u64> {
+    let mut counts = BTreeMap::new();
+    for (refused, count) in refusals {
+        *counts.entry(refused.code).or_default() += count;
+    }
+    counts
 }
 
 /// A session is over. One that was closed on purpose, or whose client went away, is no error.
@@ -127,6 +150,6 @@ fn count_end(counts: &Mutex<BTreeMap<ErrorCode, u64>>, code: ErrorCode) {
     }
 }
 
-fn copy(counts: &Mutex<BTreeMap<ErrorCode, u64>>) -> BTreeMap<ErrorCode, u64> {
+fn copy<K: Clone>(counts: &Mutex<BTreeMap<K, u64>>) -> BTreeMap<K, u64> {
     counts.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -12,7 +12,7 @@ use kwik_io::api::names::Stream;
 use kwik_io::endpoint::{Accepted, BindError, ServerEndpoint};
 use kwik_io::env::Env;
 use kwik_io::session::SessionInfo;
-use kwik_io::tls::ServerCertificate;
+use kwik_io::tls::CurrentCertificate;
 use kwik_io::worker::{Worker, Workers};
 use s2n_quic::Connection;
 use tokio::sync::{Semaphore, mpsc};
@@ -25,6 +25,7 @@ use crate::handle::ServerHandle;
 use crate::leaving::Presence;
 use crate::metrics::{Counters, ServerMetrics};
 use crate::reads::Reads;
+use crate::settings::{Current, Settings};
 use crate::{PrimarySession, SecondarySession, primary, secondary};
 
 /// Sessions that wait to be accepted, of each kind. When it is full, as many clients again wait for the
@@ -40,7 +41,6 @@ const BACKLOG: usize = 1024;
 pub struct Server {
     primaries: PrimaryAcceptor,
     secondaries: SecondaryAcceptor,
-    pin: kwik_io::tls::Pin,
 }
 
 /// Accepts the sessions in which this server is primary.
@@ -100,20 +100,25 @@ impl Server {
         let certificate = builder.certificate.clone().ok_or(StartError::NoCertificate)?;
         let env = builder.env.clone().unwrap_or_else(Env::system);
         let workers = Workers::start(env.placement().unwrap_or(builder.placement))?;
+        let expectation = builder.expectation(&certificate);
+        let certificate = CurrentCertificate::from(&certificate);
         let (homes, endpoints) = bind(&builder, &env, &workers, &certificate)?;
         let local = endpoints[0].local_addr();
         let mut config = builder.limits.session();
         config.delegation.switches = env.switches();
-        let (most, most_of_address) = builder.limits.sessions();
+        let (most, most_of_address) = builder.limits.max_sessions();
         let shared = Arc::new(Shared {
             env,
-            expectation: builder.expectation(&certificate),
-            config,
             hello: builder.limits.hello(),
             most_pumps: builder.endpoint().most_pumps(),
-            rates: Arc::new(builder.limits.rates()),
             identity: builder.identity,
-            trusted: builder.trusted,
+            settings: Settings::new(Current {
+                config,
+                rates: Arc::new(builder.limits.rates()),
+                session_send_memory: builder.limits.max_send_memory().1,
+                trusted: builder.trusted,
+                expectation,
+            }),
             replays: Mutex::new(ReplayCache::default()),
             counters: Counters::default(),
             leaving: Arc::default(),
@@ -155,6 +160,7 @@ impl Server {
             connections,
             handshakes,
             workers: threads,
+            certificate,
             running: weak,
         };
         Ok(Self {
@@ -168,7 +174,6 @@ impl Server {
                 handle,
                 _running: running,
             },
-            pin: certificate.pin(),
         })
     }
 
@@ -208,9 +213,9 @@ impl Server {
         self.primaries.metrics()
     }
 
-    /// The pin of its certificate.
+    /// The pin of its certificate, as it is now.
     pub fn pin(&self) -> kwik_io::tls::Pin {
-        self.pin
+        self.primaries.handle.pin()
     }
 }
 
@@ -277,7 +282,7 @@ fn bind(
     builder: &Builder,
     env: &Env,
     workers: &Workers,
-    certificate: &ServerCertificate,
+    certificate: &CurrentCertificate,
 ) -> Result<(Vec<Worker>, Vec<ServerEndpoint>), BindError> {
     let address = builder.address.unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
     let limits = builder.endpoint();

@@ -10,6 +10,13 @@ fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once("kwik").chain(line.split_whitespace()))
 }
 
+/// The settings of some server.
+pub(crate) fn serve_args() -> ServeArgs {
+    let line = "serve --listen 127.0.0.1:0 --root .";
+    let Command::Serve(args) = parse(line).unwrap().command else { panic!() };
+    args
+}
+
 fn refusal(line: &str) -> String {
     let error = parse(line).unwrap_err();
     assert_eq!(error.exit_code(), 2, "{line}");
@@ -29,6 +36,9 @@ fn the_documented_commands_are_taken() {
         "keygen --out d".to_owned(),
         "serve --listen 127.0.0.1:0 --root d".to_owned(),
         "serve --listen 127.0.0.1:0 --root d --congestion cubic".to_owned(),
+        "serve --listen localhost:4433 --root d --max-sessions 9 --max-sessions-of-address 3".to_owned(),
+        "serve --listen h:0 --root d --send-memory 64MiB --receive-memory 1GiB --reader-patience 1m".to_owned(),
+        "serve --listen h:0 --root d --config kwik.toml --check-config".to_owned(),
         "serve --listen [::]:4433 --root d --cert c --key k --state s --json".to_owned(),
         format!(
             "serve --listen 127.0.0.1:0 --root d --identity i --secondary 1.2.3.4:5#{PIN} --secondary edge.example:5#{PIN} --delegate-only --no-proof"
@@ -68,6 +78,12 @@ fn a_misused_command_line_is_named_in_one_line() {
         ("serve --root d".to_owned(), "--listen"),
         ("serve --listen 127.0.0.1:0".to_owned(), "--root"),
         ("serve --listen localhost --root d".to_owned(), "IP:PORT"),
+        ("serve --listen 127.0.0.1.1:1 --root d".to_owned(), "IP:PORT"),
+        ("serve --listen 127.0.0.1:99999 --root d".to_owned(), "IP:PORT"),
+        ("serve --listen a@b:1 --root d".to_owned(), "IP:PORT"),
+        ("serve --listen 127.0.0.1:0 --root d --max-sessions 0".to_owned(), "--max-sessions"),
+        ("serve --listen 127.0.0.1:0 --root d --send-memory 1".to_owned(), "at least"),
+        ("serve --listen 127.0.0.1:0 --root d --root e".to_owned(), "--root"),
         ("serve --listen 127.0.0.1:0 --root d --cert c".to_owned(), "--key"),
         (format!("serve --listen 127.0.0.1:0 --root d --secondary 1.2.3.4:5#{PIN}"), "--identity"),
         (

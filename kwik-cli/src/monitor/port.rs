@@ -11,11 +11,13 @@ use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+
+use crate::health::{Health, Verdict};
 
 /// Connections at a time; further ones wait in the system's queue. A monitoring system has one or two.
 const MOST_CONNECTIONS: usize = 16;
@@ -28,7 +30,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 
 /// Binds the port; the counters are served from it as long as the runtime lasts.
-pub(super) fn listen(address: SocketAddr, counters: PrometheusHandle) -> io::Result<()> {
+pub(super) fn listen(
+    address: SocketAddr,
+    counters: PrometheusHandle,
+    health: Health,
+) -> io::Result<()> {
     let listener = std::net::TcpListener::bind(address)?;
     listener.set_nonblocking(true)?;
     let listener = Arc::new(TcpListener::from_std(listener)?);
@@ -36,11 +42,11 @@ pub(super) fn listen(address: SocketAddr, counters: PrometheusHandle) -> io::Res
         let listener = Arc::clone(&listener);
         async move { listener.accept().await.map(|(stream, _)| stream) }
     };
-    tokio::spawn(serve_all(accept, counters));
+    tokio::spawn(serve_all(accept, counters, health));
     Ok(())
 }
 
-async fn serve_all<A>(accept: impl Fn() -> A, counters: PrometheusHandle)
+async fn serve_all<A>(accept: impl Fn() -> A, counters: PrometheusHandle, health: Health)
 where
     A: Future<Output = io::Result<TcpStream>>,
 {
@@ -49,9 +55,9 @@ where
         let place = Arc::clone(&room).acquire_owned().await.expect("nobody closes it");
         match accept().await {
             Ok(stream) => {
-                let counters = counters.clone();
+                let (counters, health) = (counters.clone(), health.clone());
                 tokio::spawn(async move {
-                    let served = serve(stream, counters);
+                    let served = serve(stream, counters, health);
                     if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME, served).await {
                         tracing::debug!(%error, "a reader of the counters");
                     }
@@ -66,10 +72,10 @@ where
     }
 }
 
-async fn serve(stream: TcpStream, counters: PrometheusHandle) -> hyper::Result<()> {
+async fn serve(stream: TcpStream, counters: PrometheusHandle, health: Health) -> hyper::Result<()> {
     let answer = service_fn(|request: Request<_>| {
-        let counters = counters.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &counters)) }
+        let (counters, health) = (counters.clone(), health.clone());
+        async move { Ok::<_, Infallible>(answer(&request, &counters, &health).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
@@ -77,14 +83,29 @@ async fn serve(stream: TcpStream, counters: PrometheusHandle) -> hyper::Result<(
         .await
 }
 
-fn answer<B>(request: &Request<B>, counters: &PrometheusHandle) -> Response<Full<Bytes>> {
-    let text = match request.uri().path() {
-        "/health" => "OK".to_owned(),
-        _ => counters.render(),
+async fn answer<B>(
+    request: &Request<B>,
+    counters: &PrometheusHandle,
+    health: &Health,
+) -> Response<Full<Bytes>> {
+    let (status, text) = match request.uri().path() {
+        "/health" | "/healthz" => (StatusCode::OK, "OK".to_owned()),
+        "/readyz" => ready(health.verdict().await),
+        _ => (StatusCode::OK, counters.render()),
     };
     let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
+}
+
+/// Who is degraded serves all the same: its clients are not to be sent away.
+fn ready(verdict: Verdict) -> (StatusCode, String) {
+    match verdict {
+        Verdict::Ready => (StatusCode::OK, "ready\n".to_owned()),
+        Verdict::Degraded(why) => (StatusCode::OK, format!("degraded: {why}\n")),
+        Verdict::No(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +115,7 @@ mod tests {
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
+    use crate::roster::Roster;
 
     #[tokio::test]
     async fn without_descriptors_it_pauses_before_it_asks_again() {
@@ -103,7 +125,8 @@ mod tests {
             asked.fetch_add(1, Ordering::Relaxed);
             std::future::ready(Err(io::Error::from_raw_os_error(24)))
         };
-        let mut serving = std::pin::pin!(serve_all(accept, counters));
+        let health = Health::new(crate::cli::tests::serve_args(), Roster::new(Vec::new()));
+        let mut serving = std::pin::pin!(serve_all(accept, counters, health));
         // It goes on when the pause is over, however often it is polled.
         for _ in 0..1_000 {
             assert!(futures_util::poll!(serving.as_mut()).is_pending());

@@ -115,7 +115,13 @@ impl Server {
         let mut command = kwik(dir);
         command.args(["serve", "--listen", listen, "--json", "--root"]).arg(root);
         command.arg("--state").arg(dir.join(name)).args(args);
-        command.env("KWIK_LOG", level).env("NO_COLOR", "1");
+        command.env("KWIK_LOG", level);
+        Self::of(command, path)
+    }
+
+    /// A command that serves, and prints JSON.
+    pub fn of(mut command: Command, path: PathBuf) -> Self {
+        command.env("NO_COLOR", "1");
         let log = fs::File::options().create(true).append(true).open(&path).unwrap();
         let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
@@ -291,9 +297,13 @@ pub fn fail(command: &mut Command, code: i32) -> String {
 
 /// What a server's `--metrics` address answers.
 pub fn fetch_metrics(address: SocketAddr) -> String {
+    fetch(address, "/metrics")
+}
+
+/// What it answers for another path.
+pub fn fetch(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")
-        .unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

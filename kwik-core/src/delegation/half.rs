@@ -37,6 +37,8 @@ pub(super) struct Half {
     pub(super) reader_waiting: bool,
     /// The last report may have left out held ranges.
     pub(super) truncated: bool,
+    /// Bytes of delegated ranges that the client has, by who sent them, as far as that can be told. As many as there are paths.
+    pub(super) shares: BTreeMap<PathId, u64>,
     /// Since when nobody has owed bytes of it though some could be asked for.
     pub(super) unfed_since: Option<Instant>,
 }
@@ -58,6 +60,12 @@ impl Half {
         self.contiguous = progress.contiguous_end;
         self.dispute.handle_read(self.read);
         news
+    }
+
+    /// The path sent that many bytes.
+    pub(super) fn credit(&mut self, path: PathId, len: u64) {
+        let share = self.shares.entry(path).or_default();
+        *share = share.saturating_add(len);
     }
 
     /// A client can't hold what nobody may send it; what it says beyond the window, or in more pieces than it is asked

@@ -359,6 +359,10 @@ impl Scheduler {
                 Some(path) => path == entry.path,
                 None => self.book.ledger.overlapping(stream, part).len() == 1,
             };
+            let path = entry.path;
+            if own && let Some(half) = self.halves.get_mut(&stream) {
+                half.credit(path, len);
+            }
             if self.book.deliver(id, len, own, now) == Some(Arrived::All) {
                 self.settle(id, now);
             }
@@ -401,6 +405,28 @@ impl Scheduler {
                 self.withdraw(id);
             }
             self.tell(Event::Done { stream, plan: plan.id });
+        }
+    }
+
+    /// Bytes of a stream's delegated ranges that the client has, by who sent them, as far as its reports tell. Bytes that two were
+    /// asked for, and whose sender no report names, are nobody's.
+    pub fn stream_shares(&self, stream: StreamId) -> Vec<(PathId, u64)> {
+        let half = self.halves.get(&stream);
+        half.map_or_else(Vec::new, |half| {
+            half.shares.iter().map(|(path, len)| (*path, *len)).collect()
+        })
+    }
+
+    /// The client has all of a stream: what its last report did not name came from whoever alone owed it. To be called before
+    /// [`handle_stream_closed`](Self::handle_stream_closed).
+    pub fn handle_stream_complete(&mut self, stream: StreamId) {
+        for id in self.book.ledger.of_stream(stream) {
+            let Some(entry) = self.book.ledger.entry(id) else { continue };
+            let (path, range, missing) = (entry.path, entry.range, entry.missing);
+            let alone = self.book.ledger.overlapping(stream, range).len() == 1;
+            if alone && let Some(half) = self.halves.get_mut(&stream) {
+                half.credit(path, missing);
+            }
         }
     }
 

@@ -30,6 +30,7 @@ mod places;
 mod priority;
 mod rates;
 mod scheduler;
+mod shares;
 mod stuck;
 mod trial;
 

@@ -131,6 +131,8 @@ pub(super) struct PublicStreams {
     peer_window: u64,
     linger: Linger,
     unread: Unread,
+    /// Streams that were ended because their receiver took nothing.
+    given_up: u64,
     /// When readers that took little are to be heard of.
     unsaid: BTreeMap<StreamId, Instant>,
     effects: VecDeque<Effect>,
@@ -156,6 +158,7 @@ impl PublicStreams {
             peer_window: INITIAL_WINDOW,
             linger: Linger::new(config.linger),
             unread: Unread::new(config.reader_patience),
+            given_up: 0,
             unsaid: BTreeMap::new(),
             effects: VecDeque::new(),
         }
@@ -311,8 +314,14 @@ impl PublicStreams {
     /// What a half that this end sends holds for the receiver, and how much of what it held before has arrived.
     pub(super) fn watch_send(&mut self, id: StreamId, held: u64, released: u64, now: Instant) {
         if self.sends(id) && self.unread.note(id, held, released, now) == Read::Never {
+            self.given_up = self.given_up.saturating_add(1);
             self.act(StreamAction::Stopped(id, ErrorCode::PathTimeout.quic_code()));
         }
+    }
+
+    /// How many streams were ended because their receiver took nothing of them for too long.
+    pub(super) fn given_up(&self) -> u64 {
+        self.given_up
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

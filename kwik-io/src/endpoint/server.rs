@@ -16,7 +16,7 @@ use super::limits::{EndpointLimits, Role};
 use super::sockets;
 use crate::connection::{ConnectionStats, Observed, Observer};
 use crate::env::Env;
-use crate::tls::{ServerCertificate, TrustError, server_config};
+use crate::tls::{CurrentCertificate, TrustError, server_config};
 use crate::worker::Worker;
 
 /// A bound server socket, which accepts connections that speak `kwik/1`.
@@ -115,10 +115,10 @@ impl ServerEndpoint {
         env: &Env,
         worker: &Worker,
         address: SocketAddr,
-        certificate: &ServerCertificate,
+        certificate: impl Into<CurrentCertificate>,
         limits: EndpointLimits,
     ) -> Result<Self, BindError> {
-        Self::bind_as(Port::Own, env, worker, address, certificate, limits)
+        Self::bind_as(Port::Own, env, worker, address, &certificate.into(), limits)
     }
 
     /// Binds `address` once for each of `workers` (port 0: one that all share). The system gives a datagram to one of
@@ -133,12 +133,12 @@ impl ServerEndpoint {
         env: &Env,
         workers: impl IntoIterator<Item = &'a Worker>,
         mut address: SocketAddr,
-        certificate: &ServerCertificate,
+        certificate: impl Into<CurrentCertificate>,
         limits: EndpointLimits,
     ) -> Result<Vec<Self>, BindError> {
-        let mut shards = Vec::new();
+        let (certificate, mut shards) = (certificate.into(), Vec::new());
         for worker in workers {
-            let shard = Self::bind_as(Port::Shared, env, worker, address, certificate, limits)?;
+            let shard = Self::bind_as(Port::Shared, env, worker, address, &certificate, limits)?;
             address = shard.local;
             shards.push(shard);
         }
@@ -150,7 +150,7 @@ impl ServerEndpoint {
         env: &Env,
         worker: &Worker,
         address: SocketAddr,
-        certificate: &ServerCertificate,
+        certificate: &CurrentCertificate,
         limits: EndpointLimits,
     ) -> Result<Self, BindError> {
         let config = server_config(env, certificate)?;

@@ -27,7 +27,7 @@ pub struct ReceiveMemory(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
-    total: u64,
+    total: AtomicU64,
     used: AtomicU64,
 }
 
@@ -41,7 +41,12 @@ pub struct ReceiveShare {
 impl ReceiveMemory {
     /// That many bytes.
     pub fn new(total: u64) -> Self {
-        Self(Arc::new(Pool { total, used: AtomicU64::new(0) }))
+        Self(Arc::new(Pool { total: AtomicU64::new(total), used: AtomicU64::new(0) }))
+    }
+
+    /// From now on that many bytes. What was promised beyond it stays; no window grows before it has come.
+    pub fn set_total(&self, total: u64) {
+        self.0.total.store(total, Ordering::Relaxed);
     }
 
     /// A session's part, which holds nothing yet.
@@ -58,7 +63,7 @@ impl ReceiveMemory {
 impl ReceiveShare {
     /// Bytes that the session may promise in all, as things stand: an eighth of what is free.
     pub fn limit(&self) -> u64 {
-        fair_part(self.memory.0.total, self.memory.used())
+        fair_part(self.memory.0.total.load(Ordering::Relaxed), self.memory.used())
     }
 
     /// The session promises that many bytes now.
@@ -117,6 +122,18 @@ mod tests {
         assert!(late.1 >= MIB, "{} bytes for a session that came late", late.1);
         drop((first, held, late));
         assert_eq!(memory.used(), 0);
+    }
+
+    #[test]
+    fn a_memory_that_became_smaller_promises_floors_alone() {
+        let memory = ReceiveMemory::new(256 * MIB);
+        let held = greedy(&memory, 1);
+        memory.set_total(0);
+        let (_share, promised) = greedy(&memory, 1);
+        assert_eq!(promised, Budget::FLOOR / 2 * 3);
+        memory.set_total(256 * MIB);
+        assert!(greedy(&memory, 1).1 > MIB);
+        drop(held);
     }
 
     #[test]

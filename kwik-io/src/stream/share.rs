@@ -23,7 +23,7 @@ pub struct SendMemory(Arc<Pool>);
 
 #[derive(Debug)]
 struct Pool {
-    total: u64,
+    total: AtomicU64,
     used: AtomicU64,
 }
 
@@ -65,7 +65,12 @@ impl Freed {
 impl SendMemory {
     /// That many bytes.
     pub fn new(total: u64) -> Self {
-        Self(Arc::new(Pool { total, used: AtomicU64::new(0) }))
+        Self(Arc::new(Pool { total: AtomicU64::new(total), used: AtomicU64::new(0) }))
+    }
+
+    /// From now on that many bytes. What is held beyond it stays until it is given back; nobody takes more before.
+    pub fn set_total(&self, total: u64) {
+        self.0.total.store(total, Ordering::Relaxed);
     }
 
     /// A session's part, of at most that many bytes.
@@ -94,7 +99,7 @@ impl SendShare {
     /// Bytes that the session may hold, as things stand.
     fn limit(&self) -> u64 {
         let Pool { total, used } = &*self.0.memory.0;
-        fair_part(*total, used.load(Ordering::Relaxed)).min(self.0.most)
+        fair_part(total.load(Ordering::Relaxed), used.load(Ordering::Relaxed)).min(self.0.most)
     }
 
     /// A stream of the session, which holds nothing yet.
@@ -188,6 +193,22 @@ mod tests {
         let _one = greedy(&late, 1);
         // Each of the later ones has left eight ninths of what was free: 8 MiB in the end, an eighth of it for the next.
         assert!(late.used() >= MIB / 2, "{} bytes for a session that came late", late.used());
+    }
+
+    #[test]
+    fn a_memory_that_became_smaller_is_given_back_first() {
+        let memory = SendMemory::new(8 * MIB);
+        let share = memory.share(8 * MIB);
+        let _held = greedy(&share, 4);
+        let before = share.used();
+        assert!(before > 512 << 10, "{before}");
+        memory.set_total(0);
+        let late = memory.share(8 * MIB);
+        let _one = greedy(&late, 1);
+        assert_eq!(late.used(), 64 << 10, "its floor and no more");
+        memory.set_total(64 * MIB);
+        let _two = greedy(&late, 1);
+        assert!(late.used() > 2 * MIB, "{}", late.used());
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::CertifiedKey;
+use rustls::server::NoServerSessionStorage;
 use rustls::time_provider::TimeProvider;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -14,7 +13,7 @@ use rustls_pki_types::UnixTime;
 
 use super::identity::certificates_from_pem;
 use super::verify::{Rule, Verifier};
-use super::{ALPN, CertificateError, Pin, RefusalCell, ServerCertificate};
+use super::{ALPN, CertificateError, CurrentCertificate, Pin, RefusalCell};
 use crate::env::Env;
 
 /// What a client trusts a server by. Endpoints are shared by it.
@@ -87,20 +86,22 @@ pub fn client_config(env: &Env, trust: &Trust) -> Result<(ClientConfig, RefusalC
     Ok((config, refusal))
 }
 
-/// The configuration of a server endpoint: TLS 1.3 with ALPN `kwik/1`, no resumption.
+/// The configuration of a server endpoint: TLS 1.3 with ALPN `kwik/1`, no resumption. Takes a
+/// [`ServerCertificate`](super::ServerCertificate), or a [`CurrentCertificate`] that may be replaced later.
 ///
 /// # Errors
 /// [`TrustError::Tls`].
 pub fn server_config(
     env: &Env,
-    certificate: &ServerCertificate,
+    certificate: impl Into<CurrentCertificate>,
 ) -> Result<ServerConfig, TrustError> {
+    let certificate: CurrentCertificate = certificate.into();
     let mut config =
         ServerConfig::builder_with_details(provider_in(env), Arc::new(Wall(env.clone())))
             .with_protocol_versions(&[&TLS13])
             .map_err(|error| TrustError::Tls(error.to_string()))?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(Always(certificate.certified())));
+            .with_cert_resolver(Arc::new(certificate));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -167,15 +168,5 @@ struct Wall(Env);
 impl TimeProvider for Wall {
     fn current_time(&self) -> Option<UnixTime> {
         Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.wall().0)))
-    }
-}
-
-/// One certificate, whatever name the client asks for: with a pin there is none.
-#[derive(Debug)]
-struct Always(Arc<CertifiedKey>);
-
-impl ResolvesServerCert for Always {
-    fn resolve(&self, _hello: rustls::server::ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! TLS 1.3, always verified: by certificate authority and name, or by the pin of the server's key.
 
 mod config;
+mod current;
 mod identity;
 mod pin;
 mod verify;
@@ -8,6 +9,7 @@ mod verify;
 use std::sync::Once;
 
 pub use config::{Trust, TrustError, client_config, server_config};
+pub use current::CurrentCertificate;
 pub use identity::{CertificateError, ServerCertificate};
 pub use pin::{ParsePinError, Pin};
 pub use verify::{Refusal, RefusalCell};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kwik_core::admission::{Claims, LIFETIME, TokenId};
-use kwik_core::session::PrimarySession as Core;
 use kwik_core::session::primary::{Event, Output};
+use kwik_core::session::{PrimarySession as Core, StreamAction};
 use kwik_core::time::{Instant, WallTime};
 use kwik_io::channel::{self, Receiver, Sender};
 use kwik_io::connection::ConnectionStats;
@@ -112,7 +112,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Box<Core>, parts: Parts) -> Prima
     let Parts { connection, control, stats, info, worker, resident } = parts;
     let (links, link_events) = channel::bounded(INBOX);
     let (carriers, carrier_events) = channel::bounded(INBOX);
-    let (most_pumps, rates) = (shared.most_pumps, shared.rates.clone());
+    let (most_pumps, rates) = (shared.most_pumps, shared.settings.now().rates.clone());
     let inbox = Inbox { links, carriers, most_pumps, rates };
     let (path, epoch) = (PathId::PRIMARY, Epoch::FIRST);
     let span = tracing::info_span!("session", id = %core.id(), client = ?info.remote);
@@ -387,7 +387,9 @@ impl Task {
             self.core.reset_stream(id, code.into(), size);
         }
         self.core.set_priority(id, send.priority());
+        let before = self.core.unread_streams();
         self.core.watch_send(id, status.held, status.released, self.shared.env.now());
+        self.shared.counters.count_unread(self.core.unread_streams() - before);
     }
 
     /// Streams whose application is gone are kept as long as they progress.
@@ -427,6 +429,11 @@ impl Task {
                 self.attach(path, epoch, addresses, identity, confirmation_key);
             }
             Output::Stream(action) => {
+                if let StreamAction::Progress(id, _) | StreamAction::PeerDone(id, _) = &action
+                    && self.told.knows(*id)
+                {
+                    self.told.set_shares(*id, &self.core.stream_shares(*id));
+                }
                 self.told.hear(&action);
                 let left = self.table.apply(action);
                 self.handle_left(left);

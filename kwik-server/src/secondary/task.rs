@@ -84,7 +84,7 @@ pub(crate) fn start(shared: Arc<Shared>, core: Core, parts: Parts) -> SecondaryS
     let (links, link_events) = channel::bounded(INBOX);
     // A client opens no carrier towards a secondary: one that it does open is refused, and counts as empty.
     let (carriers, _) = channel::bounded(1);
-    let (most_pumps, rates) = (shared.most_pumps, shared.rates.clone());
+    let (most_pumps, rates) = (shared.most_pumps, shared.settings.now().rates.clone());
     let inbox = Inbox { links, carriers, most_pumps, rates };
     let span = tracing::info_span!("session", id = %core.session(), client = ?info.remote);
     let link = span.in_scope(|| Link::resume(path, epoch, connection, control, stats, inbox));

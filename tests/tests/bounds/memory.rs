@@ -99,6 +99,7 @@ async fn an_answer_that_nobody_reads_ends_and_the_session_goes_on() {
             while client.next().await != ControlFrame::Pong(Pong { nonce: 9 }) {}
         }
     }
+    assert_eq!(server.metrics().unread_streams, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! A server's session as primary: public streams, secondaries, and who sends what.
 
 mod carriers;
+mod ended;
 mod orders;
 mod paths;
 mod proofs;
@@ -33,6 +34,7 @@ use crate::time::Instant;
 pub use carriers::Admitted;
 pub use paths::{AddPathError, MAX_PATHS, PathReport, PathSpec};
 
+use ended::Ended;
 use paths::Path;
 
 /// What the driver does for a [`PrimarySession`].
@@ -125,6 +127,8 @@ pub struct PrimarySession {
     /// The carriers of what the client sends, as long as their streams are known: each has one.
     received: Mapping,
     pub(super) granted: Grants,
+    /// Who sent how much of the streams that ended last.
+    ended: Ended,
     outputs: VecDeque<Output>,
     leave: Leave,
     closed: bool,
@@ -166,6 +170,7 @@ impl PrimarySession {
             carriers: Mapping::new(),
             received: Mapping::new(),
             granted: Grants::default(),
+            ended: Ended::default(),
             outputs: VecDeque::from([Output::Send(ControlFrame::Welcome(welcome))]),
             leave: Leave::default(),
             closed: false,
@@ -319,6 +324,12 @@ impl PrimarySession {
         self.streams.watch_send(id, held, released, now);
     }
 
+    /// How many streams were ended so far because the client took nothing of them for longer than
+    /// [`SessionConfig::reader_patience`].
+    pub fn unread_streams(&self) -> u64 {
+        self.streams.given_up()
+    }
+
     /// Whether anything is still owed: a driver keeps the connection until this is false.
     pub fn is_idle(&self) -> bool {
         self.closed || self.streams.is_idle()
@@ -347,6 +358,12 @@ impl PrimarySession {
     /// Counters of one path in the scheduler.
     pub fn path_share(&self, path: PathId) -> Option<PathShare> {
         self.scheduler.path_share(path)
+    }
+
+    /// Bytes of a stream's delegated ranges that the client has, by who sent them, as far as its reports tell: of streams that
+    /// are open, and of the 64 that ended last. Bytes whose sender is not known are nobody's.
+    pub fn stream_shares(&self, stream: StreamId) -> Vec<(PathId, u64)> {
+        self.ended.of(stream).unwrap_or_else(|| self.scheduler.stream_shares(stream))
     }
 
     /// Ends the session. `application_code` is the application's, if it closed the session.
@@ -425,6 +442,12 @@ impl PrimarySession {
                     StreamAction::Open { id, receive: Some(_), .. } => Some(*id),
                     _ => None,
                 };
+                if let StreamAction::PeerDone(id, complete) = &action {
+                    if *complete {
+                        self.scheduler.handle_stream_complete(*id);
+                    }
+                    self.remember_shares(*id);
+                }
                 if let StreamAction::Remove(id) = &action {
                     self.carriers.close_stream(*id);
                     self.received.close_stream(*id);
@@ -440,6 +463,14 @@ impl PrimarySession {
                 self.granted.forget(id);
                 self.scheduler.set_priority(id, 0);
             }
+        }
+    }
+
+    /// The scheduler forgets the stream before the driver hears that it is over.
+    fn remember_shares(&mut self, id: StreamId) {
+        let shares = self.scheduler.stream_shares(id);
+        if !shares.is_empty() {
+            self.ended.add(id, shares);
         }
     }
 
