@@ -30,6 +30,7 @@ mod places;
 mod priority;
 mod rates;
 mod scheduler;
+mod strips;
 mod stuck;
 mod trial;
 
