@@ -10,6 +10,9 @@ use kwik_server::ServerMetrics;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 
+use crate::live::feed::Feed;
+use port::Served;
+
 const SESSIONS: &str = "kwik_sessions";
 const REQUESTS: &str = "kwik_requests_total";
 const DELEGATIONS: &str = "kwik_delegations_total";
@@ -43,13 +46,14 @@ impl Role {
     }
 }
 
-/// Serves the counters over HTTP at `address`, under any path. Needs a tokio runtime.
+/// Serves the counters over HTTP at `address`, under any path but those of the live page. Needs a tokio runtime. Returns the
+/// real address.
 ///
 /// Without it the counters count nothing and cost next to nothing.
-pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
+pub(crate) fn listen(address: SocketAddr, live: Option<Feed>) -> anyhow::Result<SocketAddr> {
     let problem = || format!("cannot serve metrics on {address}; choose another --metrics");
     let counters = PrometheusBuilder::new().install_recorder().with_context(problem)?;
-    port::listen(address, counters).with_context(problem)?;
+    let address = port::listen(address, Served { counters, live }).with_context(problem)?;
     describe_gauge!(SESSIONS, "Open sessions, by this server's role in them.");
     describe_counter!(REQUESTS, "Requests for files, by outcome.");
     describe_counter!(DELEGATIONS, "Ranges delegated to this server, by outcome.");
@@ -66,7 +70,7 @@ pub(crate) fn listen(address: SocketAddr) -> anyhow::Result<()> {
     describe_gauge!(TASKS, "Tasks that have not ended; a few more for each open session.");
     describe_gauge!(OPEN, "Files that are open for sending.");
     describe_counter!(SENT, "Bytes of replies and files handed to QUIC, by role.");
-    Ok(())
+    Ok(address)
 }
 
 /// An open session; counted until it is dropped.

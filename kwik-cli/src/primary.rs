@@ -13,12 +13,13 @@ use tracing::Instrument as _;
 use crate::catalog::{Catalog, Content};
 use crate::inbound::Inbound;
 use crate::incidents;
+use crate::live::board::{self, Mark};
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
 use crate::source::{Ahead, FileSource, Trouble};
 
 /// Files up to this size come from the primary alone: attaching secondaries costs round trips.
-const SMALL: u64 = 1 << 20;
+pub(crate) const SMALL: u64 = 1 << 20;
 /// What the primary itself sends of a large file while the secondaries are being attached.
 const HEAD: u64 = 512 << 10;
 /// A client that opened a stream has this long to say what it wants, and to end its half.
@@ -69,25 +70,27 @@ struct Client {
     attached: OnceCell<usize>,
     /// Closed when the session is over.
     gone: watch::Receiver<()>,
+    mark: Mark,
 }
 
 impl Primary {
     /// Answers requests until the session ends.
     pub(crate) async fn serve(self, session: PrimarySession) {
         let handle = session.handle();
+        let seat = board::primary(session.remote_addr().ok(), &handle);
         tokio::select! {
-            () = self.answer_all(session) => {}
+            () = self.answer_all(session, seat.mark()) => {}
             () = incidents::tell(&handle) => {}
         }
     }
 
-    async fn answer_all(self, mut session: PrimarySession) {
+    async fn answer_all(self, mut session: PrimarySession, mark: Mark) {
         let _open = OpenSession::new(Role::Primary);
         let handle = session.handle();
         // Dropped with this future: nobody waits for a hash on behalf of a client that is gone.
         let (_here, gone) = watch::channel(());
         let attached = OnceCell::new();
-        let client = Arc::new(Client { primary: self, handle, attached, gone });
+        let client = Arc::new(Client { primary: self, handle, attached, gone, mark });
         loop {
             match session.accept_bidirectional_stream().await {
                 Ok(Some(stream)) => {
@@ -131,7 +134,19 @@ impl Client {
             }
         };
         monitor::request("found");
+        let (stream, start) = (send.id(), Instant::now());
+        self.mark.stream(stream, &get.path, content.found.length);
         let sent = self.send(&get, &content, &mut send).await;
+        self.mark.stream_over(stream);
+        board::incident(if sent.is_ok() { "done" } else { "failed" }, || {
+            let seconds = start.elapsed().as_secs_f64();
+            match &sent {
+                Ok(()) => {
+                    format!("{} bytes of {} in {seconds:.1} s", content.found.length, get.path)
+                }
+                Err(error) => format!("{}: {error:#}", get.path),
+            }
+        });
         if let Err(error) = &sent
             && let Some(trouble) = error.downcast_ref::<Trouble>()
         {

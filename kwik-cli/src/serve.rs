@@ -19,7 +19,9 @@ use tracing::Instrument as _;
 use crate::catalog::Catalog;
 use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
+use crate::live::{self, feed::Feed};
 use crate::monitor;
+use crate::notify;
 use crate::open_files::OpenFiles;
 use crate::primary::{Clients, Primary, Proof, Share};
 use crate::private::{self, Links, Secret};
@@ -60,16 +62,24 @@ pub(crate) struct Running {
 pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let mut stop = Stop::listen()?;
     let service = prepare(args).await?;
-    if let Some(address) = args.metrics {
-        monitor::listen(address)?;
+    let feed = args.live.then(Feed::default);
+    let metrics = live::address(args)?;
+    let metrics = metrics.map(|address| monitor::listen(address, feed.clone())).transpose()?;
+    if feed.is_some() {
+        live::board::open();
     }
     let running = service.start()?;
-    announce(&running, args.json)?;
+    if let Some(feed) = feed.clone() {
+        tokio::spawn(live::run(running.server.clone(), feed));
+    }
+    announce(&running, args.json, metrics.filter(|_| args.live))?;
+    notify::ready();
     let server = running.server.clone();
     tokio::select! {
         _ = stop.wanted() => {}
         () = monitor::export(|| server.metrics()) => {}
     }
+    notify::stopping();
     announce_end(args);
     tokio::select! {
         () = running.close(args.grace) => {}
@@ -168,12 +178,19 @@ fn secondary(addresses: Vec<SocketAddr>, pin: Pin) -> PathSpec {
 }
 
 /// The first line, which scripts read.
-fn announce(running: &Running, as_json: bool) -> anyhow::Result<()> {
+fn announce(running: &Running, as_json: bool, live: Option<SocketAddr>) -> anyhow::Result<()> {
     let Running { address, pin, .. } = running;
-    let line = if as_json {
-        json!({ "event": "listening", "address": address, "pin": pin.to_string() }).to_string()
-    } else {
-        format!("listening on {address} pin {pin}")
+    let page = live.map(|address| format!("http://{address}/"));
+    let line = match (as_json, page) {
+        (true, None) => {
+            json!({ "event": "listening", "address": address, "pin": pin.to_string() }).to_string()
+        }
+        (true, Some(page)) => {
+            json!({ "event": "listening", "address": address, "pin": pin.to_string(), "live": page })
+                .to_string()
+        }
+        (false, None) => format!("listening on {address} pin {pin}"),
+        (false, Some(page)) => format!("listening on {address} pin {pin}\nlive page at {page}"),
     };
     print(io::stdout(), &line)
 }

@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -17,30 +15,44 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
+use crate::live::feed::{Body, Deadline, Feed, whole};
+
 /// Connections at a time; further ones wait in the system's queue. A monitoring system has one or two.
 const MOST_CONNECTIONS: usize = 16;
-/// How long a connection may last, busy or idle: one that says nothing keeps its place for no longer.
+/// How long a connection may last, busy or idle: one that says nothing keeps its place for no longer. Viewers of the live page
+/// have their own time.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 /// Pause after the system gave no connection, which may be for want of file descriptors: without it the error is met again at
 /// once, for as long as they are used up.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of a connection that wait to be read or written, and beyond them one answer or event.
+const MOST_BUFFERED: usize = 64 << 10;
 /// The text format of Prometheus.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 
-/// Binds the port; the counters are served from it as long as the runtime lasts.
-pub(super) fn listen(address: SocketAddr, counters: PrometheusHandle) -> io::Result<()> {
+/// What is served.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) counters: PrometheusHandle,
+    /// The live page, if it is wanted.
+    pub(super) live: Option<Feed>,
+}
+
+/// Binds the port; the counters are served from it as long as the runtime lasts. Returns the real address.
+pub(super) fn listen(address: SocketAddr, served: Served) -> io::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind(address)?;
+    let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let listener = Arc::new(TcpListener::from_std(listener)?);
     let accept = move || {
         let listener = Arc::clone(&listener);
         async move { listener.accept().await.map(|(stream, _)| stream) }
     };
-    tokio::spawn(serve_all(accept, counters));
-    Ok(())
+    tokio::spawn(serve_all(accept, served));
+    Ok(address)
 }
 
-async fn serve_all<A>(accept: impl Fn() -> A, counters: PrometheusHandle)
+async fn serve_all<A>(accept: impl Fn() -> A, served: Served)
 where
     A: Future<Output = io::Result<TcpStream>>,
 {
@@ -49,11 +61,16 @@ where
         let place = Arc::clone(&room).acquire_owned().await.expect("nobody closes it");
         match accept().await {
             Ok(stream) => {
-                let counters = counters.clone();
+                let served = served.clone();
                 tokio::spawn(async move {
-                    let served = serve(stream, counters);
-                    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME, served).await {
-                        tracing::debug!(%error, "a reader of the counters");
+                    let deadline = Deadline::after(CONNECTION_TIME);
+                    tokio::select! {
+                        ended = serve(stream, served, deadline.clone()) => {
+                            if let Err(error) = ended {
+                                tracing::debug!(%error, "a reader of the counters");
+                            }
+                        }
+                        () = deadline.over() => {}
                     }
                     drop(place);
                 });
@@ -66,23 +83,27 @@ where
     }
 }
 
-async fn serve(stream: TcpStream, counters: PrometheusHandle) -> hyper::Result<()> {
+async fn serve(stream: TcpStream, served: Served, deadline: Deadline) -> hyper::Result<()> {
     let answer = service_fn(|request: Request<_>| {
-        let counters = counters.clone();
-        async move { Ok::<_, Infallible>(answer(&request, &counters)) }
+        let response = answer(&request, &served, &deadline);
+        async move { Ok::<_, Infallible>(response) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_buf_size(MOST_BUFFERED)
         .serve_connection(TokioIo::new(stream), answer)
         .await
 }
 
-fn answer<B>(request: &Request<B>, counters: &PrometheusHandle) -> Response<Full<Bytes>> {
+fn answer<B>(request: &Request<B>, served: &Served, deadline: &Deadline) -> Response<Body> {
+    if let Some(answer) = served.live.as_ref().and_then(|live| live.answer(request, deadline)) {
+        return answer;
+    }
     let text = match request.uri().path() {
         "/health" => "OK".to_owned(),
-        _ => counters.render(),
+        _ => served.counters.render(),
     };
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(whole(text));
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
 }
@@ -103,7 +124,7 @@ mod tests {
             asked.fetch_add(1, Ordering::Relaxed);
             std::future::ready(Err(io::Error::from_raw_os_error(24)))
         };
-        let mut serving = std::pin::pin!(serve_all(accept, counters));
+        let mut serving = std::pin::pin!(serve_all(accept, Served { counters, live: None }));
         // It goes on when the pause is over, however often it is polled.
         for _ in 0..1_000 {
             assert!(futures_util::poll!(serving.as_mut()).is_pending());
