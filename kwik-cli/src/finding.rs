@@ -87,7 +87,7 @@ mod tests {
     fn the_first_problem_decides_what_the_process_exits_for() {
         let problem = |cause| Finding::problem("a", "b", "c", cause);
         let warning = Finding::warning("a", "b", "c");
-        assert_eq!(cause(&[warning.clone()]), None);
+        assert_eq!(cause(std::slice::from_ref(&warning)), None);
         let all = [warning, problem(Cause::Disk), problem(Cause::Failed)];
         assert_eq!(cause(&all), Some(Cause::Disk));
     }

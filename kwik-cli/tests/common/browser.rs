@@ -13,10 +13,12 @@ use super::wait_until;
 
 /// A browser with one page. Killed when dropped.
 pub struct Browser {
-    child: Child,
+    _process: Process,
     socket: TcpStream,
     next: u64,
 }
+
+struct Process(Child);
 
 impl Browser {
     /// Opens a page; `None`, with a word on standard error, where there is no Chromium. Its profile is below `dir`.
@@ -35,6 +37,7 @@ impl Browser {
             eprintln!("SKIPPED: there is no chromium here");
             return None;
         };
+        let process = Process(child);
         let mut port = None;
         wait_until("the browser's port", || {
             let told = fs::read_to_string(dir.join("DevToolsActivePort")).unwrap_or_default();
@@ -50,7 +53,7 @@ impl Browser {
             target.is_some()
         });
         let path = format!("/devtools/page/{}", target.unwrap());
-        Some(Self { child, socket: upgrade(port, &path), next: 0 })
+        Some(Self { _process: process, socket: upgrade(port, &path), next: 0 })
     }
 
     /// Runs a command of the protocol; its result.
@@ -126,10 +129,10 @@ impl Browser {
     }
 }
 
-impl Drop for Browser {
+impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
