@@ -102,6 +102,20 @@ async fn ask_tag(session: &mut Session, get: &Get) -> anyhow::Result<Tag> {
     }
 }
 
+/// Asks for bytes over a session that lasts: what the server has, and the bytes.
+pub(crate) async fn ask_bytes(
+    session: &mut Session,
+    get: &Get,
+) -> anyhow::Result<(Found, Inbound<ReceiveStream>)> {
+    match ask(session, get).await {
+        Ok(asked) => Ok((asked.found, asked.inbound)),
+        Err(Failure::Other(error)) => Err(error),
+        Err(Failure::TagMismatch) => {
+            Err(Known::error(Cause::Integrity, "the content has changed meanwhile; try again"))
+        }
+    }
+}
+
 /// An answer on its stream.
 struct Asked {
     inbound: Inbound<ReceiveStream>,

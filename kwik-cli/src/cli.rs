@@ -23,6 +23,11 @@ const LEAST_MEMORY: u64 = 100 << 16;
 /// QUIC's smallest datagram of 1,200 bytes and its headers (RFC 9000, 14).
 const SMALLEST_MTU: i64 = 1_228;
 
+/// Files up to this size come from their primary alone.
+const COMPARED_LEAST: u64 = crate::primary::SMALL;
+/// What `check` compares at most.
+const COMPARED_MOST: u64 = 256 << 20;
+
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -47,6 +52,14 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// Say of each pause of a download what it waited for, whose fault it was and what was done.
     Explain(ExplainArgs),
+    /// Reach every server of a file, compare their bytes and measure them.
+    #[command(after_help = CHECK_STATUS)]
+    Check(CheckArgs),
+    /// Look at this machine: buffers, clock, ports, files. Each finding says what to do.
+    #[command(after_help = DOCTOR_STATUS)]
+    Doctor(DoctorArgs),
+    /// Watch in the terminal what a server does: its live page as text.
+    Top(TopArgs),
     /// Print what a shell needs to complete commands and options.
     Completions(CompletionsArgs),
     /// Print the manual page, for man(1).
@@ -66,6 +79,75 @@ Exit status:
   7    a file cannot be read or written here
   8    it took longer than allowed
   130  interrupted (SIGINT); 143: terminated (SIGTERM)";
+
+/// What `check` exits with.
+const CHECK_STATUS: &str = "\
+Exit status:
+  0    every server is reached and sends the same bytes
+  1    it failed for a reason that is none of the following
+  2    the command line is wrong
+  3    no server has the file
+  4    a server cannot be reached
+  5    refused: by a server, or by the rules given here
+  6    a server sends other bytes than the primary
+  8    a server sent nothing in the time allowed
+  130  interrupted (SIGINT); 143: terminated (SIGTERM)";
+
+/// What `doctor` exits with.
+const DOCTOR_STATUS: &str = "\
+Exit status:
+  0    nothing is a problem; there may be warnings
+  1    a port or socket is a problem
+  2    the command line is wrong
+  7    a file or directory is a problem";
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// kwik://HOST/PATH or kwik://HOST:PORT/PATH: a file of more than 1 MiB, for a primary sends smaller ones alone.
+    #[arg(value_name = "URL")]
+    pub(crate) url: KwikUrl,
+    /// As for `kwik get`: certificates of the authorities to trust, PEM.
+    #[arg(long, value_name = "PEM", conflicts_with = "pin")]
+    pub(crate) ca: Option<PathBuf>,
+    /// As for `kwik get`: trust the primary with this key; may be repeated.
+    #[arg(long, value_name = "PIN")]
+    pub(crate) pin: Vec<Pin>,
+    /// Bytes from the start of the file that are fetched and compared, several times where a server sends none of them.
+    #[arg(long, value_name = "SIZE", default_value = "8MiB", value_parser = compared)]
+    pub(crate) most: ByteSize,
+    /// How long servers have to send something, from the first connection on.
+    #[arg(long, value_name = "TIME", default_value = "20s")]
+    pub(crate) timeout: TimeLimit,
+    /// How long the first connection may take.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub(crate) connect_timeout: TimeLimit,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// UDP address that a server is to listen on; by default port 4433 of all addresses is tried.
+    #[arg(long, value_name = "ADDR", value_parser = socket_address)]
+    pub(crate) listen: Option<SocketAddr>,
+    /// State directory of a server; by default $XDG_STATE_HOME/kwik.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// File with a private key that a server is to use; may be repeated.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Vec<PathBuf>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopArgs {
+    /// Where `kwik serve --live` shows its page.
+    #[arg(value_name = "ADDR", default_value = "127.0.0.1:9433", value_parser = socket_address)]
+    pub(crate) address: SocketAddr,
+}
 
 #[derive(Debug, Args)]
 pub(crate) struct CompletionsArgs {
@@ -181,6 +263,12 @@ pub(crate) struct ServeArgs {
     /// Address for Prometheus metrics over HTTP; /healthz and /readyz there say how the server is.
     #[arg(long, value_name = "ADDR", value_parser = socket_address)]
     pub(crate) metrics: Option<SocketAddr>,
+    /// Show at the --metrics address, by default http://127.0.0.1:9433/, a page of what happens just now. It names clients and files.
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Let --live show it at a --metrics address that other machines reach.
+    #[arg(long, requires_all = ["live", "metrics"])]
+    pub(crate) live_anywhere: bool,
     /// Print one JSON object for each event instead of text.
     #[arg(long)]
     pub(crate) json: bool,
@@ -332,6 +420,16 @@ fn some_memory(text: &str) -> Result<ByteSize, String> {
     match memory.0 < LEAST_MEMORY {
         true => Err(format!("want at least {}", ByteSize(LEAST_MEMORY))),
         false => Ok(memory),
+    }
+}
+
+/// More than secondaries are asked for, and no more than a look at a file should cost.
+fn compared(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse()?;
+    match size.0 {
+        0..=COMPARED_LEAST => Err("want more than 1MiB".to_owned()),
+        bytes if bytes > COMPARED_MOST => Err("want 256MiB at most".to_owned()),
+        _ => Ok(size),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use kwik_client::{Client, Connect, Limits, Session, Trust};
+use kwik_client::{Client, Connect, Limits, Pin, Session, Trust};
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 
@@ -152,17 +152,23 @@ const CA: &str = "KWIK_CA";
 
 /// Whom `get` trusts: the pins, the authorities in a file, or the system's.
 pub(crate) fn trusts(args: &GetArgs) -> anyhow::Result<Vec<Trust>> {
-    trusts_of(args, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    trusts_in(&args.pin, args.ca.as_deref())
+}
+
+/// The same, of these options.
+pub(crate) fn trusts_in(pins: &[Pin], ca: Option<&Path>) -> anyhow::Result<Vec<Trust>> {
+    trusts_of(pins, ca, |name| std::env::var(name).ok().filter(|value| !value.is_empty()))
 }
 
 fn trusts_of(
-    args: &GetArgs,
+    pins: &[Pin],
+    ca: Option<&Path>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> anyhow::Result<Vec<Trust>> {
-    if !args.pin.is_empty() {
-        return Ok(args.pin.iter().map(|pin| Trust::Pin(*pin)).collect());
+    if !pins.is_empty() {
+        return Ok(pins.iter().map(|pin| Trust::Pin(*pin)).collect());
     }
-    if let Some(path) = &args.ca {
+    if let Some(path) = ca {
         return Ok(vec![authorities("--ca", path)?]);
     }
     match (variable(PIN), variable(CA)) {
@@ -212,7 +218,8 @@ mod tests {
         let variable = |name: &str| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
         };
-        let trusts = trusts_of(&args, variable).map_err(|error| format!("{error:#}"))?;
+        let trusts = trusts_of(&args.pin, args.ca.as_deref(), variable)
+            .map_err(|error| format!("{error:#}"))?;
         let name = |trust: Trust| match trust {
             Trust::Pin(pin) => pin.to_string(),
             Trust::System => "system".to_owned(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use kwik_server::{Event, Handle, PathId, RangeEvent};
 
+use crate::live::board;
 use crate::monitor::{self, Role};
 use crate::roster::Roster;
 
@@ -56,14 +57,22 @@ async fn tell_one(event: Event, names: &mut Names<'_>) {
     match event {
         Event::PathUp(path) => {
             let secondary = names.heard(path, false).await;
+            board::incident("up", || format!("a client reached {secondary}"));
             tracing::info!(secondary, "the client reached a secondary");
         }
         Event::PathDown(path, reason, detail) => {
             monitor::path_lost(reason);
             let secondary = names.heard(path, true).await;
+            board::incident("down", || {
+                let why = reason.map_or_else(String::new, |reason| format!(": {reason:?}"));
+                format!("a client lost {secondary}{why} {detail}").trim_end().to_owned()
+            });
             tracing::warn!(secondary, ?reason, detail, "the client lost a secondary");
         }
         Event::Unavailable(stream, range, reason) => {
+            board::incident("unavailable", || {
+                format!("nobody can deliver {range} of stream {stream}: {reason:?}")
+            });
             tracing::warn!(%stream, %range, ?reason, "nobody can deliver a range");
         }
         Event::Range(event) => tell_range(event, names).await,
@@ -78,20 +87,28 @@ async fn tell_range(event: RangeEvent, names: &mut Names<'_>) {
             let source = if path.is_primary() { Role::Primary } else { Role::Secondary };
             monitor::range_lost(source, reason);
             let server = names.of(path).await;
+            board::incident("lost", || {
+                format!("{range} of stream {stream} from {server}: {reason:?}")
+            });
             tracing::info!(server, %stream, %range, ?reason, "a range was lost");
         }
         RangeEvent::Repaired { stream, range, path } => {
             monitor::range("repaired");
             let server = names.of(path).await;
+            board::incident("repaired", || format!("{range} of stream {stream} by {server}"));
             tracing::info!(server, %stream, %range, "a lost range was asked of another server");
         }
         RangeEvent::Hedged { stream, range, late, path } => {
             monitor::range("hedged");
             let (late, server) = (names.of(late).await, names.of(path).await);
+            board::incident("hedged", || {
+                format!("{range} of stream {stream}, late from {late}, also by {server}")
+            });
             tracing::info!(late, server, %stream, %range, "a late range was asked of a second server");
         }
         RangeEvent::Excluded { stream, path, reason } => {
             let secondary = names.of(path).await;
+            board::incident("excluded", || format!("{secondary} from stream {stream}: {reason:?}"));
             tracing::warn!(secondary, %stream, ?reason, "a secondary is not asked for the file again");
         }
         other => tracing::debug!(?other, "event"),

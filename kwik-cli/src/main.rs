@@ -8,14 +8,17 @@ mod attachments;
 mod attempt;
 mod catalog;
 mod cause;
+mod check;
 mod cli;
 mod config;
 mod connect;
 mod continuing;
 mod demo;
+mod doctor;
 mod download;
 mod duration;
 mod explain;
+mod finding;
 mod gather;
 mod get;
 mod health;
@@ -23,9 +26,11 @@ mod inbound;
 mod incidents;
 mod kept;
 mod keygen;
+mod live;
 mod log;
 mod materials;
 mod monitor;
+mod notify;
 mod open_files;
 mod output;
 mod pace;
@@ -52,6 +57,7 @@ mod tag;
 mod tag_cache;
 mod tag_store;
 mod time_limit;
+mod top;
 mod url;
 mod watch;
 mod wire;
@@ -100,7 +106,12 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Explain(args) => return explain::run(args),
         Command::Completions(args) => return shell::completions(args.shell),
         Command::Man => return shell::manual(),
-        Command::Demo(_) | Command::Get(_) | Command::Serve(_) => {}
+        Command::Doctor(args) => return doctor::run(args),
+        Command::Check(_)
+        | Command::Demo(_)
+        | Command::Get(_)
+        | Command::Serve(_)
+        | Command::Top(_) => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -111,9 +122,13 @@ fn run(command: &Command) -> anyhow::Result<()> {
             Command::Demo(args) => demo::run(args).await,
             Command::Get(args) => get::run(args).await,
             Command::Serve(args) => serve::run(args).await,
-            Command::Keygen(_) | Command::Explain(_) | Command::Completions(_) | Command::Man => {
-                Ok(())
-            }
+            Command::Check(args) => check::run(args).await,
+            Command::Top(args) => top::run(args).await,
+            Command::Keygen(_)
+            | Command::Explain(_)
+            | Command::Completions(_)
+            | Command::Doctor(_)
+            | Command::Man => Ok(()),
         }
     });
     // Long enough for a thread that reads a disk, not for one that waits for a reader of a pipe.

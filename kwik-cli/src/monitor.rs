@@ -15,6 +15,9 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use crate::answered::Account;
 use crate::health::Health;
 
+use crate::live::feed::Feed;
+use port::Served;
+
 const SESSIONS: &str = "kwik_sessions";
 const REQUESTS: &str = "kwik_requests_total";
 const DELEGATIONS: &str = "kwik_delegations_total";
@@ -62,15 +65,21 @@ impl Role {
     }
 }
 
-/// Serves the counters over HTTP at `address`, under any path. Needs a tokio runtime.
+/// Serves the counters over HTTP at `address`, under any path but those of the live page. Needs a tokio runtime. Returns the
+/// real address.
 ///
 /// Without it the counters count nothing and cost next to nothing.
-pub(crate) fn listen(address: SocketAddr, health: Health) -> anyhow::Result<()> {
+pub(crate) fn listen(
+    address: SocketAddr,
+    health: Health,
+    live: Option<Feed>,
+) -> anyhow::Result<SocketAddr> {
     let problem = || format!("cannot serve metrics on {address}; choose another --metrics");
     let builder = PrometheusBuilder::new().set_buckets(&SECONDS)?;
     let counters = builder.install_recorder().with_context(problem)?;
     tokio::spawn(keep_up(counters.clone()));
-    port::listen(address, counters, health).with_context(problem)?;
+    let served = Served { counters, health, live };
+    let address = port::listen(address, served).with_context(problem)?;
     describe_gauge!(SESSIONS, "Open sessions, by this server's role in them.");
     describe_counter!(REQUESTS, "Requests for files, by outcome.");
     describe_counter!(DELEGATIONS, "Ranges delegated to this server, by outcome.");
@@ -106,7 +115,7 @@ pub(crate) fn listen(address: SocketAddr, health: Health) -> anyhow::Result<()> 
     describe_counter!(RELOADS, "How often the settings were read again, by outcome.");
     describe_gauge!(OPEN, "Files that are open for sending.");
     describe_counter!(SENT, "Bytes of replies and files handed to QUIC, by role.");
-    Ok(())
+    Ok(address)
 }
 
 async fn keep_up(counters: PrometheusHandle) {

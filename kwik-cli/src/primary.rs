@@ -16,13 +16,14 @@ use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Content};
 use crate::inbound::Inbound;
 use crate::incidents;
+use crate::live::board::{self, Mark};
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
 use crate::roster::Roster;
 use crate::source::{Ahead, FileSource, Trouble};
 
 /// Files up to this size come from the primary alone: attaching secondaries costs round trips.
-const SMALL: u64 = 1 << 20;
+pub(crate) const SMALL: u64 = 1 << 20;
 /// What the primary itself sends of a large file while the secondaries are being attached.
 const HEAD: u64 = 512 << 10;
 /// A client that opened a stream has this long to say what it wants, and to end its half.
@@ -74,25 +75,27 @@ struct Client {
     attachments: Attachments,
     /// Closed when the session is over.
     gone: watch::Receiver<()>,
+    mark: Mark,
 }
 
 impl Primary {
     /// Answers requests until the session ends.
     pub(crate) async fn serve(self, session: PrimarySession) {
         let (handle, roster) = (session.handle(), self.roster.clone());
+        let seat = board::primary(session.remote_addr().ok(), &handle);
         tokio::select! {
-            () = self.answer_all(session) => {}
+            () = self.answer_all(session, seat.mark()) => {}
             () = incidents::tell(&handle, &roster) => {}
         }
     }
 
-    async fn answer_all(self, mut session: PrimarySession) {
+    async fn answer_all(self, mut session: PrimarySession, mark: Mark) {
         let _open = OpenSession::new(Role::Primary);
         let handle = session.handle();
         // Dropped with this future: nobody waits for a hash on behalf of a client that is gone.
         let (_here, gone) = watch::channel(());
         let attachments = Attachments::new(handle.clone(), self.roster.clone());
-        let client = Arc::new(Client { primary: self, handle, attachments, gone });
+        let client = Arc::new(Client { primary: self, handle, attachments, gone, mark });
         let mut following = std::pin::pin!(client.attachments.follow());
         loop {
             let accepted = tokio::select! {
@@ -176,7 +179,19 @@ impl Client {
             }
         };
         monitor::request("found");
+        let (stream, start) = (send.id(), Instant::now());
+        self.mark.stream(stream, &get.path, content.found.length);
         let sent = self.send(&get, &content, &mut send, account).await;
+        self.mark.stream_over(stream);
+        board::incident(if sent.is_ok() { "done" } else { "failed" }, || {
+            let seconds = start.elapsed().as_secs_f64();
+            match &sent {
+                Ok(()) => {
+                    format!("{} bytes of {} in {seconds:.1} s", content.found.length, get.path)
+                }
+                Err(error) => format!("{}: {error:#}", get.path),
+            }
+        });
         if let Err(error) = &sent
             && let Some(trouble) = error.downcast_ref::<Trouble>()
         {

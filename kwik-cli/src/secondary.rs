@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tracing::Instrument as _;
 
 use crate::catalog::{Catalog, Refused};
+use crate::live::board::{self, Mark};
 use crate::monitor::{self, OpenSession, Role};
 use crate::protocol::{Message as _, Resource};
 use crate::source::InOrder;
@@ -19,6 +20,8 @@ const AT_ONCE: usize = 64;
 /// Works for a primary until the session ends.
 pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) {
     let _open = OpenSession::new(Role::Secondary);
+    let seat = board::secondary(session.remote_addr().ok());
+    let mark = seat.mark();
     // Dropped with this future: nobody waits for a hash on behalf of a session that is over.
     let (_here, gone) = watch::channel(());
     let places = Places::default();
@@ -32,7 +35,7 @@ pub(crate) async fn contribute(catalog: Catalog, mut session: SecondarySession) 
         let (catalog, gone) = (catalog.clone(), gone.clone());
         let work = async move {
             let range = delegation.range();
-            if let Err(error) = fulfil(&catalog, delegation, gone).await {
+            if let Err(error) = fulfil(&catalog, delegation, gone, mark).await {
                 monitor::delegation("failed");
                 tracing::debug!(?range, error = format!("{error:#}"), "delegation failed");
             }
@@ -61,24 +64,32 @@ async fn fulfil(
     catalog: &Catalog,
     delegation: Delegation,
     mut gone: watch::Receiver<()>,
+    mark: Mark,
 ) -> anyhow::Result<()> {
     let range = delegation.range();
+    let mut file = String::new();
     let source = match Resource::from_wire(delegation.resource()) {
-        Ok(resource) => tokio::select! {
-            biased;
-            checked = catalog.check(&resource, &range, || delegation.postpone()) => checked,
-            _ = gone.changed() => Err(Refused::Busy),
-        },
+        Ok(resource) => {
+            let checked = tokio::select! {
+                biased;
+                checked = catalog.check(&resource, &range, || delegation.postpone()) => checked,
+                _ = gone.changed() => Err(Refused::Busy),
+            };
+            file = resource.path;
+            checked
+        }
         Err(_) => Err(Refused::Failed),
     };
     let source = match source {
         Ok(source) => source,
         Err(refused) => {
             monitor::delegation(word(refused));
+            board::incident("failed", || format!("an order for {file}: {}", word(refused)));
             delegation.refuse(refused.into());
             return Ok(());
         }
     };
+    let _order = mark.order(&file);
     let mut contribution = delegation.accept().await?;
     let mut content = InOrder::new(source, range);
     // On an error the contribution is dropped unfinished, and the range goes to another server.
@@ -86,7 +97,9 @@ async fn fulfil(
         // Not read before it is its turn: what the path sends first is read first.
         contribution.ready(position).await?;
         let Some((offset, bytes)) = content.next().await.context("reading")? else { break };
+        let length = bytes.len();
         contribution.write_at(offset, bytes).await?;
+        mark.sent(length);
     }
     contribution.finish().await?;
     monitor::delegation("sent");

@@ -22,8 +22,10 @@ use crate::cause::{Cause, Told};
 use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
 use crate::health::{Health, Phase};
+use crate::live::{self, feed::Feed};
 use crate::materials::{self, Known, Materials};
 use crate::monitor;
+use crate::notify;
 use crate::open_files::OpenFiles;
 use crate::primary::{Clients, Primary, Proof, Share};
 use crate::reload::{InForce, Reload};
@@ -76,12 +78,21 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let (service, known) = prepare(args, &state).await?;
     let (roster, log) = (service.primary.roster.clone(), service.primary.log.clone());
     let health = Health::new(args.clone(), roster.clone());
-    if let Some(address) = args.metrics {
-        monitor::listen(address, health.clone())?;
+    let feed = args.live.then(Feed::default);
+    let metrics = live::address(args)?;
+    let metrics = metrics
+        .map(|address| monitor::listen(address, health.clone(), feed.clone()))
+        .transpose()?;
+    if feed.is_some() {
+        live::board::open();
     }
     let running = service.start()?;
+    if let Some(feed) = feed.clone() {
+        tokio::spawn(live::run(running.server.clone(), feed));
+    }
     health.enter(Phase::Serving);
-    announce(&running, args.json)?;
+    announce(&running, args.json, metrics.filter(|_| args.live))?;
+    notify::ready();
     let server = running.server.clone();
     let in_force = InForce {
         args: args.clone(),
@@ -99,6 +110,7 @@ pub(crate) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         () = monitor::export(|| server.metrics()) => {}
     }
     health.enter(Phase::Draining);
+    notify::stopping();
     let grace = reload.args().grace;
     announce_end(grace, args.json);
     tokio::select! {
@@ -229,12 +241,19 @@ fn secondary(addresses: Vec<SocketAddr>, pin: Pin) -> PathSpec {
 }
 
 /// The first line, which scripts read.
-fn announce(running: &Running, as_json: bool) -> anyhow::Result<()> {
+fn announce(running: &Running, as_json: bool, live: Option<SocketAddr>) -> anyhow::Result<()> {
     let Running { address, pin, .. } = running;
-    let line = if as_json {
-        json!({ "event": "listening", "address": address, "pin": pin.to_string() }).to_string()
-    } else {
-        format!("listening on {address} pin {pin}")
+    let page = live.map(|address| format!("http://{address}/"));
+    let line = match (as_json, page) {
+        (true, None) => {
+            json!({ "event": "listening", "address": address, "pin": pin.to_string() }).to_string()
+        }
+        (true, Some(page)) => {
+            json!({ "event": "listening", "address": address, "pin": pin.to_string(), "live": page })
+                .to_string()
+        }
+        (false, None) => format!("listening on {address} pin {pin}"),
+        (false, Some(page)) => format!("listening on {address} pin {pin}\nlive page at {page}"),
     };
     print(io::stdout(), &line)
 }

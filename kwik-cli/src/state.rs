@@ -14,7 +14,7 @@ use crate::private::{self, Links, Secret};
 mod tests;
 
 /// Certificate and key in one file, so that they cannot come apart.
-const CERTIFICATE: &str = "server.pem";
+pub(crate) const CERTIFICATE: &str = "server.pem";
 
 /// A directory with a self-signed certificate and the tags of files.
 ///
@@ -27,10 +27,7 @@ pub(crate) struct StateDir {
 impl StateDir {
     /// Opens `path`, or the user's state directory; makes it if need be.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        let path = match path {
-            Some(path) => path.to_owned(),
-            None => default_path(|name| env::var_os(name).map(PathBuf::from))?,
-        };
+        let path = path_of(path)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(|| {
             format!("cannot make {}; choose another directory with --state", path.display())
         })?;
@@ -56,6 +53,14 @@ impl StateDir {
         keep_new(&path, &make()?).with_context(problem)?;
         // What is there now may be another server's, started at the same moment.
         read_secret(&path).with_context(problem)?.with_context(problem)
+    }
+}
+
+/// `path`, or the user's state directory.
+pub(crate) fn path_of(path: Option<&Path>) -> anyhow::Result<PathBuf> {
+    match path {
+        Some(path) => Ok(path.to_owned()),
+        None => default_path(|name| env::var_os(name).map(PathBuf::from)),
     }
 }
 

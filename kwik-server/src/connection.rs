@@ -4,6 +4,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use kwik_core::delegation::StreamView;
 use kwik_core::path::lifecycle::PathState;
 use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
 use kwik_io::channel::Receiver;
@@ -150,6 +151,16 @@ impl Handle {
     /// Why the session is over.
     pub async fn metrics(&self) -> Result<PrimaryMetrics> {
         self.ask(PrimaryRequest::Metrics).await
+    }
+
+    /// What clients hold of the first `most` streams that this end sends, which path delivered it, and what is outstanding, for
+    /// people who look on. The first call begins to record it, which costs 3 KiB a stream and some work for each report of the
+    /// client; what arrived before counts as of an unknown path.
+    ///
+    /// # Errors
+    /// Why the session is over.
+    pub async fn watch_streams(&self, most: usize) -> Result<Vec<StreamView>> {
+        self.ask(|reply| PrimaryRequest::Watch(most, reply)).await
     }
 
     /// Waits until the session is over; why it is.

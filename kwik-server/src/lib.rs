@@ -43,7 +43,9 @@ pub use connection::{Handle, StreamAcceptor};
 pub use delegate::{Delegate, DelegateError, LocalSupply, Paths, RangeSource};
 pub use delegation::{DelegationError, DelegationHandle, SourceError};
 pub use handle::ServerHandle;
-pub use kwik_core::delegation::{Event as RangeEvent, PathShare, PlanId, SchedulerStats};
+pub use kwik_core::delegation::{
+    Cell, Event as RangeEvent, PathShare, PlanId, SchedulerStats, StreamView, Strip,
+};
 pub use kwik_core::path::lifecycle::PathState;
 pub use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
 pub use kwik_core::stream::WriteError;

@@ -8,7 +8,7 @@ mod task;
 use std::ops::RangeBounds;
 
 use bytes::Bytes;
-use kwik_core::delegation::{PathShare, SchedulerStats};
+use kwik_core::delegation::{PathShare, SchedulerStats, StreamView};
 use kwik_core::session::primary::{AddPathError, Event, PathReport, PathSpec};
 use kwik_io::session::SessionHandle;
 use kwik_io::table::{AcceptQueue, Incomings};
@@ -43,6 +43,7 @@ pub(crate) enum PrimaryRequest {
     SendMessage(PathId, Bytes, oneshot::Sender<bool>),
     MessageTaken(PathId, usize),
     Metrics(oneshot::Sender<PrimaryMetrics>),
+    Watch(usize, oneshot::Sender<Vec<StreamView>>),
 }
 
 /// Counters of a session in which this server is primary.

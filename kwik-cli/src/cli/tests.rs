@@ -51,6 +51,15 @@ fn the_documented_commands_are_taken() {
         "get kwik://h:1/x --timeout 500ms --connect-timeout 3".to_owned(),
         "get kwik://h/x -P new/dir --max-rate 10MB".to_owned(),
         format!("get kwik://h/x --pin {}", PIN.to_uppercase()),
+        "serve --listen 127.0.0.1:0 --root d --live".to_owned(),
+        "serve --listen 127.0.0.1:0 --root d --live --live-anywhere --metrics 0.0.0.0:9".to_owned(),
+        "doctor".to_owned(),
+        "doctor --listen 127.0.0.1:0 --state s --key a --key b --json".to_owned(),
+        format!(
+            "check kwik://h/x --pin {PIN} --most 2MiB --timeout 5s --connect-timeout 1s --json"
+        ),
+        "top".to_owned(),
+        "top [::1]:9433".to_owned(),
         "completions zsh".to_owned(),
         "man".to_owned(),
     ] {
@@ -97,6 +106,10 @@ fn a_misused_command_line_is_named_in_one_line() {
         ("demo --size potato".to_owned(), "256MiB"),
         ("demo --secondaries 17".to_owned(), "--secondaries"),
         ("keygen".to_owned(), "--out"),
+        ("check kwik://h/x --most 1MiB".to_owned(), "more than 1MiB"),
+        ("check".to_owned(), "<URL>"),
+        ("top localhost".to_owned(), "IP:PORT"),
+        ("serve --listen 127.0.0.1:0 --root d --live-anywhere".to_owned(), "--live"),
     ] {
         let message = refusal(&line);
         assert!(message.contains(named), "{line}: {message}");

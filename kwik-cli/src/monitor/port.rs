@@ -6,8 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -18,35 +16,45 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use crate::health::{Health, Verdict};
+use crate::live::feed::{Body, Deadline, Feed, whole};
 
 /// Connections at a time; further ones wait in the system's queue. A monitoring system has one or two.
 const MOST_CONNECTIONS: usize = 16;
-/// How long a connection may last, busy or idle: one that says nothing keeps its place for no longer.
+/// How long a connection may last, busy or idle: one that says nothing keeps its place for no longer. Viewers of the live page
+/// have their own time.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 /// Pause after the system gave no connection, which may be for want of file descriptors: without it the error is met again at
 /// once, for as long as they are used up.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Bytes of a connection that wait to be read or written, and beyond them one answer or event.
+const MOST_BUFFERED: usize = 64 << 10;
 /// The text format of Prometheus.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4");
 
-/// Binds the port; the counters are served from it as long as the runtime lasts.
-pub(super) fn listen(
-    address: SocketAddr,
-    counters: PrometheusHandle,
-    health: Health,
-) -> io::Result<()> {
+/// What is served.
+#[derive(Clone)]
+pub(super) struct Served {
+    pub(super) counters: PrometheusHandle,
+    pub(super) health: Health,
+    /// The live page, if it is wanted.
+    pub(super) live: Option<Feed>,
+}
+
+/// Binds the port; the counters are served from it as long as the runtime lasts. Returns the real address.
+pub(super) fn listen(address: SocketAddr, served: Served) -> io::Result<SocketAddr> {
     let listener = std::net::TcpListener::bind(address)?;
+    let address = listener.local_addr()?;
     listener.set_nonblocking(true)?;
     let listener = Arc::new(TcpListener::from_std(listener)?);
     let accept = move || {
         let listener = Arc::clone(&listener);
         async move { listener.accept().await.map(|(stream, _)| stream) }
     };
-    tokio::spawn(serve_all(accept, counters, health));
-    Ok(())
+    tokio::spawn(serve_all(accept, served));
+    Ok(address)
 }
 
-async fn serve_all<A>(accept: impl Fn() -> A, counters: PrometheusHandle, health: Health)
+async fn serve_all<A>(accept: impl Fn() -> A, served: Served)
 where
     A: Future<Output = io::Result<TcpStream>>,
 {
@@ -55,11 +63,16 @@ where
         let place = Arc::clone(&room).acquire_owned().await.expect("nobody closes it");
         match accept().await {
             Ok(stream) => {
-                let (counters, health) = (counters.clone(), health.clone());
+                let served = served.clone();
                 tokio::spawn(async move {
-                    let served = serve(stream, counters, health);
-                    if let Ok(Err(error)) = tokio::time::timeout(CONNECTION_TIME, served).await {
-                        tracing::debug!(%error, "a reader of the counters");
+                    let deadline = Deadline::after(CONNECTION_TIME);
+                    tokio::select! {
+                        ended = serve(stream, served, deadline.clone()) => {
+                            if let Err(error) = ended {
+                                tracing::debug!(%error, "a reader of the counters");
+                            }
+                        }
+                        () = deadline.over() => {}
                     }
                     drop(place);
                 });
@@ -72,28 +85,28 @@ where
     }
 }
 
-async fn serve(stream: TcpStream, counters: PrometheusHandle, health: Health) -> hyper::Result<()> {
+async fn serve(stream: TcpStream, served: Served, deadline: Deadline) -> hyper::Result<()> {
     let answer = service_fn(|request: Request<_>| {
-        let (counters, health) = (counters.clone(), health.clone());
-        async move { Ok::<_, Infallible>(answer(&request, &counters, &health).await) }
+        let (served, deadline) = (served.clone(), deadline.clone());
+        async move { Ok::<_, Infallible>(answer(&request, &served, &deadline).await) }
     });
     http1::Builder::new()
         .timer(TokioTimer::new())
+        .max_buf_size(MOST_BUFFERED)
         .serve_connection(TokioIo::new(stream), answer)
         .await
 }
 
-async fn answer<B>(
-    request: &Request<B>,
-    counters: &PrometheusHandle,
-    health: &Health,
-) -> Response<Full<Bytes>> {
+async fn answer<B>(request: &Request<B>, served: &Served, deadline: &Deadline) -> Response<Body> {
+    if let Some(answer) = served.live.as_ref().and_then(|live| live.answer(request, deadline)) {
+        return answer;
+    }
     let (status, text) = match request.uri().path() {
         "/health" | "/healthz" => (StatusCode::OK, "OK".to_owned()),
-        "/readyz" => ready(health.verdict().await),
-        _ => (StatusCode::OK, counters.render()),
+        "/readyz" => ready(served.health.verdict().await),
+        _ => (StatusCode::OK, served.counters.render()),
     };
-    let mut response = Response::new(Full::from(text));
+    let mut response = Response::new(whole(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response
@@ -126,7 +139,8 @@ mod tests {
             std::future::ready(Err(io::Error::from_raw_os_error(24)))
         };
         let health = Health::new(crate::cli::tests::serve_args(), Roster::new(Vec::new()));
-        let mut serving = std::pin::pin!(serve_all(accept, counters, health));
+        let served = Served { counters, health, live: None };
+        let mut serving = std::pin::pin!(serve_all(accept, served));
         // It goes on when the pause is over, however often it is polled.
         for _ in 0..1_000 {
             assert!(futures_util::poll!(serving.as_mut()).is_pending());

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, dead_code, missing_docs, unreachable_pub)]
 
+pub mod browser;
 pub mod forwarder;
 pub mod stream;
 

@@ -27,6 +27,7 @@ pub(crate) mod rate;
 mod repair;
 mod silent;
 mod source;
+mod strip;
 
 #[cfg(test)]
 mod tests;
@@ -51,6 +52,7 @@ pub use config::{DelegationConfig, Switches};
 pub use outcome::{
     Candidates, Decision, DelegateError, Event, Local, PathShare, PathView, PlanId, SchedulerStats,
 };
+pub use strip::{Cell, StreamView, Strip};
 
 /// Longest resource that a Delegation frame carries, in bytes.
 const RESOURCE_LIMIT: usize = 4096;
@@ -133,6 +135,8 @@ pub struct Scheduler {
     decisions: VecDeque<Decision>,
     events: VecDeque<Event>,
     stats: SchedulerStats,
+    /// What was delivered by whom, while somebody watches; one for each of `halves` at most.
+    strips: Option<BTreeMap<StreamId, Strip>>,
 }
 
 impl Scheduler {
@@ -166,6 +170,7 @@ impl Scheduler {
             decisions: VecDeque::new(),
             events: VecDeque::new(),
             stats: SchedulerStats::default(),
+            strips: None,
             config,
         }
     }
@@ -330,6 +335,7 @@ impl Scheduler {
             self.truncated.remove(&stream);
         }
         for (piece, path) in news {
+            self.draw(stream, piece, path);
             self.arrived(stream, piece, path, now);
         }
         self.end_rulings(stream);
@@ -446,6 +452,9 @@ impl Scheduler {
         self.forget_rulings(stream);
         if let Some(half) = self.halves.remove(&stream) {
             self.plans -= half.plans.len();
+        }
+        if let Some(strips) = &mut self.strips {
+            strips.remove(&stream);
         }
     }
 

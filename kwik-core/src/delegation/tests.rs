@@ -31,6 +31,7 @@ mod priority;
 mod rates;
 mod scheduler;
 mod shares;
+mod strips;
 mod stuck;
 mod trial;
 

@@ -295,6 +295,9 @@ impl Task {
             PrimaryRequest::Metrics(reply) => {
                 let _ = reply.send(self.metrics());
             }
+            PrimaryRequest::Watch(most, reply) => {
+                let _ = reply.send(self.core.watch_streams(most));
+            }
         }
     }
 

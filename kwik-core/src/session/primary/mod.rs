@@ -23,7 +23,9 @@ use super::config::SessionConfig;
 use super::handshake::negotiate;
 use super::leave::{LEFT, Leave, Step};
 use super::streams::{Effect, PublicStreams, StreamAction};
-use crate::delegation::{Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats};
+use crate::delegation::{
+    Event as RangeEvent, PathShare, PathView, Scheduler, SchedulerStats, StreamView,
+};
 use crate::grant::Grants;
 use crate::mapping::Mapping;
 use crate::orders::OrderIssuer;
@@ -353,6 +355,12 @@ impl PrimarySession {
     /// Counters of the scheduler.
     pub fn delegation_stats(&self) -> SchedulerStats {
         self.scheduler.stats()
+    }
+
+    /// What is known of the first `most` streams that this end sends; the first call begins to record who delivers what.
+    pub fn watch_streams(&mut self, most: usize) -> Vec<StreamView> {
+        self.scheduler.watch();
+        self.scheduler.views(most)
     }
 
     /// Counters of one path in the scheduler.
