@@ -11,10 +11,13 @@ use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::catalog::{Catalog, Content};
+use crate::directory::Listed;
 use crate::inbound::Inbound;
 use crate::incidents;
 use crate::monitor::{self, OpenSession, Role};
-use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
+use crate::protocol::{
+    Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Request, Resource,
+};
 use crate::source::{Ahead, FileSource, Trouble};
 
 /// Files up to this size come from the primary alone: attaching secondaries costs round trips.
@@ -32,6 +35,21 @@ pub(crate) struct Primary {
     pub(crate) share: Share,
     pub(crate) proof: Proof,
     pub(crate) clients: Clients,
+    pub(crate) directories: Directories,
+}
+
+/// Whether clients may list directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Directories {
+    Listed,
+    /// Files are found by those who know their names.
+    Unlisted,
+}
+
+/// What a request is answered with.
+enum Answer {
+    Bytes(Get, Content),
+    Page(Listed),
 }
 
 /// Whether clients may fetch files from this server by themselves.
@@ -123,7 +141,12 @@ impl Client {
         mut send: SendStream,
     ) -> anyhow::Result<()> {
         let (get, content) = match self.find(inbound).await {
-            Ok(found) => found,
+            Ok(Answer::Bytes(get, content)) => (get, content),
+            Ok(Answer::Page(listed)) => {
+                monitor::request("listed");
+                send.send(Reply::Listed(listed).encode()).await?;
+                return Ok(send.close().await?);
+            }
             Err(failed) => {
                 monitor::request("failed");
                 send.send(Reply::Failed(failed).encode()).await?;
@@ -143,22 +166,35 @@ impl Client {
         sent
     }
 
-    async fn find(&self, inbound: &mut Inbound<ReceiveStream>) -> Result<(Get, Content), Failed> {
+    async fn find(&self, inbound: &mut Inbound<ReceiveStream>) -> Result<Answer, Failed> {
         let bad = |message: String| Failed { code: FailureCode::BadRequest, message };
-        let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Get>()).await;
+        let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Request>()).await;
         let request = request.map_err(|_| bad(format!("no request came in {REQUEST_TIME:?}")))?;
-        let (get, _) = request.map_err(|error| bad(error.to_string()))?;
+        let (request, _) = request.map_err(|error| bad(error.to_string()))?;
         if self.primary.clients == Clients::Refused {
             let message = "this server is a secondary; name its primary in the URL";
             return Err(bad(message.to_owned()));
         }
         let mut gone = self.gone.clone();
-        let content = tokio::select! {
+        tokio::select! {
             biased;
-            found = self.primary.catalog.find(&get) => found?,
-            _ = gone.changed() => return Err(bad("the session is over".to_owned())),
-        };
-        Ok((get, content))
+            answer = self.look_up(request) => answer,
+            _ = gone.changed() => Err(bad("the session is over".to_owned())),
+        }
+    }
+
+    async fn look_up(&self, request: Request) -> Result<Answer, Failed> {
+        match request {
+            Request::Get(get) => {
+                let content = self.primary.catalog.find(&get).await?;
+                Ok(Answer::Bytes(get, content))
+            }
+            Request::List(_) if self.primary.directories == Directories::Unlisted => Err(Failed {
+                code: FailureCode::NotListed,
+                message: "this server lists no directories".to_owned(),
+            }),
+            Request::List(list) => self.primary.catalog.list(list).await.map(Answer::Page),
+        }
     }
 
     /// Sends what was found, and waits until the client has it.

@@ -21,7 +21,7 @@ use crate::cli::{Secondary, ServeArgs};
 use crate::get::print;
 use crate::monitor;
 use crate::open_files::OpenFiles;
-use crate::primary::{Clients, Primary, Proof, Share};
+use crate::primary::{Clients, Directories, Primary, Proof, Share};
 use crate::private::{self, Links, Secret};
 use crate::root::Root;
 use crate::secondary::contribute;
@@ -96,7 +96,9 @@ async fn prepare(args: &ServeArgs) -> anyhow::Result<Service> {
     let proof = if args.no_proof { Proof::Skipped } else { Proof::Named };
     let helps_only = identity.is_none() && !args.trust.is_empty();
     let clients = if helps_only { Clients::Refused } else { Clients::Served };
-    let primary = Primary { catalog, secondaries: secondaries.into(), share, proof, clients };
+    let directories = if args.no_listing { Directories::Unlisted } else { Directories::Listed };
+    let secondaries = secondaries.into();
+    let primary = Primary { catalog, secondaries, share, proof, clients, directories };
     let (listen, congestion, max_mtu) = (args.listen, args.congestion, args.max_mtu);
     Ok(Service { listen, certificate, identity, trusted, primary, congestion, max_mtu })
 }
