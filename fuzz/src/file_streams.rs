@@ -9,14 +9,14 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 
 use crate::inbound::Inbound;
-use crate::protocol::{Get, MAX_MESSAGE, Message, Reply, Resource};
+use crate::protocol::{Get, MAX_MESSAGE, MAX_REPLY, Message, Reply, Request, Resource};
 
 /// Longest length in front of a message, in bytes.
 const MAX_PREFIX: usize = 5;
 /// Messages that are read of a stream at most.
 const MOST: usize = 64;
 /// Bytes that may come behind the input, so that a stream can be longer than what may be held.
-const FILLER: usize = 4 * MAX_MESSAGE;
+const FILLER: usize = 2 * MAX_REPLY;
 
 /// What came out of a stream: messages with the bytes that each took, then plain bytes, or an error.
 #[derive(Debug, PartialEq)]
@@ -37,6 +37,7 @@ pub fn check_file_stream(input: &[u8]) {
         bytes.resize(bytes.len() + FILLER, how);
     }
     check::<Get>(cuts, &bytes);
+    check::<Request>(cuts, &bytes);
     check::<Reply>(cuts, &bytes);
     check::<Resource>(cuts, &bytes);
     let path = String::from_utf8_lossy(input).into_owned();
@@ -86,7 +87,7 @@ fn read<M: Message>(cuts: &[u8], bytes: &[u8], most: usize) -> Read<M> {
     while messages.len() < most && taken < bytes.len() {
         let message = inbound.message::<M>().now_or_never().expect("all chunks are there");
         let held = pulled.get() - taken;
-        assert!(held <= MAX_PREFIX + MAX_MESSAGE + largest, "{held} bytes are held");
+        assert!(held <= MAX_PREFIX + M::MOST + largest, "{held} bytes are held");
         let Ok((message, size)) = message else { return Read { messages, rest: None } };
         taken += size as usize;
         messages.push((message, size));
@@ -119,7 +120,7 @@ fn at_once<M: Message>(mut bytes: &[u8]) -> Read<M> {
         let mut behind = bytes;
         // A length in more bytes than any needs is none.
         let length = prost::decode_length_delimiter(&mut behind).ok();
-        let length = length.filter(|length| *length <= MAX_MESSAGE.min(behind.len()));
+        let length = length.filter(|length| *length <= M::MOST.min(behind.len()));
         let prefix = bytes.len() - behind.len();
         let message = length.filter(|_| prefix <= MAX_PREFIX).and_then(|length| {
             Some((M::from_wire(&behind[..length]).ok()?, (prefix + length) as u64))

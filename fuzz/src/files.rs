@@ -1,11 +1,11 @@
 //! The messages of the file service: requests, answers and what a delegation names.
 
-use crate::protocol::{Get, MAX_MESSAGE, Message, Reply, Resource};
+use crate::protocol::{Get, MAX_REPLY, Message, Reply, Request, Resource};
 use crate::request_path::RequestPath;
 
 /// Whatever a peer sends is refused, or is a message that reads back as itself.
 pub fn check_files(input: &[u8]) {
-    let input = &input[..input.len().min(MAX_MESSAGE)];
+    let input = &input[..input.len().min(MAX_REPLY)];
     if let Some(get) = read_back::<Get>(input)
         && let Ok(path) = RequestPath::new(get.path)
     {
@@ -19,8 +19,13 @@ pub fn check_files(input: &[u8]) {
         Some(Reply::Failed(failed)) => {
             assert!(failed.message.len() <= 256 && !failed.message.contains(char::is_control));
         }
+        Some(Reply::Listed(listed)) => {
+            assert!(listed.entries.len() <= 1_000);
+            assert!(listed.entries.iter().all(|entry| entry.modified.1 < 1_000_000_000));
+        }
         None => {}
     }
+    read_back::<Request>(input);
     read_back::<Resource>(input);
 }
 

@@ -9,6 +9,9 @@ pub mod files;
 pub mod session;
 
 #[allow(dead_code, reason = "the program uses the rest")]
+#[path = "../../kwik-cli/src/directory.rs"]
+mod directory;
+#[allow(dead_code, reason = "the program uses the rest")]
 #[path = "../../kwik-cli/src/inbound.rs"]
 mod inbound;
 #[allow(dead_code, reason = "the program uses the rest")]

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kwik_client::{ErrorCode, GapReason, PathMetrics, PathRole, Session, SessionMetrics, Stall};
+use kwik_client::connection::Handle;
+use kwik_client::{ErrorCode, GapReason, PathMetrics, PathRole, SessionMetrics, Stall};
 use tokio::task::JoinSet;
 
 use crate::report::{PathReport, Report, Role, SessionReport, StallReport, milliseconds};
@@ -42,7 +43,9 @@ pub(crate) struct Account {
 /// A session that is read from.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    session: Session,
+    session: Handle,
+    /// Its stream, if others are read in the same session.
+    stream: Option<u64>,
     address: Option<SocketAddr>,
     number: u64,
     reply: u64,
@@ -65,18 +68,20 @@ impl Account {
         }
     }
 
-    /// A session is read from, from `offset` on and behind `reply` bytes of its stream. It began at that time.
+    /// A session is read from, from `offset` on and behind `reply` bytes of its stream. It began at that time. `stream`: the only
+    /// one that counts, if others are read in the same session.
     pub(crate) fn open(
         &mut self,
-        session: Session,
+        session: Handle,
+        stream: Option<u64>,
         reply: u64,
         offset: u64,
         began: Duration,
     ) -> Reading {
         let address = session.remote_addr().ok();
         self.sessions += 1;
-        let reading =
-            Reading { session, address, number: self.sessions, reply, offset, began, read: 0 };
+        let number = self.sessions;
+        let reading = Reading { session, stream, address, number, reply, offset, began, read: 0 };
         self.before = (self.sessions > 1).then(|| std::mem::take(&mut self.address));
         self.address = reading.address();
         reading
@@ -169,9 +174,13 @@ impl Reading {
     }
 
     async fn close(self) -> SessionReport {
-        let Self { session, address, number, reply, offset, began, read } = self;
+        let Self { session, stream, address, number, reply, offset, began, read } = self;
         let metrics = tokio::time::timeout(CLOSING, final_metrics(session)).await;
-        let mut report = of_metrics(&metrics.unwrap_or_default(), number);
+        let metrics = metrics.unwrap_or_default();
+        let mut report = of_metrics(&metrics, number);
+        if let Some(stream) = stream {
+            count_only(&mut report, &metrics, stream);
+        }
         if report.paths.is_empty()
             && let Some(address) = address
         {
@@ -237,6 +246,18 @@ fn of_metrics(metrics: &SessionMetrics, number: u64) -> SessionReport {
         in_order_delay: metrics.in_order_delay.clone(),
         peak_buffer_bytes: metrics.peak_buffer_bytes,
     }
+}
+
+/// Of a session with several downloads: the bytes of one stream, and the paths that sent some of them. What is told of no stream
+/// by itself (pauses, repairs, delays) stays that of the whole session.
+fn count_only(report: &mut SessionReport, metrics: &SessionMetrics, stream: u64) {
+    let stream = metrics.streams.iter().find(|known| known.id == stream);
+    let Some(stream) = stream else { return };
+    for path in &mut report.paths {
+        let of_path = stream.bytes.iter().find(|(address, _)| address.to_string() == path.address);
+        path.bytes = of_path.map_or(0, |(_, bytes)| *bytes);
+    }
+    report.paths.retain(|path| path.role == Role::Primary || path.bytes > 0);
 }
 
 impl From<&PathMetrics> for PathReport {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::directory::{List, Listed};
+use crate::listing;
 use crate::open_files::{OpenFiles, ServedFile};
 use crate::protocol::{Failed, FailureCode, Found, Get, Resource};
 use crate::request_path::RequestPath;
@@ -93,6 +95,24 @@ impl Catalog {
         }
     }
 
+    /// A page of a directory.
+    pub(crate) async fn list(&self, list: List) -> Result<Listed, Failed> {
+        let path = match list.path.as_str() {
+            "" => None,
+            path => Some(
+                RequestPath::new(path)
+                    .map_err(|bad| failed(FailureCode::BadPath, bad.to_string()))?,
+            ),
+        };
+        let Self { root, tags, files, client } = self.clone();
+        let page = move || {
+            let listed = listing::page(&root, path.as_ref(), &list.after, &tags);
+            listed.map_err(|error| explain_directory(path.as_ref(), &error))
+        };
+        let unreadable = |error| failed(FailureCode::Unreadable, format!("{error}"));
+        files.on_thread(client, page).await.map_err(unreadable)?
+    }
+
     /// The bytes of a delegated range, if the file here has the content that the primary means.
     ///
     /// Calls `wait` if it has to be hashed first, and then waits for that.
@@ -138,6 +158,19 @@ impl Catalog {
 
 fn failed(code: FailureCode, message: String) -> Failed {
     Failed { code, message }
+}
+
+fn explain_directory(path: Option<&RequestPath>, error: &OpenError) -> Failed {
+    match (path, error) {
+        (Some(path), OpenError::NotAFile) => {
+            failed(FailureCode::NotADirectory, format!("{path} is not a directory"))
+        }
+        (Some(path), error) => explain(path, error),
+        (None, error) => {
+            tracing::warn!(?error, "the root is not readable");
+            failed(FailureCode::Unreadable, "the server cannot read its root".to_owned())
+        }
+    }
 }
 
 /// The system's own words stay in the log: clients have no use for them.

@@ -15,6 +15,8 @@ pub(crate) enum Cause {
     /// None of the others.
     #[default]
     Failed,
+    /// The command line, or a file with URLs, is wrong.
+    Usage,
     /// No server has the file.
     NotFound,
     /// No server was reached, or none any more.
@@ -34,10 +36,11 @@ pub(crate) enum Cause {
 }
 
 impl Cause {
-    /// The process's exit status. 2, a misused command line, is none of these.
+    /// The process's exit status. What the command line's parser finds is 2 without this.
     pub(crate) fn status(self) -> u8 {
         match self {
             Self::Failed => 1,
+            Self::Usage => 2,
             Self::NotFound => 3,
             Self::Unreachable => 4,
             Self::Refused => 5,
@@ -262,6 +265,7 @@ mod tests {
         let help = crate::cli::STATUS;
         let all = [
             Cause::Failed,
+            Cause::Usage,
             Cause::NotFound,
             Cause::Unreachable,
             Cause::Refused,

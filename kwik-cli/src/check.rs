@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use blake3::Hasher;
-use kwik_client::{PathMetrics, PathRole, Session, SessionMetrics};
+use kwik_client::connection::Handle;
+use kwik_client::{PathMetrics, PathRole, SessionMetrics};
 use nix::sys::socket::{getsockopt, sockopt};
 use tokio::time::{Instant, timeout_at};
 
@@ -60,7 +61,7 @@ async fn check(args: &CheckArgs) -> anyhow::Result<Checked> {
 
 /// The same bytes, from the primary alone and then from all.
 struct Comparison {
-    session: Session,
+    session: Handle,
     path: String,
     most: u64,
     /// The best rate of each server in a round, in bytes a second.
@@ -70,7 +71,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn new(session: Session, path: String, most: u64) -> Self {
+    fn new(session: Handle, path: String, most: u64) -> Self {
         Self { session, path, most, rates: BTreeMap::new(), doubted: Vec::new() }
     }
 

@@ -8,8 +8,11 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::access_log::Format;
+use crate::byte_range::ByteRange;
 use crate::config::Origins;
 use crate::duration;
+use crate::filter;
+use crate::progress::Show;
 use crate::size::ByteSize;
 use crate::time_limit::TimeLimit;
 use crate::url::KwikUrl;
@@ -47,7 +50,7 @@ pub(crate) enum Command {
     Keygen(KeygenArgs),
     /// Serve the files below a directory.
     Serve(ServeArgs),
-    /// Fetch a file and check it against its BLAKE3 hash.
+    /// Fetch files and directories, and check each file against its BLAKE3 hash.
     #[command(after_help = STATUS)]
     Get(GetArgs),
     /// Say of each pause of a download what it waited for, whose fault it was and what was done.
@@ -69,7 +72,7 @@ pub(crate) enum Command {
 /// What `get` exits with: see `Cause::status`.
 pub(crate) const STATUS: &str = "\
 Exit status:
-  0    the file is whole and checked
+  0    the file, or every one of several, is whole and checked; of several, the first that failed counts
   1    it failed for a reason that is none of the following
   2    the command line is wrong
   3    no server has the file
@@ -226,6 +229,9 @@ pub(crate) struct ServeArgs {
     /// Believe the secondaries: take no hashes of what they are ordered. One that lies then fails the download at its end.
     #[arg(long, requires = "secondary")]
     pub(crate) no_proof: bool,
+    /// List no directories: a file is found by who knows its name.
+    #[arg(long)]
+    pub(crate) no_listing: bool,
     /// How long open sessions may go on after SIGTERM or SIGINT, such as 30s or 5m.
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = duration::parse)]
     pub(crate) grace: Duration,
@@ -276,15 +282,43 @@ pub(crate) struct ServeArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// kwik://HOST/PATH or kwik://HOST:PORT/PATH; without a port it is 4433. Several name the same content at servers that stand in for one another.
-    #[arg(value_name = "URL", required = true)]
+    /// kwik://HOST/PATH or kwik://HOST:PORT/PATH; without a port it is 4433. URLs with the same path, or all of them with -o, name
+    /// the same content at servers that stand in for one another; others are files of their own. With * [ or { in its last
+    /// part a URL names all files of a directory that match, unless there is -o.
+    #[arg(value_name = "URL", required_unless_present = "input_file")]
     pub(crate) urls: Vec<KwikUrl>,
+    /// File with more URLs; - is standard input. A file to be fetched a line; URLs on one line stand in for one another. Empty lines
+    /// and those that begin with # say nothing.
+    #[arg(short = 'i', long, value_name = "FILE")]
+    pub(crate) input_file: Option<PathBuf>,
     /// Where to write; - is standard output. By default the last name of the first URL, here.
-    #[arg(short = 'o', long, value_name = "FILE")]
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with_all = ["input_file", "recursive"])]
     pub(crate) output: Option<PathBuf>,
-    /// Directory that the file goes to, made if it is missing; a relative -o is within it.
+    /// Write to the last name of the URL, which is the default.
+    #[arg(short = 'O', long, conflicts_with = "output")]
+    pub(crate) remote_name: bool,
+    /// Directory that the files go to, made if it is missing; a relative -o is within it.
     #[arg(short = 'P', long, value_name = "DIR")]
     pub(crate) output_dir: Option<PathBuf>,
+    /// Fetch directories with all that is below them: what is in the directory if the URL ends with a slash, else the directory
+    /// itself. Files that are here already with the same size and modification time, or the same bytes as far as the server knows
+    /// their hash, are left as they are.
+    #[arg(short = 'r', long)]
+    pub(crate) recursive: bool,
+    /// Of a directory, fetch only files that match: *.bin for a name at any depth, sub/*.bin for a path below the URL. A directory
+    /// that matches stands for all below it. May be repeated.
+    #[arg(long, value_name = "GLOB", value_parser = filter::pattern)]
+    pub(crate) include: Vec<globset::Glob>,
+    /// Of a directory, leave out what matches, as --include has it and before it; may be repeated.
+    #[arg(long, value_name = "GLOB", value_parser = filter::pattern)]
+    pub(crate) exclude: Vec<globset::Glob>,
+    /// After all went well, remove from the directory of -P what the server does not have. What --exclude or --include leave out
+    /// stays.
+    #[arg(long, requires_all = ["recursive", "output_dir"])]
+    pub(crate) delete: bool,
+    /// Fetch only these bytes of one file: A-B (B included, counted from 0), A- (to the end) or -N (the last N).
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true, conflicts_with_all = ["input_file", "recursive"])]
+    pub(crate) range: Option<ByteRange>,
     /// Certificates of the authorities to trust, PEM, instead of the system's. Without --ca and --pin, KWIK_CA names such a file.
     #[arg(long, value_name = "PEM", conflicts_with = "pin")]
     pub(crate) ca: Option<PathBuf>,
@@ -301,6 +335,9 @@ pub(crate) struct GetArgs {
     /// How long no byte may come, or fewer than --min-rate allows, reconnecting included.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     pub(crate) timeout: TimeLimit,
+    /// How long the whole command may take. By default as long as bytes come.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) max_time: Option<TimeLimit>,
     /// Bytes a second that must come on the average of --timeout; 0 takes any rate.
     #[arg(long, value_name = "SIZE", default_value = "100")]
     pub(crate) min_rate: ByteSize,
@@ -313,9 +350,12 @@ pub(crate) struct GetArgs {
     /// Largest IP packet to send, in bytes, where a path turns out to carry it; by default 9001. Servers decide for themselves.
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(SMALLEST_MTU..))]
     pub(crate) max_mtu: Option<u16>,
-    /// End with one JSON object (on standard error with -o -).
+    /// End with one JSON object (on standard error with -o -); with several files, print one for each.
     #[arg(long)]
     pub(crate) json: bool,
+    /// What to show on standard error meanwhile. By default a bar if that is a terminal, and nothing with --json or --quiet.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) progress: Option<Show>,
     /// Print nothing but errors.
     #[arg(long)]
     pub(crate) quiet: bool,

@@ -3,9 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use kwik_client::connection::Handle;
 use kwik_client::{Client, Connect, Limits, Pin, Session, Trust};
 use tokio::net::lookup_host;
 use tokio::task::JoinSet;
@@ -13,6 +15,7 @@ use tokio::task::JoinSet;
 use crate::cause::{Cause, Known};
 use crate::cli::GetArgs;
 use crate::request_path::RequestPath;
+use crate::sessions::Sessions;
 use crate::url::KwikUrl;
 
 /// How long nothing may be heard of a server. Shorter than the library's 30 s: a person waits.
@@ -28,9 +31,7 @@ const SLACK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(crate) struct Servers {
     sources: Vec<Source>,
-    /// One for each trust.
-    clients: Vec<Client>,
-    advice: &'static str,
+    reach: Arc<Reach>,
 }
 
 /// A content at a server.
@@ -38,22 +39,36 @@ pub(crate) struct Servers {
 pub(crate) struct Source {
     pub(crate) url: KwikUrl,
     pub(crate) path: RequestPath,
+    /// Which trust is tried first.
+    pub(crate) trust: usize,
 }
 
-impl Servers {
-    /// The servers of `urls`, each of which has to satisfy any of `trusts`. `dial`: what a handshake may take; `max_mtu`:
-    /// the largest packet to send, in bytes, if not the library's own.
+/// How servers are reached.
+#[derive(Debug)]
+pub(crate) struct Reach {
+    /// One for each trust.
+    clients: Vec<Client>,
+    advice: &'static str,
+    /// `None`: each download has sessions of its own.
+    sessions: Option<Sessions>,
+}
+
+/// Whether downloads from one server share a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    Shared,
+    Apart,
+}
+
+impl Reach {
+    /// Servers have to satisfy any of `trusts`. `dial`: what a handshake may take; `max_mtu`: the largest packet to send, in bytes,
+    /// if not the library's own.
     pub(crate) fn new(
-        urls: &[KwikUrl],
         trusts: Vec<Trust>,
         dial: Duration,
         max_mtu: Option<u16>,
+        sharing: Sharing,
     ) -> anyhow::Result<Self> {
-        let source = |url: &KwikUrl| {
-            let path = url.path().with_context(|| url.to_string())?;
-            Ok(Source { url: url.clone(), path })
-        };
-        let sources = urls.iter().map(source).collect::<anyhow::Result<_>>()?;
         let advice = advice(trusts.first());
         let limits = Limits::new().with_idle_timeout(SILENCE).with_dial_timeout(dial);
         let client = |trust| {
@@ -65,24 +80,33 @@ impl Servers {
             Ok(builder.start()?)
         };
         let clients = trusts.into_iter().map(client).collect::<anyhow::Result<_>>()?;
-        Ok(Self { sources, clients, advice })
+        let sessions = (sharing == Sharing::Shared).then(Sessions::default);
+        Ok(Self { clients, advice, sessions })
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.sources.len()
+    /// Which trust is tried first for the URL of that index, of so many: as many pins as URLs are meant pair by pair, and the others
+    /// are tried as well.
+    pub(crate) fn trust_of(&self, url: usize, of: usize) -> usize {
+        if self.clients.len() == of { url } else { 0 }
     }
 
-    /// What is asked of the server of that index.
-    pub(crate) fn source(&self, server: usize) -> &Source {
-        &self.sources[server]
+    /// A session with the server of a URL, which has to satisfy that trust or another one: one that is there already, if sessions
+    /// are shared.
+    pub(crate) async fn connect(&self, url: &KwikUrl, trust: usize) -> anyhow::Result<Handle> {
+        match &self.sessions {
+            Some(sessions) => {
+                let place = (url.host(), url.port());
+                sessions.take(place, || self.dial(url, trust)).await
+            }
+            None => self.dial(url, trust).await.map(|session| session.handle()),
+        }
     }
 
     /// Connects to a server, at whichever of its addresses answers first.
     ///
     /// They are tried one after the other without waiting for each to fail (RFC 8305): an address that is silent
     /// would cost the time of a whole handshake.
-    pub(crate) async fn connect(&self, server: usize) -> anyhow::Result<Session> {
-        let url = &self.source(server).url;
+    async fn dial(&self, url: &KwikUrl, trust: usize) -> anyhow::Result<Session> {
         let addresses: Vec<SocketAddr> = lookup_host((url.host(), url.port()))
             .await
             .map_err(|error| {
@@ -92,7 +116,7 @@ impl Servers {
             .take(MAX_ADDRESSES)
             .collect();
         let mut candidates = Vec::new();
-        for client in self.clients_for(server) {
+        for client in self.clients_for(trust) {
             candidates.extend(addresses.iter().map(|address| (client.clone(), *address)));
         }
         let mut candidates = candidates.into_iter();
@@ -126,15 +150,21 @@ impl Servers {
         }
     }
 
-    /// As many pins as URLs are meant pair by pair; the others are tried as well.
-    fn clients_for(&self, server: usize) -> impl Iterator<Item = &Client> {
-        let first = if self.clients.len() == self.sources.len() { server } else { 0 };
-        let (before, from) = self.clients.split_at(first);
+    fn clients_for(&self, trust: usize) -> impl Iterator<Item = &Client> {
+        let (before, from) = self.clients.split_at(trust.min(self.clients.len()));
         from.iter().chain(before)
     }
 
+    /// Ends the sessions that downloads shared.
+    pub(crate) async fn close(&self) {
+        if let Some(sessions) = &self.sessions {
+            let rtt = sessions.close().await;
+            self.say_goodbye(rtt).await;
+        }
+    }
+
     /// Gives the goodbyes of sessions that were dropped the time to leave: a round trip of `rtt`.
-    pub(crate) async fn say_goodbye(&self, rtt: Duration) {
+    async fn say_goodbye(&self, rtt: Duration) {
         let said = async {
             for client in &self.clients {
                 // They would find out by themselves; nobody waits for that.
@@ -142,6 +172,56 @@ impl Servers {
             }
         };
         let _ = tokio::time::timeout(rtt + SLACK, said).await;
+    }
+}
+
+impl Servers {
+    /// The servers of `urls`, each of which has to satisfy any of `trusts`, as [`Reach::new`] has it.
+    pub(crate) fn new(
+        urls: &[KwikUrl],
+        trusts: Vec<Trust>,
+        dial: Duration,
+        max_mtu: Option<u16>,
+    ) -> anyhow::Result<Self> {
+        let reach = Arc::new(Reach::new(trusts, dial, max_mtu, Sharing::Apart)?);
+        let source = |(index, url): (usize, &KwikUrl)| {
+            let path = url.path().with_context(|| url.to_string())?;
+            Ok(Source { url: url.clone(), path, trust: reach.trust_of(index, urls.len()) })
+        };
+        let sources = urls.iter().enumerate().map(source).collect::<anyhow::Result<_>>()?;
+        Ok(Self { sources, reach })
+    }
+
+    /// Servers that are reached as others are.
+    pub(crate) fn among(sources: Vec<Source>, reach: &Arc<Reach>) -> Self {
+        Self { sources, reach: Arc::clone(reach) }
+    }
+
+    /// Whether sessions are shared with other downloads.
+    pub(crate) fn shares(&self) -> bool {
+        self.reach.sessions.is_some()
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.sources.len()
+    }
+
+    /// What is asked of the server of that index.
+    pub(crate) fn source(&self, server: usize) -> &Source {
+        &self.sources[server]
+    }
+
+    /// A session with a server: one that is there already, if sessions are shared.
+    pub(crate) async fn connect(&self, server: usize) -> anyhow::Result<Handle> {
+        let Source { url, trust, .. } = self.source(server);
+        self.reach.connect(url, *trust).await
+    }
+
+    /// Gives the goodbyes of sessions that were dropped the time to leave. Sessions that are shared go on.
+    pub(crate) async fn say_goodbye(&self, rtt: Duration) {
+        if !self.shares() {
+            self.reach.say_goodbye(rtt).await;
+        }
     }
 }
 

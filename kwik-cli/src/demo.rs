@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use kwik_client::Trust;
@@ -20,8 +20,8 @@ use crate::continuing::Patience;
 use crate::get::{Notes, Order, fetch, print};
 use crate::open_files::OpenFiles;
 use crate::output::Output;
-use crate::primary::{Clients, Primary, Proof, Share};
-use crate::progress::Show;
+use crate::primary::{Clients, Directories, Primary, Proof, Share};
+use crate::progress::{Progress, Show};
 use crate::protocol::Get;
 use crate::report::Report;
 use crate::root::Root;
@@ -66,8 +66,17 @@ async fn show(args: &DemoArgs) -> anyhow::Result<Report> {
     let trust = vec![Trust::Pin(primary.pin)];
     let servers = Arc::new(Servers::new(&[url], trust, patience.connect, None)?);
     let show = if args.json { Show::Never } else { Show::OnTerminal };
-    let order =
-        Order { servers, patience, max_size: None, max_rate: None, show, notes: Notes::Silent };
+    let began = Instant::now();
+    let order = Order {
+        servers,
+        patience,
+        range: None,
+        max_size: None,
+        pace: None,
+        progress: Progress::new(show, began),
+        notes: Notes::Silent,
+        began,
+    };
     let report = fetch(order, Output::discard()).await?;
     ensure!(report.blake3 == tag.to_string(), "the file that arrived is not the one that was made");
     Ok(report)
@@ -148,7 +157,13 @@ fn start_primary(
 }
 
 fn serves(catalog: &Catalog, secondaries: Vec<PathSpec>, clients: Clients) -> Primary {
-    let (catalog, roster) = (catalog.clone(), Roster::new(secondaries));
-    let log = AccessLog::default();
-    Primary { catalog, roster, log, share: Share::Own, proof: Proof::Named, clients }
+    Primary {
+        catalog: catalog.clone(),
+        roster: Roster::new(secondaries),
+        log: AccessLog::default(),
+        share: Share::Own,
+        proof: Proof::Named,
+        clients,
+        directories: Directories::Unlisted,
+    }
 }

@@ -55,7 +55,7 @@ pub(crate) struct Download {
     /// What each server failed with last, and whether that is the last word about it.
     failures: Vec<Option<Known>>,
     refused: BTreeSet<usize>,
-    look_ups: JoinSet<(usize, anyhow::Result<Tag>)>,
+    look_ups: JoinSet<(usize, anyhow::Result<Content>)>,
     /// Until when they may hold up the end.
     look_up_until: Instant,
     pub(crate) account: Account,
@@ -117,6 +117,7 @@ impl Download {
             wanted: Wanted {
                 tag: wanted.map(|(tag, _)| tag),
                 position: Arc::new(AtomicU64::new(position)),
+                end: None,
             },
             attempts: BTreeMap::new(),
             tell,
@@ -131,6 +132,18 @@ impl Download {
             account: Account::new(position),
             servers,
         }
+    }
+
+    /// The same of the bytes up to `end` alone, which are not counted as there before.
+    pub(crate) fn until(mut self, end: u64, resumed: u64) -> Self {
+        self.wanted.end = Some(end);
+        self.account = Account::new(resumed);
+        self
+    }
+
+    /// Where it ends in that content.
+    fn end_of(&self, content: Content) -> u64 {
+        self.wanted.end.unwrap_or(content.size).min(content.size)
     }
 
     /// Bytes that are there, handed out or before.
@@ -177,7 +190,7 @@ impl Download {
     /// The next bytes; `None` after the last. Cancel safe.
     pub(crate) async fn chunk(&mut self) -> anyhow::Result<Option<Bytes>> {
         loop {
-            if self.content.is_some_and(|content| content.size == self.position) {
+            if self.content.is_some_and(|content| self.end_of(content) == self.position) {
                 return self.agree().await.map(|()| None);
             }
             self.act()?;
@@ -291,7 +304,8 @@ impl Download {
         self.wanted.tag = Some(tag);
         let watch = Watch::of(&session);
         let began = began.saturating_duration_since(self.began);
-        let reading = self.account.open(session, reply, offset, began);
+        let own = self.servers.shares().then_some(stream);
+        let reading = self.account.open(session, own, reply, offset, began);
         let current = Current { server, inbound, stream, watch, offset, reading };
         if let Some(old) = self.current.replace(current) {
             self.leave(old);
@@ -309,13 +323,14 @@ impl Download {
         &mut self,
         chunk: anyhow::Result<Option<Bytes>>,
     ) -> anyhow::Result<Option<Bytes>> {
-        let (Some(current), Some(content)) = (&mut self.current, self.content) else {
+        let end = self.content.map(|content| self.end_of(content));
+        let (Some(current), Some(end)) = (&mut self.current, end) else {
             return Ok(None);
         };
         let mut bytes = match chunk {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
-                let left = content.size.saturating_sub(self.position);
+                let left = end.saturating_sub(self.position);
                 self.lose(anyhow!("the stream ended {left} bytes before the end"));
                 return Ok(None);
             }
@@ -329,9 +344,8 @@ impl Download {
         };
         let start = current.offset;
         current.offset += bytes.len() as u64;
-        if current.offset > content.size {
-            let size = content.size;
-            self.lose(anyhow!("the server sent more than the {size} bytes it announced"));
+        if current.offset > end {
+            self.lose(anyhow!("the server sent more than it announced, beyond offset {end}"));
             return Ok(None);
         }
         let old = self.position.saturating_sub(start).min(bytes.len() as u64);
@@ -373,9 +387,9 @@ impl Download {
         }
     }
 
-    fn compare(&mut self, (server, tag): (usize, anyhow::Result<Tag>)) -> anyhow::Result<()> {
-        match (tag, self.content, &self.current) {
-            (Ok(tag), Some(content), Some(current)) if tag != content.tag => {
+    fn compare(&mut self, (server, found): (usize, anyhow::Result<Content>)) -> anyhow::Result<()> {
+        match (found, self.content, &self.current) {
+            (Ok(Content { tag, .. }), Some(content), Some(current)) if tag != content.tag => {
                 let url = |server| self.servers.source(server).url.to_string();
                 let (here, there, known) = (url(current.server), url(server), content.tag);
                 Err(Disagree(format!("{here} has the BLAKE3 hash {known}, {there} has {tag}"))

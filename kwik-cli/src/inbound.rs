@@ -5,7 +5,7 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use futures_core::Stream;
 use futures_util::StreamExt as _;
 
-use crate::protocol::{MAX_MESSAGE, Message};
+use crate::protocol::Message;
 
 #[cfg(test)]
 mod tests;
@@ -29,10 +29,10 @@ where
 
     /// The next message. Also returns how many bytes of the stream it took, its length included.
     ///
-    /// Fails if the stream ends first, or the message is malformed or larger than [`MAX_MESSAGE`].
+    /// Fails if the stream ends first, or the message is malformed or larger than [`Message::MOST`].
     pub(crate) async fn message<M: Message>(&mut self) -> anyhow::Result<(M, u64)> {
         loop {
-            if let Some((prefix, length)) = message_size(&self.held)?
+            if let Some((prefix, length)) = message_size(&self.held, M::MOST)?
                 && self.held.len() - prefix >= length
             {
                 self.held.advance(prefix);
@@ -68,7 +68,7 @@ where
 }
 
 /// Bytes of the length prefix, and the length; `None` while the prefix is incomplete.
-fn message_size(held: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
+fn message_size(held: &[u8], most: usize) -> anyhow::Result<Option<(usize, usize)>> {
     // Five groups of seven bits are more than any length that is accepted.
     let prefix = match held.iter().take(5).position(|byte| byte & 0x80 == 0) {
         Some(last) => last + 1,
@@ -76,6 +76,6 @@ fn message_size(held: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
         None => bail!("the length of a message has more than 5 bytes"),
     };
     let length = prost::decode_length_delimiter(&held[..prefix])?;
-    ensure!(length <= MAX_MESSAGE, "a message of {length} bytes; at most {MAX_MESSAGE} are read");
+    ensure!(length <= most, "a message of {length} bytes; at most {most} are read");
     Ok(Some((prefix, length)))
 }

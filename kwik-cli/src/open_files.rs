@@ -104,6 +104,15 @@ impl OpenFiles {
         found.map_err(|error| OpenError::Unreadable(io::Error::other(error)))?
     }
 
+    /// Does on a thread what blocks on the file system, when it is the client's turn.
+    pub(crate) async fn on_thread<T: Send + 'static>(
+        &self,
+        client: Client,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        self.0.threads.run(client, work).await.map_err(io::Error::other)
+    }
+
     /// Finds a file. Blocks on the file system, and while there is no place.
     pub(crate) fn find(
         &self,

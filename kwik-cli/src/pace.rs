@@ -1,5 +1,6 @@
 //! Reading no faster than a rate.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,7 +10,7 @@ const CREDIT: Duration = Duration::from_secs(1);
 
 /// Bytes a second on the average, whatever pieces they come in.
 #[derive(Debug)]
-pub(crate) struct Pace {
+struct Pace {
     rate: u64,
     /// When the next bytes are due.
     due: Instant,
@@ -17,13 +18,8 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// `rate` bytes a second, more than 0.
-    pub(crate) fn new(rate: u64) -> Self {
+    fn new(rate: u64) -> Self {
         Self { rate: rate.max(1), due: Instant::now() }
-    }
-
-    /// So many bytes were read: waits until more may be.
-    pub(crate) async fn wait(&mut self, bytes: u64) {
-        tokio::time::sleep_until(self.next(bytes, Instant::now())).await;
     }
 
     /// When more may be read after so many bytes that were read by `now`.
@@ -32,6 +28,24 @@ impl Pace {
         self.due =
             self.due.max(earliest) + Duration::from_secs_f64(bytes as f64 / self.rate as f64);
         self.due
+    }
+}
+
+/// A pace that several readers keep together.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedPace(Arc<Mutex<Pace>>);
+
+impl SharedPace {
+    /// As [`Pace::new`].
+    pub(crate) fn new(rate: u64) -> Self {
+        Self(Arc::new(Mutex::new(Pace::new(rate))))
+    }
+
+    /// So many bytes were read: waits until more may be.
+    pub(crate) async fn wait(&self, bytes: u64) {
+        let now = Instant::now();
+        let next = self.0.lock().unwrap_or_else(PoisonError::into_inner).next(bytes, now);
+        tokio::time::sleep_until(next).await;
     }
 }
 

@@ -10,15 +10,18 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
-use crate::access_log::{AccessLog, Request};
+use crate::access_log::{AccessLog, Request as Logged};
 use crate::answered::Account;
 use crate::attachments::Attachments;
 use crate::catalog::{Catalog, Content};
+use crate::directory::Listed;
 use crate::inbound::Inbound;
 use crate::incidents;
 use crate::live::board::{self, Mark};
 use crate::monitor::{self, OpenSession, Role};
-use crate::protocol::{Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Resource};
+use crate::protocol::{
+    Failed, FailureCode, Get, MAX_MESSAGE, Message as _, Reply, Request, Resource,
+};
 use crate::roster::Roster;
 use crate::source::{Ahead, FileSource, Trouble};
 
@@ -39,6 +42,21 @@ pub(crate) struct Primary {
     pub(crate) share: Share,
     pub(crate) proof: Proof,
     pub(crate) clients: Clients,
+    pub(crate) directories: Directories,
+}
+
+/// Whether clients may list directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Directories {
+    Listed,
+    /// Files are found by those who know their names.
+    Unlisted,
+}
+
+/// What a request is answered with.
+enum Answer {
+    Bytes(Get, Content),
+    Page(Listed),
 }
 
 /// Whether clients may fetch files from this server by themselves.
@@ -149,7 +167,7 @@ impl Client {
         let sources = account.sources(|path| self.attachments.name_of(path));
         let client = self.handle.remote_addr().ok();
         let (path, took) = (account.path(), account.took());
-        let request = Request { client, path, sources: &sources, took, result: &result };
+        let request = Logged { client, path, sources: &sources, took, result: &result };
         self.primary.log.log(&request);
         monitor::answered(account, &result);
     }
@@ -161,14 +179,19 @@ impl Client {
         account: &mut Account,
     ) -> anyhow::Result<()> {
         let found = match self.request(inbound).await {
-            Ok(get) => {
-                account.asked_for(&get.path);
-                self.find(&get).await.map(|content| (get, content))
+            Ok(request) => {
+                account.asked_for(request.path());
+                self.find(request).await
             }
             Err(failed) => Err(failed),
         };
         let (get, content) = match found {
-            Ok(found) => found,
+            Ok(Answer::Bytes(get, content)) => (get, content),
+            Ok(Answer::Page(listed)) => {
+                monitor::request("listed");
+                send.send(Reply::Listed(listed).encode()).await?;
+                return Ok(send.close().await?);
+            }
             Err(failed) => {
                 monitor::request("failed");
                 account.refused(failed.code);
@@ -203,14 +226,14 @@ impl Client {
         sent
     }
 
-    async fn request(&self, inbound: &mut Inbound<ReceiveStream>) -> Result<Get, Failed> {
-        let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Get>()).await;
+    async fn request(&self, inbound: &mut Inbound<ReceiveStream>) -> Result<Request, Failed> {
+        let request = tokio::time::timeout(REQUEST_TIME, inbound.message::<Request>()).await;
         let request = request.map_err(|_| bad(format!("no request came in {REQUEST_TIME:?}")))?;
-        let (get, _) = request.map_err(|error| bad(error.to_string()))?;
-        Ok(get)
+        let (request, _) = request.map_err(|error| bad(error.to_string()))?;
+        Ok(request)
     }
 
-    async fn find(&self, get: &Get) -> Result<Content, Failed> {
+    async fn find(&self, request: Request) -> Result<Answer, Failed> {
         if self.primary.clients == Clients::Refused {
             let message = "this server is a secondary; name its primary in the URL";
             return Err(bad(message.to_owned()));
@@ -218,8 +241,22 @@ impl Client {
         let mut gone = self.gone.clone();
         tokio::select! {
             biased;
-            found = self.primary.catalog.find(get) => found,
+            answer = self.look_up(request) => answer,
             _ = gone.changed() => Err(bad("the session is over".to_owned())),
+        }
+    }
+
+    async fn look_up(&self, request: Request) -> Result<Answer, Failed> {
+        match request {
+            Request::Get(get) => {
+                let content = self.primary.catalog.find(&get).await?;
+                Ok(Answer::Bytes(get, content))
+            }
+            Request::List(_) if self.primary.directories == Directories::Unlisted => Err(Failed {
+                code: FailureCode::NotListed,
+                message: "this server lists no directories".to_owned(),
+            }),
+            Request::List(list) => self.primary.catalog.list(list).await.map(Answer::Page),
         }
     }
 

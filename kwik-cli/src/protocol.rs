@@ -1,6 +1,6 @@
 //! The messages of the file service.
 //!
-//! One bidirectional stream for a request: the client sends [`Get`] and ends its half; the server answers with one
+//! One bidirectional stream for a request: the client sends a [`Request`] and ends its half; the server answers with one
 //! [`Reply`] and, after [`Found`], the bytes. Every message is length-delimited.
 
 use std::fmt;
@@ -9,6 +9,7 @@ use bytes::Bytes;
 use kwik_client::sanitized;
 use prost::Message as _;
 
+use crate::directory::{List, Listed};
 use crate::tag::Tag;
 use crate::wire;
 
@@ -17,6 +18,8 @@ mod tests;
 
 /// Largest message that is read, in bytes, without its length. The longest path fits.
 pub(crate) const MAX_MESSAGE: usize = 8 << 10;
+/// Largest answer that is read, in bytes, without its length: a page of a directory.
+pub(crate) const MAX_REPLY: usize = 64 << 10;
 /// Longest text for people in a message, in bytes.
 const MAX_TEXT: usize = 256;
 
@@ -31,11 +34,29 @@ pub(crate) struct Get {
     pub(crate) if_tag: Option<Tag>,
 }
 
-/// The answer to [`Get`].
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Get(Get),
+    List(List),
+}
+
+impl Request {
+    /// The file or the directory, not checked yet.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Get(get) => &get.path,
+            Self::List(list) => &list.path,
+        }
+    }
+}
+
+/// The answer to a [`Request`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Found(Found),
     Failed(Failed),
+    Listed(Listed),
 }
 
 /// What follows on the stream.
@@ -67,6 +88,8 @@ pub(crate) enum FailureCode {
     BadRange,
     TagMismatch,
     BadRequest,
+    NotADirectory,
+    NotListed,
     /// A code that this version does not know.
     Other(i32),
 }
@@ -88,10 +111,14 @@ pub(crate) enum Malformed {
     Tag,
     Range,
     Empty,
+    Listing,
 }
 
 /// A message that travels length-delimited.
 pub(crate) trait Message: Sized {
+    /// The largest one that is read, in bytes.
+    const MOST: usize = MAX_MESSAGE;
+
     /// The message without its length.
     fn to_wire(&self) -> Vec<u8>;
     /// Reads the message without its length.
@@ -112,17 +139,36 @@ impl Message for Get {
     fn to_wire(&self) -> Vec<u8> {
         let Self { path, offset, length, if_tag } = self.clone();
         let if_tag = if_tag.map(|tag| tag.0.to_vec()).unwrap_or_default();
-        wire::Get { path, offset, length, if_tag }.encode_to_vec()
+        wire::Get { path, offset, length, if_tag, list: None }.encode_to_vec()
     }
 
     fn from_wire(bytes: &[u8]) -> Result<Self, Malformed> {
-        let wire::Get { path, offset, length, if_tag } = wire::Get::decode(bytes)?;
-        let if_tag = if if_tag.is_empty() { None } else { Some(tag(&if_tag)?) };
-        Ok(Self { path, offset, length, if_tag })
+        let wire::Get { path, offset, length, if_tag, list: _ } = wire::Get::decode(bytes)?;
+        Ok(Self { path, offset, length, if_tag: known_tag(&if_tag)? })
+    }
+}
+
+impl Message for Request {
+    fn to_wire(&self) -> Vec<u8> {
+        match self {
+            Self::Get(get) => get.to_wire(),
+            Self::List(list) => {
+                wire::Get { list: Some(list.clone().into()), ..Default::default() }.encode_to_vec()
+            }
+        }
+    }
+
+    fn from_wire(bytes: &[u8]) -> Result<Self, Malformed> {
+        match wire::Get::decode(bytes)?.list {
+            Some(list) => Ok(Self::List(list.into())),
+            None => Get::from_wire(bytes).map(Self::Get),
+        }
     }
 }
 
 impl Message for Reply {
+    const MOST: usize = MAX_REPLY;
+
     fn to_wire(&self) -> Vec<u8> {
         let reply = match self.clone() {
             Self::Found(Found { size, tag, offset, length }) => {
@@ -132,6 +178,7 @@ impl Message for Reply {
                 code: code.to_wire(),
                 message: for_people(&message),
             }),
+            Self::Listed(listed) => wire::reply::Reply::Listed(listed.into()),
         };
         wire::Reply { reply: Some(reply) }.encode_to_vec()
     }
@@ -150,6 +197,7 @@ impl Message for Reply {
                     message: for_people(&message),
                 }))
             }
+            wire::reply::Reply::Listed(listed) => Ok(Self::Listed(listed.try_into()?)),
         }
     }
 }
@@ -176,6 +224,8 @@ impl FailureCode {
             Self::BadRange => wire::FailureCode::BadRange as i32,
             Self::TagMismatch => wire::FailureCode::TagMismatch as i32,
             Self::BadRequest => wire::FailureCode::BadRequest as i32,
+            Self::NotADirectory => wire::FailureCode::NotADirectory as i32,
+            Self::NotListed => wire::FailureCode::NotListed as i32,
             Self::Other(code) => code,
         }
     }
@@ -189,6 +239,8 @@ impl FailureCode {
             Ok(wire::FailureCode::BadRange) => Self::BadRange,
             Ok(wire::FailureCode::TagMismatch) => Self::TagMismatch,
             Ok(wire::FailureCode::BadRequest) => Self::BadRequest,
+            Ok(wire::FailureCode::NotADirectory) => Self::NotADirectory,
+            Ok(wire::FailureCode::NotListed) => Self::NotListed,
             Ok(wire::FailureCode::Unspecified) | Err(_) => Self::Other(code),
         }
     }
@@ -196,6 +248,11 @@ impl FailureCode {
 
 fn tag(bytes: &[u8]) -> Result<Tag, Malformed> {
     bytes.try_into().map(Tag).map_err(|_| Malformed::Tag)
+}
+
+/// A tag that may be absent.
+pub(crate) fn known_tag(bytes: &[u8]) -> Result<Option<Tag>, Malformed> {
+    if bytes.is_empty() { Ok(None) } else { tag(bytes).map(Some) }
 }
 
 /// One line of at most [`MAX_TEXT`] bytes that does nothing to a terminal.
@@ -225,6 +282,7 @@ impl fmt::Display for Malformed {
             Self::Tag => f.write_str("a tag has 32 bytes"),
             Self::Range => f.write_str("the range passes the end of the file"),
             Self::Empty => f.write_str("the message is empty"),
+            Self::Listing => f.write_str("the page of the directory is malformed"),
         }
     }
 }

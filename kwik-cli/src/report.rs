@@ -30,12 +30,15 @@ pub(crate) struct Report {
     pub(crate) resumed_at: u64,
     /// How often another session took over.
     pub(crate) reconnects: u64,
-    /// From the start of the connection to the last byte checked.
+    /// From the start of the command to the last byte checked; of several files, from the start of this one.
     pub(crate) seconds: f64,
     /// From the last byte written to the whole file on disk under its name.
     pub(crate) commit_ms: f64,
-    /// BLAKE3 of the content, in hex.
+    /// BLAKE3 of the content, or of the part that `range` says, in hex.
     pub(crate) blake3: String,
+    /// Which part of which content it is, with --range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) range: Option<RangeReport>,
     pub(crate) paths: Vec<PathReport>,
     /// Bytes that arrived more than once.
     pub(crate) redundant_bytes: u64,
@@ -48,6 +51,17 @@ pub(crate) struct Report {
     pub(crate) in_order_delay: DelayHistogram,
     /// Most bytes that were held for the reader at one time.
     pub(crate) peak_buffer_bytes: u64,
+}
+
+/// A part of a content.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct RangeReport {
+    /// Where it begins.
+    pub(crate) offset: u64,
+    /// Bytes of the whole content.
+    pub(crate) size: u64,
+    /// BLAKE3 of the whole content, as the server names it.
+    pub(crate) blake3: String,
 }
 
 /// A transfer that failed, as `--json` has it.
@@ -240,6 +254,7 @@ impl Report {
             seconds: elapsed.as_secs_f64(),
             commit_ms: 0.0,
             blake3: tag.to_string(),
+            range: None,
             paths: Vec::new(),
             redundant_bytes: 0,
             repairs: 0,

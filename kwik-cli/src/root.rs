@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use cap_std::fs::{Dir, MetadataExt as _, OpenOptions, OpenOptionsExt as _};
 use rustix::fs::OFlags;
 
 use crate::advice;
@@ -80,6 +80,18 @@ impl Root {
         let file = self.dir.open_with(path.as_path(), &options).map_err(OpenError::from)?;
         OpenFile::new(file.into_std())
     }
+
+    /// Opens the directory at `path`, or the root itself. Blocks on the file system.
+    pub(crate) fn open_directory(&self, path: Option<&RequestPath>) -> Result<Dir, OpenError> {
+        let opened = match path {
+            Some(path) => self.dir.open_dir(path.as_path()),
+            None => self.dir.try_clone(),
+        };
+        opened.map_err(|error| match error.kind() {
+            io::ErrorKind::NotADirectory => OpenError::NotAFile,
+            _ => error.into(),
+        })
+    }
 }
 
 impl OpenFile {
@@ -149,6 +161,17 @@ impl OpenFile {
 
 impl FileKey {
     fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+
+    /// Of an entry that was looked at and not opened.
+    pub(crate) fn of_entry(metadata: &cap_std::fs::Metadata) -> Self {
         Self {
             device: metadata.dev(),
             inode: metadata.ino(),

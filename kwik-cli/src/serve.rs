@@ -27,7 +27,7 @@ use crate::materials::{self, Known, Materials};
 use crate::monitor;
 use crate::notify;
 use crate::open_files::OpenFiles;
-use crate::primary::{Clients, Primary, Proof, Share};
+use crate::primary::{Clients, Directories, Primary, Proof, Share};
 use crate::reload::{InForce, Reload};
 use crate::root::Root;
 use crate::roster::Roster;
@@ -144,12 +144,14 @@ async fn prepare(args: &ServeArgs, state: &StateDir) -> anyhow::Result<(Service,
     let share = if args.delegate_only { Share::RepairsOnly } else { Share::Own };
     let proof = if args.no_proof { Proof::Skipped } else { Proof::Named };
     let clients = if args.helps_only() { Clients::Refused } else { Clients::Served };
+    let directories = if args.no_listing { Directories::Unlisted } else { Directories::Listed };
     let log = match args.access_log.clone() {
         Some(path) => AccessLog::open(path, args.access_log_format)
             .map_err(|error| args.origins.blame("access-log", error))?,
         None => AccessLog::default(),
     };
-    let primary = Primary { catalog, roster: Roster::new(secondaries), log, share, proof, clients };
+    let roster = Roster::new(secondaries);
+    let primary = Primary { catalog, roster, log, share, proof, clients, directories };
     let service = Service {
         listen: listen_address(args).await?,
         certificate: materials.certificate,

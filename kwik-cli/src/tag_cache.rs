@@ -153,6 +153,12 @@ impl TagCache {
         }
     }
 
+    /// The tag, if it is known without hashing. Blocks.
+    pub(crate) fn known(&self, key: FileKey) -> Option<Tag> {
+        let known = self.shared.tables().known.get(&key).copied();
+        known.or_else(|| self.shared.store.load(key))
+    }
+
     fn start_hashing(&self, file: &Arc<ServedFile>, client: Client) -> Lookup {
         let lookup = self.shared.tables().enter(file, client);
         if matches!(lookup, Lookup::Pending(_)) {

@@ -4,13 +4,17 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::Context as _;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use url::Host;
 
 use crate::request_path::RequestPath;
 
 /// The UDP port of a URL that names none.
 pub(crate) const DEFAULT_PORT: u16 = 4433;
+
+/// What a path may have as itself.
+const ENCODED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Where a file is: a server and a path below its root.
 ///
@@ -45,6 +49,31 @@ impl KwikUrl {
             .decode_utf8()
             .context("the path is not UTF-8; percent-encode UTF-8")?;
         Ok(RequestPath::new(decoded)?)
+    }
+
+    /// The URL of another path at the same server.
+    pub(crate) fn at(&self, path: &RequestPath) -> Self {
+        let authority = self.text.len() - self.encoded_path.len();
+        let encoded_path = utf8_percent_encode(&path.to_string(), ENCODED).to_string();
+        let text = format!("{}{encoded_path}", &self.text[..authority]);
+        Self { text, encoded_path, ..self.clone() }
+    }
+
+    /// Whether the last part of the path is a pattern. A character of patterns that is meant as itself is percent-encoded.
+    pub(crate) fn is_pattern(&self) -> bool {
+        let last = self.encoded_path.rsplit('/').next().unwrap_or_default();
+        last.contains(['*', '[', '{'])
+    }
+
+    /// The directory of the path, which may be empty, and its last part, which is empty after a slash: percent-decoded once,
+    /// and not checked.
+    pub(crate) fn split(&self) -> anyhow::Result<(String, String)> {
+        let decode = |encoded| {
+            let decoded = percent_decode_str(encoded).decode_utf8();
+            decoded.map(String::from).context("the path is not UTF-8; percent-encode UTF-8")
+        };
+        let (above, last) = self.encoded_path.rsplit_once('/').unwrap_or(("", &self.encoded_path));
+        Ok((decode(above)?, decode(last)?))
     }
 }
 
@@ -136,6 +165,28 @@ mod tests {
             let error = path_of(&format!("kwik://h:1/{path}")).unwrap_err();
             assert!(format!("{error:#}").starts_with("the path "), "{error:#}");
         }
+    }
+
+    #[test]
+    fn another_path_has_a_url_at_the_same_server() {
+        let url: KwikUrl = "kwik://h:1/a/*".parse().unwrap();
+        let path = RequestPath::new("a b/ü*#").unwrap();
+        let other = url.at(&path);
+        assert_eq!(other.to_string(), "kwik://h:1/a%20b/%C3%BC%2A%23");
+        assert_eq!(other.path().unwrap(), path);
+        assert_eq!(other.to_string().parse::<KwikUrl>().unwrap(), other);
+    }
+
+    #[test]
+    fn a_pattern_is_in_the_last_part_and_not_encoded() {
+        for (text, is_pattern) in
+            [("x/*", true), ("[ab]", true), ("{a,b}.bin", true), ("*/x", false), ("%2A", false)]
+        {
+            let url: KwikUrl = format!("kwik://h/{text}").parse().unwrap();
+            assert_eq!(url.is_pattern(), is_pattern, "{text}");
+        }
+        let url: KwikUrl = "kwik://h/a%20b/c/".parse().unwrap();
+        assert_eq!(url.split().unwrap(), ("a b/c".to_owned(), String::new()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! How a session's primary does, as the state machine of a download wants to know it.
 
-use kwik_client::{PrimaryState, PrimaryWatch, Session, SessionMetrics};
+use kwik_client::connection::Handle;
+use kwik_client::{PrimaryState, PrimaryWatch, SessionMetrics};
 
 use crate::continuing::Standing;
 
@@ -13,7 +14,7 @@ pub(crate) struct Watch {
 }
 
 impl Watch {
-    pub(crate) fn of(session: &Session) -> Self {
+    pub(crate) fn of(session: &Handle) -> Self {
         Self { primary: session.primary(), over: false }
     }
 
@@ -34,7 +35,7 @@ impl Watch {
 }
 
 /// What a session did, once nothing is read from it any more: how its paths were before it is closed, if it is not over yet.
-pub(crate) async fn final_metrics(session: Session) -> SessionMetrics {
+pub(crate) async fn final_metrics(session: Handle) -> SessionMetrics {
     match session.metrics().await {
         Ok(metrics) => metrics,
         Err(_) => session.closed().await,

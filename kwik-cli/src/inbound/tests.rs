@@ -5,7 +5,7 @@ use std::io;
 use futures_util::stream;
 
 use super::*;
-use crate::protocol::Get;
+use crate::protocol::{Get, MAX_MESSAGE};
 
 fn get(path: &str) -> Get {
     Get { path: path.into(), offset: 1, length: Some(2), if_tag: None }

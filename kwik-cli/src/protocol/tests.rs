@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
+use crate::directory::{Entry, EntryKind, MAX_ENTRIES};
+use crate::request_path::{BadPath, RequestPath};
 
 #[path = "../../../fuzz/src/files.rs"]
 #[allow(unreachable_pub, reason = "a module of a library in fuzz/")]
@@ -35,9 +37,59 @@ fn messages_read_back_as_they_were_written() {
     }
 }
 
+fn entry(name: &str) -> Entry {
+    Entry {
+        name: name.to_owned(),
+        kind: EntryKind::File,
+        size: 7,
+        modified: (-3, 999_999_999),
+        tag: Some(TAG),
+    }
+}
+
+#[test]
+fn a_listing_reads_back_as_it_was_written() {
+    for list in [List::default(), List { path: "a/b".into(), after: "c".into() }] {
+        let request = Request::List(list);
+        assert_eq!(read_back(&request).unwrap(), request);
+    }
+    let get = Request::Get(Get { path: "a".into(), offset: 1, length: None, if_tag: Some(TAG) });
+    assert_eq!(read_back(&get).unwrap(), get);
+    let other = Entry { kind: EntryKind::Other, tag: None, ..entry("b") };
+    let entries = vec![entry("a"), other, Entry { kind: EntryKind::Directory, ..entry("c") }];
+    for listed in [Listed::default(), Listed { entries, more: true, unnamed: 3 }] {
+        let reply = Reply::Listed(listed);
+        assert_eq!(read_back(&reply).unwrap(), reply);
+    }
+}
+
+#[test]
+fn an_older_server_refuses_a_listing_for_its_path() {
+    // It reads a Get, and does not know the field.
+    let list = Request::List(List { path: "a".into(), after: String::new() });
+    let get = Get::from_wire(&list.to_wire()).unwrap();
+    assert_eq!(RequestPath::new(get.path), Err(BadPath::Empty));
+}
+
+#[test]
+fn a_page_that_is_malformed_is_refused() {
+    let reply = |listed: wire::Listed| {
+        let reply = wire::Reply { reply: Some(wire::reply::Reply::Listed(listed)) };
+        Reply::from_wire(&reply.encode_to_vec())
+    };
+    let entry = |modified_ns, tag| wire::Entry { modified_ns, tag, ..Default::default() };
+    let page = |entries| wire::Listed { entries, ..Default::default() };
+    assert!(reply(page(vec![entry(0, Vec::new()); MAX_ENTRIES])).is_ok());
+    let malformed = Err(Malformed::Listing);
+    assert_eq!(reply(page(vec![entry(0, Vec::new()); MAX_ENTRIES + 1])), malformed);
+    assert_eq!(reply(page(vec![entry(1_000_000_000, Vec::new())])), malformed);
+    assert_eq!(reply(wire::Listed { more: true, ..Default::default() }), malformed);
+    assert_eq!(reply(page(vec![entry(0, vec![1; 31])])), Err(Malformed::Tag));
+}
+
 #[test]
 fn every_failure_code_survives_the_wire() {
-    for code in 0..10 {
+    for code in 0..12 {
         assert_eq!(FailureCode::from_wire(code).to_wire(), code);
     }
     assert_eq!(FailureCode::from_wire(2), FailureCode::BadPath);

@@ -18,25 +18,79 @@ pub struct Get {
     /// BLAKE3 of the content that the client wants (32 bytes). Absent: any.
     #[prost(bytes = "vec", tag = "4")]
     pub if_tag: ::prost::alloc::vec::Vec<u8>,
+    /// The part of a directory that is wanted instead of bytes. With it the other fields are empty, so that a server that does
+    /// not know this one refuses the empty path with FAILURE_CODE_BAD_PATH.
+    #[prost(message, optional, tag = "5")]
+    pub list: ::core::option::Option<List>,
+}
+/// A request for a page of a directory's entries.
+/// Sender: client, in Get. When: it needs to know what there is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct List {
+    /// The directory, as in Get. Empty: the server's root.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// The page has entries whose names come after this one, byte by byte. Empty: the page is the first.
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
 }
 /// The answer to Get.
 /// Sender: server. When: first message in its direction; after Found the bytes follow, after Failed nothing does.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reply {
     /// Exactly one.
-    #[prost(oneof = "reply::Reply", tags = "1, 2")]
+    #[prost(oneof = "reply::Reply", tags = "1, 2, 3")]
     pub reply: ::core::option::Option<reply::Reply>,
 }
 /// Nested message and enum types in `Reply`.
 pub mod reply {
     /// Exactly one.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Reply {
         #[prost(message, tag = "1")]
         Found(super::Found),
         #[prost(message, tag = "2")]
         Failed(super::Failed),
+        #[prost(message, tag = "3")]
+        Listed(super::Listed),
     }
+}
+/// A page of a directory's entries.
+/// Sender: server, in Reply. When: Get had a list.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Listed {
+    /// At most 1,000, in the order of the bytes of their names, without . and .. of course. An entry that is in the directory
+    /// as long as it is listed is on one page exactly.
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<Entry>,
+    /// Whether entries come after the last one here.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    /// Entries of the directory, all pages together, whose names are not UTF-8: no request can name them.
+    #[prost(uint64, tag = "3")]
+    pub unnamed: u64,
+}
+/// An entry of a directory.
+/// Sender: server, in Listed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Entry {
+    /// One name, without slashes. At most 255 bytes.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "EntryKind", tag = "2")]
+    pub kind: i32,
+    /// Size of a file. Unit: bytes. Range: 0 to 2^62 - 1.
+    #[prost(uint64, tag = "3")]
+    pub size: u64,
+    /// Modification time of a file. Unit: seconds since 1970-01-01T00:00:00Z, and nanoseconds after that.
+    #[prost(sint64, tag = "4")]
+    pub modified_s: i64,
+    /// Range: 0 to 999,999,999.
+    #[prost(uint32, tag = "5")]
+    pub modified_ns: u32,
+    /// BLAKE3 of a file (32 bytes), where the server knows it. Empty: the file was not hashed since it changed.
+    #[prost(bytes = "vec", tag = "6")]
+    pub tag: ::prost::alloc::vec::Vec<u8>,
 }
 /// The bytes follow.
 /// Sender: server, in Reply. When: it has what was asked for.
@@ -80,6 +134,38 @@ pub struct Resource {
     #[prost(sint64, tag = "3")]
     pub shift: i64,
 }
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum EntryKind {
+    /// A device, a socket, a symbolic link that leads to a directory or out of the root, ...; so is every number that is not known.
+    Unspecified = 0,
+    /// A regular file, or a symbolic link to one.
+    File = 1,
+    Directory = 2,
+}
+impl EntryKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ENTRY_KIND_UNSPECIFIED",
+            Self::File => "ENTRY_KIND_FILE",
+            Self::Directory => "ENTRY_KIND_DIRECTORY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ENTRY_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "ENTRY_KIND_FILE" => Some(Self::File),
+            "ENTRY_KIND_DIRECTORY" => Some(Self::Directory),
+            _ => None,
+        }
+    }
+}
 /// Why a request failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -100,6 +186,10 @@ pub enum FailureCode {
     TagMismatch = 6,
     /// What came is no Get.
     BadRequest = 7,
+    /// A file, a device, ..., and no directory.
+    NotADirectory = 8,
+    /// The server lists no directories.
+    NotListed = 9,
 }
 impl FailureCode {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -116,6 +206,8 @@ impl FailureCode {
             Self::BadRange => "FAILURE_CODE_BAD_RANGE",
             Self::TagMismatch => "FAILURE_CODE_TAG_MISMATCH",
             Self::BadRequest => "FAILURE_CODE_BAD_REQUEST",
+            Self::NotADirectory => "FAILURE_CODE_NOT_A_DIRECTORY",
+            Self::NotListed => "FAILURE_CODE_NOT_LISTED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -129,6 +221,8 @@ impl FailureCode {
             "FAILURE_CODE_BAD_RANGE" => Some(Self::BadRange),
             "FAILURE_CODE_TAG_MISMATCH" => Some(Self::TagMismatch),
             "FAILURE_CODE_BAD_REQUEST" => Some(Self::BadRequest),
+            "FAILURE_CODE_NOT_A_DIRECTORY" => Some(Self::NotADirectory),
+            "FAILURE_CODE_NOT_LISTED" => Some(Self::NotListed),
             _ => None,
         }
     }

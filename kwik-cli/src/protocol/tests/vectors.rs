@@ -13,6 +13,7 @@ use super::*;
 
 enum Golden {
     Get(Get),
+    List(Request),
     Reply(Reply),
     Resource(Resource),
 }
@@ -32,6 +33,22 @@ fn vectors() -> Vec<(&'static str, Golden, Value)> {
         |offset, length, if_tag| Golden::Get(Get { path: path.clone(), offset, length, if_tag });
     let failed = Failed { code: FailureCode::TagMismatch, message: "changed".into() };
     let found = Found { size: 1 << 40, tag: TAG, offset: 300, length: 70_000 };
+    let list = List { path: path.clone(), after: "z".into() };
+    let entry = Entry {
+        name: "ü.bin".into(),
+        kind: EntryKind::File,
+        size: 1 << 40,
+        modified: (-2, 500),
+        tag: Some(TAG),
+    };
+    let below = Entry {
+        name: "dir".into(),
+        kind: EntryKind::Directory,
+        size: 0,
+        modified: (0, 0),
+        tag: None,
+    };
+    let listed = Listed { entries: vec![below, entry], more: true, unnamed: 2 };
     let resource = |shift| Golden::Resource(Resource { path: path.clone(), tag: TAG, shift });
     vec![
         ("get_whole", get(0, None, None), json!({ "path": path })),
@@ -55,6 +72,30 @@ fn vectors() -> Vec<(&'static str, Golden, Value)> {
             Golden::Reply(Reply::Failed(failed)),
             json!({ "failed": { "code": "FAILURE_CODE_TAG_MISMATCH", "message": "changed" } }),
         ),
+        (
+            "list",
+            Golden::List(Request::List(list)),
+            json!({ "list": { "path": path, "after": "z" } }),
+        ),
+        (
+            "reply_listed",
+            Golden::Reply(Reply::Listed(listed)),
+            json!({ "listed": {
+                "entries": [
+                    { "name": "dir", "kind": "ENTRY_KIND_DIRECTORY" },
+                    {
+                        "name": "ü.bin",
+                        "kind": "ENTRY_KIND_FILE",
+                        "size": "1099511627776",
+                        "modified_s": "-2",
+                        "modified_ns": 500,
+                        "tag": tag(),
+                    },
+                ],
+                "more": true,
+                "unnamed": "2",
+            } }),
+        ),
         ("resource", resource(5), json!({ "path": path, "tag": tag(), "shift": "5" })),
         (
             "resource_backwards",
@@ -67,6 +108,7 @@ fn vectors() -> Vec<(&'static str, Golden, Value)> {
 fn encode(golden: &Golden) -> Vec<u8> {
     match golden {
         Golden::Get(get) => get.encode().to_vec(),
+        Golden::List(list) => list.encode().to_vec(),
         Golden::Reply(reply) => reply.encode().to_vec(),
         Golden::Resource(resource) => resource.to_wire(),
     }
@@ -81,6 +123,9 @@ fn assert_decodes(name: &str, golden: &Golden, bytes: &[u8]) {
     };
     match golden {
         Golden::Get(get) => assert_eq!(Get::from_wire(message()).as_ref(), Ok(get), "{name}"),
+        Golden::List(list) => {
+            assert_eq!(Request::from_wire(message()).as_ref(), Ok(list), "{name}");
+        }
         Golden::Reply(reply) => {
             assert_eq!(Reply::from_wire(message()).as_ref(), Ok(reply), "{name}");
         }
@@ -92,7 +137,7 @@ fn assert_decodes(name: &str, golden: &Golden, bytes: &[u8]) {
 
 fn file(golden: &Golden, meaning: &Value) -> String {
     let (message, delimited) = match golden {
-        Golden::Get(_) => ("Get", true),
+        Golden::Get(_) | Golden::List(_) => ("Get", true),
         Golden::Reply(_) => ("Reply", true),
         Golden::Resource(_) => ("Resource", false),
     };
