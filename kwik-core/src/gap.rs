@@ -26,7 +26,7 @@ use std::time::Duration;
 use kwik_proto::frame::{DelegationState, Gap, GapReason};
 use kwik_proto::{ByteRange, DelegationId, Offset, PathId, StreamId};
 
-use crate::delegation::constants::OVERSLEPT;
+use crate::delegation::constants::SHORTEST_STALL;
 use crate::time::Instant;
 use judge::Judge;
 use promise::{Answer, Promise, State};
@@ -467,7 +467,7 @@ impl Promises {
     /// How long the process slept through the timer of a stream; `None`: it is not late.
     pub fn overslept(&self, stream: StreamId, now: Instant) -> Option<Duration> {
         let timer = self.waits.get(&stream)?.timer?;
-        Some(now.since(timer)).filter(|slept| *slept > OVERSLEPT)
+        Some(now.since(timer)).filter(|slept| *slept > SHORTEST_STALL)
     }
 
     /// When to poll again without an input, and which stream.

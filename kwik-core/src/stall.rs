@@ -9,11 +9,9 @@ use std::time::Duration;
 use kwik_proto::frame::GapReason;
 use kwik_proto::{ByteRange, PathId, StreamId};
 
+use crate::delegation::constants::SHORTEST_STALL;
 use crate::stream::EndedWait;
 use crate::time::Instant;
-
-/// Pauses up to this long are not recorded: a reader does not notice them.
-const NOTICED: Duration = Duration::from_millis(50);
 
 /// Pauses kept.
 const KEPT: usize = 64;
@@ -166,7 +164,7 @@ impl Stalls {
         wait.owned_by(None, until);
         let duration = until.since(wait.since);
         self.longest = self.longest.max(duration);
-        if duration > NOTICED {
+        if duration > SHORTEST_STALL {
             let path = wait.culprit();
             let Wait { since, range, reported, .. } = wait;
             self.keep(Stall { stream, since, duration, range, path, ended_by, reported });

@@ -104,8 +104,9 @@ impl Scheduler {
     /// streams on which there is never more.
     fn trial(&self, stream: StreamId, half: &Half, waiting: u64, now: Instant) -> Option<Choice> {
         let early = waiting > self.config.floor * TRIAL_DISTANCE;
-        let due =
-            |source: &Source| source.is_up_for_trial(now) && (early || source.was_left_alone(now));
+        let due = |source: &Source| {
+            source.is_up_for_trial(now) && (early || source.was_left_alone(now, &self.config))
+        };
         self.book.sources.values().filter(|source| due(source)).find_map(|source| {
             let path = source.path;
             let mut plans = half.plans.values().rev().filter(|plan| plan.may_ask_now(path));

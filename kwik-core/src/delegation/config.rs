@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use super::constants::{FRAME, MORE, SILENCE};
 
+/// What is risked on a path, or wasted, before anything is known. Less: paths start slowly (measured: with half of it 8 equal links
+/// reach 94.2 instead of 95.8 % of their sum); more: a path that turns out to be slow holds the head of a short stream.
+const FIRST: u64 = 256 << 10;
+
 /// The numbers behind the scheduler's decisions. [`DelegationConfig::default`] is what the drivers use.
 ///
 /// ```
@@ -57,11 +61,11 @@ impl Default for DelegationConfig {
         Self {
             floor: FRAME,
             ceiling: 4 << 20,
-            first_range: 256 << 10,
+            first_range: FIRST,
             first_rate: 2_500_000,
             outstanding_gain: MORE,
             redundancy_share: 0.0125,
-            redundancy_opening: 256 << 10,
+            redundancy_opening: FIRST,
             report_interval: Duration::from_millis(5),
             pause_first: SILENCE,
             pause_longest: Duration::from_secs(4),

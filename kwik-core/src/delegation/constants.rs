@@ -1,7 +1,7 @@
 //! The numbers that steer: what a decision depends on, at the primary and at the client.
 //!
-//! With those of [`DelegationConfig`](super::DelegationConfig), and the halves and quarters of `pick::length`. Bounds of memory
-//! and of waiting are not among them; they stand where they are kept.
+//! With six of [`DelegationConfig`](super::DelegationConfig) there are 25. Halves, quarters, and what follows from another
+//! number are not counted. Bounds of memory and of waiting are not among them; they stand where they are kept.
 
 use std::time::Duration;
 
@@ -21,7 +21,8 @@ pub(crate) const SOONER: f64 = 2.0;
 /// crawl; longer: the reader meets each range of a hung disk one by one.
 pub(crate) const SILENCE: Duration = Duration::from_millis(250);
 
-/// What is no accident any more: turns of the control loop without growth that end growth (as in BBR's start-up), or without a byte
+/// What is no accident any more: times that somebody was late with the same byte, after which the patience with a head does not
+/// double again; turns of the control loop without growth that end growth (as in BBR's start-up), or without a byte
 /// that make a silence; ranges in a row that a source broke off before it is not asked again for the resource; horizons that
 /// a rate covers at most, for the sake of its bytes. Less: noise decides; more: what is broken is asked for longer.
 pub(crate) const THRICE: u32 = 3;
@@ -51,25 +52,28 @@ pub(crate) const STOPPED: f64 = 8.0;
 /// outdated rate. Shorter: long queues look like faults; longer: hung ranges are met by the reader.
 pub(crate) const LONG: Duration = Duration::from_secs(1);
 
+/// The shortest stall that counts ([`stall`](crate::stall)). So much sooner somebody else has to be where a reader waits; so much later than
+/// it was set a timer fires in a process that was stopped; and a path of which nothing is known, where the primary's round trip
+/// is not known either, is taken to be so far away. Shorter: redundant bytes for what no reader notices, dials that count as
+/// overdue before they could end, and a busy machine's timers start all clocks again; longer: the reader stalls.
+pub(crate) const SHORTEST_STALL: Duration = Duration::from_millis(50);
+
 /// Least busy time over which a rate is averaged, or a round trip. Shorter: the bursts of one congestion window count as a
 /// rate; longer: a path that became slow is noticed later.
 pub(crate) const RATE_HORIZON: Duration = Duration::from_millis(60);
 
 // What the primary reckons with.
 
-/// What a growing path may have outstanding, in turns at its measured rate: twice for the next turn's growth, and twice
-/// since the measurement is a turn old. More only waits, behind the reader's window, for a path that has not grown.
-pub(super) const GROWTH: f64 = 4.0;
+/// What a growing path may have outstanding, in turns at its measured rate: it doubles in a turn, and the measurement is a turn
+/// old. More only waits, behind the reader's window, for a path that has not grown.
+pub(super) const GROWTH: f64 = 2.0 * 2.0;
 
-/// Round trip of a path of which nothing is known, where the primary's is not known either. Shorter: a dial counts as overdue
-/// before it could end.
-pub(super) const UNKNOWN_RTT: Duration = Duration::from_millis(50);
-
-/// Round trips until the first byte from a path that is still being dialled: handshake, admission, request.
+/// Round trips until the first byte from a path that is still being dialled: handshake, admission, request. The protocol has so
+/// many; it is no choice.
 pub(super) const DIAL_TURNS: u32 = 3;
 
-/// Time that a dial may take beyond twice what the round trips explain: starting up, on both ends.
-pub(super) const DIAL_GRACE: Duration = Duration::from_millis(100);
+/// Time that a dial may take beyond twice what the round trips explain: starting up, on both ends, without a stall that counts at either.
+pub(super) const DIAL_GRACE: Duration = SHORTEST_STALL.saturating_mul(2);
 
 /// How much more than reckoned is left to faster sources (as the margins of ECF and BLEST): the rate of a slow path is known
 /// least well. Less: its ranges end just after the reader got there; more: they end far beyond, or have no place in the
@@ -79,18 +83,13 @@ pub(super) const MARGIN: f64 = 1.1;
 /// Ranges of the smallest size that must wait on a stream for one of them to be given on trial.
 pub(super) const TRIAL_DISTANCE: u64 = 32;
 
-/// How long a source that failed is left alone where there are no bytes to risk on it. Shorter: a reader of short streams
-/// meets a broken server more often; longer: one that works again stays idle.
-pub(super) const LEFT_ALONE: Duration = Duration::from_secs(10);
-
 /// Ranges that a source is asked for at a time though it has enough to do. More: where there are many streams a slow source
 /// has all of them to do, and none that joins can help; fewer: streams wait for each other.
 pub(super) const EXTRAS: usize = 16;
 
-/// Seconds that a decision must save at least: one that costs nothing or the end game's part, and one for which a reader
-/// waits that notices no less. Less: orders, or redundant bytes, for what no reader notices.
-pub(super) const WORTH_AT_END: f64 = 0.01;
-pub(super) const WORTH_AT_HEAD: f64 = 0.05;
+/// Seconds that a decision must save at least which costs nothing or the end game's part. Less: orders for what nobody
+/// notices.
+pub(super) const WORTH_AN_ORDER: f64 = 0.01;
 
 /// The part of the bucket that the end game may take. More: the copies of the last second cost a long transfer all that it
 /// saved for late ranges. Less: the last bytes of a slow path, 0.5 MB in a transfer of 64 MB, can't be copied.
@@ -99,27 +98,23 @@ pub(super) const END_GAME_PART: f64 = 0.45;
 /// The end game may have copied one byte in so many of a plan, or one piece.
 pub(super) const END_GAME_OF_PLAN: u64 = 50;
 
-/// How many times as long a late range is waited for where more was wasted than there was to waste.
-pub(super) const OVERDRAWN: u32 = 4;
+/// How many times as long a late range is waited for where more was wasted than there was to waste: twice as much as
+/// [`SOONER`], since all that its path has under way may be lost.
+pub(super) const OVERDRAWN: u32 = 2 * SOONER as u32;
 
-/// How long a source that was late is not asked for what others are late with. Shorter: of several that hang now and then
-/// the reader meets one after the other; longer: who was late once has no part in repairing the others.
-pub(super) const WARY: Duration = Duration::from_secs(2);
+/// How long a source that was late is not asked for what others are late with: until a range of it that hangs as well, and was
+/// asked for when the first one was found late, is found late too. Shorter: of several that hang now and then the reader meets
+/// one after the other; longer: who was late once has no part in repairing the others.
+pub(super) const WARY: Duration = LONG.saturating_mul(2);
 
 // What the client reckons with.
 
 /// Least patience with a head. Shorter: the timers and acknowledgements of an idle machine look like loss.
 pub(crate) const LEAST_PATIENCE: Duration = Duration::from_millis(20);
 
-/// The patience with a head doubles each time that somebody was late with it, so often at most.
-pub(crate) const MOST_DOUBLINGS: u32 = 4;
-
 /// What the wait for one move of a head counts at most: a silence is the head clock's business.
-pub(crate) const LONGEST_STEP: Duration = Duration::from_millis(100);
+pub(crate) const LONGEST_STEP: Duration = SHORTEST_STALL.saturating_mul(2);
 
 /// What the primary is taken to send of its own while nothing was measured, in bytes per second: 1 Mbit/s. Nothing: where
 /// there is one secondary it may send a byte at a time for ever; much: an honest one that is slow is copied.
 pub(crate) const PRIMARY_RATE: u64 = 125_000;
-
-/// A timer that fires later than this did not measure the network but a process that was stopped.
-pub(crate) const OVERSLEPT: Duration = Duration::from_millis(50);

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use super::constants::{FRAME, SILENCE, SOONER, THRICE, WORTH_AT_END, WORTH_AT_HEAD};
+use super::constants::{FRAME, SHORTEST_STALL, SILENCE, SOONER, THRICE, WORTH_AN_ORDER};
 
 /// The longest time that is forecast: beyond it nobody waits.
 const NEVER: f64 = 3600.0;
@@ -86,12 +86,12 @@ pub(crate) fn longest_silence(rate: Option<u64>, control_loop: Duration) -> Dura
 /// Whether it pays to have others bring in `other` seconds what its owner brings in `own`: that costs redundant bytes, or
 /// those that the owner has under way. The one rule of all takeovers, at both ends.
 pub(crate) fn pays(own: f64, other: f64) -> bool {
-    own >= other * SOONER && own - other >= WORTH_AT_HEAD
+    own >= other * SOONER && own - other >= SHORTEST_STALL.as_secs_f64()
 }
 
 /// Whether it is worth an order that costs nothing else.
 pub(crate) fn saves(own: f64, other: f64) -> bool {
-    own - other >= WORTH_AT_END
+    own - other >= WORTH_AN_ORDER
 }
 
 /// A number of seconds as a time, an hour at most.

@@ -7,7 +7,7 @@ use kwik_proto::frame::{ErrorCode, PathState, PathStatus};
 
 use super::config::DelegationConfig;
 use super::constants::{
-    DIAL_GRACE, DIAL_TURNS, FRAME, LEFT_ALONE, LONG, RATE_HORIZON, STOPPED, UNKNOWN_RTT,
+    DIAL_GRACE, DIAL_TURNS, FRAME, LONG, RATE_HORIZON, SHORTEST_STALL, STOPPED,
 };
 use super::forecast::{self, Forecast};
 use super::outcome::{PathShare, PathView};
@@ -203,7 +203,7 @@ impl Source {
         if self.path.is_primary() {
             return primary_rtt / 2;
         }
-        let unknown = if primary_rtt.is_zero() { UNKNOWN_RTT } else { primary_rtt };
+        let unknown = if primary_rtt.is_zero() { SHORTEST_STALL } else { primary_rtt };
         let turns = if self.state == PathState::Live { 1 } else { DIAL_TURNS };
         primary_rtt / 2 + self.rtt(unknown) * turns
     }
@@ -285,9 +285,9 @@ impl Source {
         self.on_trial.is_some() || self.unreached || self.outdated
     }
 
-    /// Whether its last failure is long ago.
-    pub(super) fn was_left_alone(&self, now: Instant) -> bool {
-        self.on_trial.is_some_and(|since| now.since(since) >= LEFT_ALONE)
+    /// Whether its last failure is as long ago as the longest pause after one.
+    pub(super) fn was_left_alone(&self, now: Instant, config: &DelegationConfig) -> bool {
+        self.on_trial.is_some_and(|since| now.since(since) >= config.pause_longest)
     }
 
     /// When its bytes arrive. Before anything was measured it is taken to move `assumed_rate` bytes per second, and nothing

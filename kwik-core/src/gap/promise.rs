@@ -7,7 +7,7 @@ use kwik_proto::{ByteRange, DelegationId, PathId};
 
 use super::Arrival;
 use super::work::Work;
-use crate::delegation::constants::{LONG, MOST_DOUBLINGS, NOTICED};
+use crate::delegation::constants::{LONG, NOTICED, THRICE};
 use crate::time::Instant;
 
 /// Whether a promise counts.
@@ -148,5 +148,5 @@ impl Promise {
 
 /// How many times as long a head is waited for that somebody was late with so often.
 pub(super) fn doubled(lates: u32) -> u32 {
-    1 << lates.min(MOST_DOUBLINGS)
+    1 << lates.min(THRICE)
 }

@@ -9,7 +9,7 @@ use kwik_proto::{ByteRange, DelegationId, Offset, StreamId};
 use super::StreamView;
 use super::clocks::Clocks;
 use super::promise::{Promise, State};
-use crate::delegation::constants::{LONGEST_STEP, OVERSLEPT, SILENCE};
+use crate::delegation::constants::{LONGEST_STEP, SHORTEST_STALL, SILENCE};
 use crate::interval::RangeSet;
 use crate::time::Instant;
 
@@ -118,7 +118,7 @@ impl Wait {
     /// A timer fired. Far too late, once: nobody could be heard meanwhile, so nobody is blamed for it.
     fn wake(&mut self, now: Instant) {
         let slept = self.timer.map_or(Duration::ZERO, |timer| now.since(timer));
-        let late = slept > OVERSLEPT;
+        let late = slept > SHORTEST_STALL;
         if late && !self.overslept {
             self.rearmed = now;
             self.head_since = now;

@@ -5,29 +5,11 @@ use std::time::Duration;
 use kwik_core::delegation::Local;
 use kwik_proto::frame::GapReason;
 
+use super::dice::Dice;
 use super::net::*;
 
-/// A small generator, so that a seed means the same for ever.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, below: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % below
-    }
-
-    fn between(&mut self, low: u64, high: u64) -> u64 {
-        low + self.roll(high - low)
-    }
-}
-
 fn random_lab(seed: u64) -> Lab {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-    (0..8).for_each(|_| {
-        dice.roll(2);
-    });
+    let mut dice = Dice::new(seed);
     let count = dice.between(1, 7);
     let links: Vec<Link> =
         (0..count).map(|_| link(dice.between(5, 200), dice.between(2, 120))).collect();
@@ -60,17 +42,18 @@ fn random_lab(seed: u64) -> Lab {
     lab
 }
 
-fn seeds() -> std::ops::Range<u64> {
+/// `KWIK_SEED` alone, or as many as `KWIK_SEEDS` says.
+pub(crate) fn seeds(usually: u64) -> std::ops::Range<u64> {
     match std::env::var("KWIK_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => seed..seed + 1,
-        None => 0..std::env::var("KWIK_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(300),
+        None => 0..std::env::var("KWIK_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(usually),
     }
 }
 
 #[test]
 fn every_byte_arrives_whatever_fails() {
     let mut worst = (Duration::ZERO, 0);
-    for seed in seeds() {
+    for seed in seeds(300) {
         let lab = random_lab(seed);
         let outcome = lab.run();
         let what = || {

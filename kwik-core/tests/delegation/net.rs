@@ -106,6 +106,8 @@ struct World<'a> {
     held: RangeMap<usize>,
     have: RangeSet,
     read: u64,
+    /// What was read by the end of each second.
+    by_second: Vec<u64>,
     window_told: u64,
     progress_due: bool,
     received: Vec<u64>,
@@ -164,6 +166,7 @@ impl<'a> World<'a> {
             held: RangeMap::new(),
             have: RangeSet::new(),
             read: 0,
+            by_second: Vec::new(),
             window_told: lab.window,
             progress_due: false,
             outage_until: Instant::ZERO,
@@ -200,6 +203,9 @@ impl<'a> World<'a> {
         self.begin();
         while let Some(Reverse(key)) = self.queue.pop() {
             let Some(event) = self.events.remove(&key) else { continue };
+            while self.by_second.len() < key.0.elapsed().as_secs() as usize {
+                self.by_second.push(self.read);
+            }
             self.now = key.0;
             if self.now.elapsed() > self.lab.limit || self.missing.is_some() {
                 break;
@@ -328,6 +334,7 @@ impl<'a> World<'a> {
             missing: self.missing,
             seconds: end.elapsed().as_secs_f64(),
             stall: self.stall,
+            by_second: self.by_second,
             first_byte: self.first_byte,
             redundant: received - self.have.total_len(),
             last_percent: last,

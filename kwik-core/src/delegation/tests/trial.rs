@@ -36,7 +36,7 @@ fn many_small_plans_are_as_good_as_a_large_one() {
 
 #[test]
 fn little_is_risked_only_after_a_long_time() {
-    for (wait, expected) in [(9_000, 0), (10_000, 1)] {
+    for (wait, expected) in [(3_900, 0), (4_000, 1)] {
         let mut bench = failed_once(MIB);
         bench.held(MIB, &[]);
         bench.now = at(wait);

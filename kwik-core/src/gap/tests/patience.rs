@@ -128,8 +128,8 @@ fn who_breaks_its_promises_does_not_shorten_the_wait_for_who_will_join() {
 
 #[test]
 fn the_wait_for_late_promises_goes_on_when_nobody_will_join_any_more() {
-    // 855 ms before and 19,145 ms after: two gap timeouts.
-    assert_eq!(breaker_beside(900, 30_150), Some(30_150 + 19_145));
+    // 1,765 ms before and 18,235 ms after: two gap timeouts.
+    assert_eq!(breaker_beside(900, 30_150), Some(30_150 + 18_235));
 }
 
 #[test]

@@ -14,6 +14,8 @@ pub(crate) struct Outcome {
     pub(crate) missing: Option<(u64, u64)>,
     pub(crate) seconds: f64,
     pub(crate) stall: Duration,
+    /// What was read by the end of each second.
+    pub(crate) by_second: Vec<u64>,
     /// When the reader got its first byte.
     pub(crate) first_byte: Duration,
     pub(crate) redundant: u64,
