@@ -2,6 +2,7 @@
 
 pub(crate) mod downloads;
 pub(crate) mod greed;
+mod listings;
 mod names;
 pub(crate) mod requests;
 mod secondaries;
@@ -36,6 +37,7 @@ pub(crate) const LISTS: &[&[Attack<Program>]] = &[
     names::ATTACKS,
     windows::ATTACKS,
     secondaries::ATTACKS,
+    listings::ATTACKS,
 ];
 
 /// Most bytes that a `kwik get` may have resident.
