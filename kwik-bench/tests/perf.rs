@@ -180,6 +180,12 @@ fn smooth_counts_pauses_and_in_order_delays() {
     assert_positive(&report, &["flood_gbps", "flood_p50_us", "flood_p99_us"]);
     assert_targets(
         &report,
-        &["equal_pauses", "unequal_pauses_ms", "steady_16_pauses", "steady_25_pauses_ms", "flood_p99_us"],
+        &[
+            "equal_pauses",
+            "unequal_pauses_ms",
+            "steady_16_pauses",
+            "steady_25_pauses_ms",
+            "flood_p99_us",
+        ],
     );
 }
