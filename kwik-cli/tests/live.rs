@@ -191,8 +191,15 @@ fn a_viewer_that_reads_nothing_slows_no_transfer_and_keeps_out_no_counters() {
     let content = content(32 << 20);
     let (fleet, page) = fleet(1, &[("f", &content)]);
     fleet.warm_up("f");
-    // As many as may look on, and none of them reads.
-    let idle: Vec<_> = (0..4).map(|_| request(page, "/events", "localhost")).collect();
+    // As many as may look on, and none of them reads on.
+    let viewer = |_| {
+        let (mut viewer, mut line) =
+            (BufReader::new(request(page, "/events", "localhost")), String::new());
+        viewer.read_line(&mut line).unwrap();
+        assert!(line.contains("200"), "{line}");
+        viewer
+    };
+    let idle: Vec<_> = (0..4).map(viewer).collect();
     let mut fifth = None;
     wait_until("the refusal of a fifth viewer", || {
         let mut line = String::new();

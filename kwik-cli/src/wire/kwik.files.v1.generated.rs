@@ -27,10 +27,11 @@ pub struct Get {
 /// Sender: client, in Get. When: it needs to know what there is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct List {
-    /// The directory, as in Get. Empty: the server's root.
+    /// The directory, as in Get: at most 4,000 bytes. Empty: the server's root.
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
-    /// The page has entries whose names come after this one, byte by byte. Empty: the page is the first.
+    /// The page has entries whose names come after this one, byte by byte. At most 255 bytes. Empty: the page is
+    /// the first.
     #[prost(string, tag = "2")]
     pub after: ::prost::alloc::string::String,
 }
@@ -59,14 +60,15 @@ pub mod reply {
 /// Sender: server, in Reply. When: Get had a list.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Listed {
-    /// At most 1,000, in the order of the bytes of their names, without . and .. of course. An entry that is in the directory
+    /// At most 1,000 entries, in the order of the bytes of their names, without . and .. of course. An entry that is in the directory
     /// as long as it is listed is on one page exactly.
     #[prost(message, repeated, tag = "1")]
     pub entries: ::prost::alloc::vec::Vec<Entry>,
     /// Whether entries come after the last one here.
     #[prost(bool, tag = "2")]
     pub more: bool,
-    /// Entries of the directory, all pages together, whose names are not UTF-8: no request can name them.
+    /// Entries of the directory, all pages together, whose names are not UTF-8: no request can name them. Range: 0 to
+    /// 2^64 - 1.
     #[prost(uint64, tag = "3")]
     pub unnamed: u64,
 }
@@ -77,12 +79,13 @@ pub struct Entry {
     /// One name, without slashes. At most 255 bytes.
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// What it is.
     #[prost(enumeration = "EntryKind", tag = "2")]
     pub kind: i32,
     /// Size of a file. Unit: bytes. Range: 0 to 2^62 - 1.
     #[prost(uint64, tag = "3")]
     pub size: u64,
-    /// Modification time of a file. Unit: seconds since 1970-01-01T00:00:00Z, and nanoseconds after that.
+    /// Modification time of a file. Unit: seconds since 1970-01-01T00:00:00Z, and nanoseconds after that. Range: any.
     #[prost(sint64, tag = "4")]
     pub modified_s: i64,
     /// Range: 0 to 999,999,999.
@@ -142,6 +145,7 @@ pub enum EntryKind {
     Unspecified = 0,
     /// A regular file, or a symbolic link to one.
     File = 1,
+    /// A directory.
     Directory = 2,
 }
 impl EntryKind {

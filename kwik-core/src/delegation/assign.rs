@@ -183,7 +183,9 @@ impl Scheduler {
     pub(super) fn order(&mut self, choice: Choice) -> Option<DelegationId> {
         let Choice { path, stream, range, role } = choice;
         let half = self.halves.get_mut(&stream)?;
-        let missing = range.len() - half.held.iter_in(range).map(ByteRange::len).sum::<u64>();
+        // What is in dispute is not owed: a range that is moved may have such bytes in it.
+        let missing = half.missing_from(path, range);
+        let held = half.held.iter_in(range).map(ByteRange::len).sum();
         half.unfed_since = None;
         let at_head = half.reader_waiting && range.contains(half.contiguous);
         let plan = half.plan_at(range.start())?;
@@ -200,7 +202,7 @@ impl Scheduler {
             path,
             range,
             missing,
-            delivered: range.len() - missing,
+            delivered: held,
             role,
             standing: Standing::Owed,
             copied: false,
