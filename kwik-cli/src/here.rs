@@ -165,6 +165,15 @@ struct Sweep<'a> {
     failed: Vec<(PathBuf, io::Error)>,
 }
 
+/// Whether a file is what a download keeps until it is whole: its record, or the part file that goes with one.
+fn is_of_download(path: &Path) -> bool {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
+    let Some(target) = name.strip_suffix(".part") else { return name.ends_with(".part.kwik") };
+    let numbered = target.rsplit_once('.').map(|(target, _)| target);
+    let record = |target: &str| path.with_file_name(format!("{target}.part.kwik")).exists();
+    record(target) || numbered.is_some_and(record)
+}
+
 impl Sweep<'_> {
     fn enter(&mut self, dir: &Path, below: &[u8]) {
         let entries = match fs::read_dir(dir) {
@@ -177,6 +186,9 @@ impl Sweep<'_> {
             let separator: &[u8] = if below.is_empty() { b"" } else { b"/" };
             let below = [below, separator, name.as_bytes()].concat();
             let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_of_download(&entry.path()) {
+                continue;
+            }
             if !(self.wants)(&String::from_utf8_lossy(&below), is_directory) {
                 continue;
             }

@@ -103,8 +103,13 @@ fn look(
     dir: &Dir,
     name: &str,
 ) -> Option<(EntryKind, Option<FileKey>)> {
-    let metadata = dir.symlink_metadata(name).ok()?;
     let other = Some((EntryKind::Other, None));
+    let metadata = match dir.symlink_metadata(name) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        // It is there: whoever compares is not to take it for gone.
+        Err(_) => return other,
+    };
     if metadata.is_dir() {
         return Some((EntryKind::Directory, None));
     }

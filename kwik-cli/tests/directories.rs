@@ -128,6 +128,57 @@ fn patterns_choose() {
 }
 
 #[test]
+fn patterns_are_of_what_is_below_the_url_with_and_without_a_slash_at_its_end() {
+    let fleet = Fleet::start(0, &FILES);
+    let dir = fleet.dir.path();
+    for (url, here) in [("models/", "one"), ("models", "two/models")] {
+        let to = here.split('/').next().unwrap();
+        succeed(fleet.get(url).args(["-r", "--include", "sub dir/**", "-P", to]));
+        let found: Vec<_> = tree(&dir.join(here)).into_keys().collect();
+        assert_eq!(found, ["sub dir/deep/c.bin", "sub dir/\u{fc}.txt"], "{url}");
+        let mine = dir.join(here).join("sub dir/mine");
+        fs::write(&mine, b"").unwrap();
+        fs::write(dir.join(here).join("mine"), b"").unwrap();
+        succeed(fleet.get(url).args(["-r", "--exclude", "sub dir/*", "--delete", "-P", to]));
+        assert!(mine.exists() && !dir.join(here).join("mine").exists(), "{url}");
+    }
+}
+
+#[test]
+fn two_patterns_of_one_directory_are_both_fetched() {
+    let fleet = Fleet::start(0, &FILES);
+    let other = fleet.primary.url("models/*.txt");
+    succeed(fleet.get("models/*.bin").arg(other).args(["-P", "here"]));
+    let found: Vec<_> = tree(&fleet.dir.path().join("here")).into_keys().collect();
+    assert_eq!(found, ["a.bin", "b.bin", "notes.txt"]);
+}
+
+#[test]
+fn a_file_in_place_of_a_directory_empties_nothing_and_downloads_keep_their_parts() {
+    let fleet = Fleet::start(0, &FILES);
+    let here = fleet.dir.path().join("here");
+    fs::create_dir(&here).unwrap();
+    for name in ["mine", "y.part", "y.part.kwik", "z.1.part", "z.part.kwik", "w.part"] {
+        fs::write(here.join(name), b"").unwrap();
+    }
+    for url in ["models/a.bin/", "models/a.bin"] {
+        let output = fleet.get(url).args(["-r", "-P", "here", "--delete"]).output().unwrap();
+        assert!(!output.status.success(), "{url}");
+        assert!(here.join("mine").exists(), "{url}");
+    }
+    succeed(fleet.get("models/").args(["-r", "-P", "here", "--delete"]));
+    for (name, stays) in [
+        ("mine", false),
+        ("y.part", true),
+        ("y.part.kwik", true),
+        ("z.1.part", true),
+        ("w.part", false),
+    ] {
+        assert_eq!(here.join(name).exists(), stays, "{name}");
+    }
+}
+
+#[test]
 fn what_is_unchanged_is_left_and_what_changed_is_fetched() {
     let fleet = Fleet::start(0, &FILES);
     let (dir, source) = (fleet.dir.path(), fleet.dir.path().join("root-primary/models"));

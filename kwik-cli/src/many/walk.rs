@@ -53,7 +53,10 @@ pub(super) struct Walked {
 struct Walk {
     plan: Plan,
     patterns: Vec<GlobMatcher>,
+    /// All that is listed, whatever becomes of it: it is not removed here.
     seen: Seen,
+    /// What is fetched, or here already.
+    taken: Seen,
     /// `None`: it does not matter.
     folded: Option<Seen>,
     entries: usize,
@@ -83,9 +86,9 @@ pub(super) async fn walk(run: Arc<Run>, plan: Plan, jobs: mpsc::Sender<Job>) -> 
     let dir = plan.dir.clone();
     let case = blocking(move || Ok(Case::of(&dir)?)).await.unwrap_or(Case::Kept);
     let folded = (case == Case::Folded).then(Seen::default);
-    let seen = Seen::default();
+    let (seen, taken) = (Seen::default(), Seen::default());
     let trees = plan.trees.len();
-    let mut walk = Walk { plan, patterns, seen, folded, entries: 0, index: 0, jobs };
+    let mut walk = Walk { plan, patterns, seen, taken, folded, entries: 0, index: 0, jobs };
     for tree in 0..trees {
         walk.walk_tree(&run, tree).await?;
     }
@@ -106,6 +109,7 @@ impl Walk {
     async fn walk_tree(&mut self, run: &Arc<Run>, number: usize) -> Option<()> {
         let tree = &self.plan.trees[number];
         let below = tree.name.clone().unwrap_or_default();
+        let tree_may_be_file = tree.name.is_some();
         if !below.is_empty() {
             self.seen.add(below.as_bytes());
         }
@@ -130,8 +134,11 @@ impl Walk {
             let page = match self.page(run, number, frame).await {
                 Ok(page) => page,
                 Err(error) => {
-                    let is_file =
-                        frames.len() == 1 && code_name(&error).as_deref() == Some("NotADirectory");
+                    // A URL that ends with a slash means a directory, and so does --delete: its place would be emptied.
+                    let may_be_file = tree_may_be_file && !self.plan.delete;
+                    let is_file = may_be_file
+                        && frames.len() == 1
+                        && code_name(&error).as_deref() == Some("NotADirectory");
                     let frame = frames.pop()?;
                     if is_file {
                         self.hand_out_file(run, number, frame).await?;
@@ -231,7 +238,7 @@ impl Walk {
         if let Some(fault) = here::fault_of(&entry.name) {
             return self.refuse(run, number, &below, fault);
         }
-        let is_new = self.seen.add(below.as_bytes());
+        self.seen.add(below.as_bytes());
         let tree = &self.plan.trees[number];
         let is_top = frame.path == tree.base;
         if is_top && tree.pattern.is_some() {
@@ -243,12 +250,12 @@ impl Walk {
         match entry.kind {
             EntryKind::Other => return,
             EntryKind::Directory => {
-                if tree.depth == Depth::All && self.plan.filter.enters(&below) {
+                if tree.depth == Depth::All && self.plan.filter.enters(inside(tree, &below)) {
                     frame.directories.push_back(entry.name);
                 }
                 return;
             }
-            EntryKind::File if !self.plan.filter.wants(&below) => return,
+            EntryKind::File if !self.plan.filter.wants(inside(tree, &below)) => return,
             EntryKind::File => {}
         }
         let folded = self.folded.as_mut().is_some_and(|folded| {
@@ -259,7 +266,7 @@ impl Walk {
             let why = "it differs from another name in case only, which is one name here";
             return self.refuse(run, number, &below, why);
         }
-        if !is_new {
+        if !self.taken.add(below.as_bytes()) {
             return self.refuse(run, number, &below, "another URL has a file of that name");
         }
         match frame.path_of(&entry.name) {
@@ -327,12 +334,10 @@ impl Walked {
         }
         let removed = blocking(move || {
             let wants = |below: &str, is_directory: bool| {
-                is_within(&plan.trees, &patterns, below)
-                    && if is_directory {
-                        plan.filter.enters(below)
-                    } else {
-                        plan.filter.wants(below)
-                    }
+                is_within(&plan.trees, &patterns, below).is_some_and(|below| match is_directory {
+                    true => plan.filter.enters(below),
+                    false => plan.filter.wants(below),
+                })
             };
             Ok(here::remove_others(&plan.dir, &seen, &wants))
         });
@@ -351,15 +356,27 @@ async fn receive(mut handle: Handle, list: List, silence: Duration) -> Result<Li
     super::in_time(silence, page).await?.map_err(Trouble::of)
 }
 
-/// Whether a path below the target is in the place of something that was asked for.
-fn is_within(trees: &[Tree], patterns: &[GlobMatcher], below: &str) -> bool {
+/// Where a path below the target is within what was asked for; `None`: it is not.
+fn is_within<'b>(trees: &[Tree], patterns: &[GlobMatcher], below: &'b str) -> Option<&'b str> {
     let mut patterns = patterns.iter();
     let first = below.split('/').next().unwrap_or(below);
-    trees.iter().any(|tree| match (&tree.pattern, &tree.name) {
+    let within = |tree: &&Tree| match (&tree.pattern, &tree.name) {
         (Some(_), _) => patterns.next().is_some_and(|pattern| pattern.is_match(first)),
         (None, Some(name)) => first == name,
         (None, None) => true,
-    })
+    };
+    trees.iter().find(within).map(|tree| inside(tree, below))
+}
+
+/// A path below the target as a path below the URL: without the name that the URL ends with.
+fn inside<'b>(tree: &Tree, below: &'b str) -> &'b str {
+    match (&tree.pattern, &tree.name) {
+        (None, Some(name)) => {
+            let rest = below.strip_prefix(name.as_str()).unwrap_or(below);
+            rest.strip_prefix('/').unwrap_or(rest)
+        }
+        _ => below,
+    }
 }
 
 /// What stands in a message for a name that may be anything.
