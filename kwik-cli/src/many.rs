@@ -34,6 +34,7 @@ use crate::progress::Progress;
 use crate::protocol::Get;
 use crate::signals::Stop;
 use crate::tag::Tag;
+use crate::time_limit::TimeLimit;
 use crate::url::KwikUrl;
 use exchange::Trouble;
 use tally::{Done, Tally, Told};
@@ -84,13 +85,7 @@ pub(crate) async fn files(args: &GetArgs, items: Vec<Item>, began: Instant) -> a
         dir.as_deref().map_or(Ok(()), make_directory)?;
         run.fetch_items(items, dir.as_deref()).await
     };
-    let outcome = tokio::select! {
-        biased;
-        cause = stop.wanted() => Err(interrupted(cause)),
-        outcome = fetched => outcome,
-        error = too_long(args.max_time) => Err(error),
-    };
-    run.end(outcome, began).await
+    run.see_through(args.max_time, &mut stop, fetched, began).await
 }
 
 /// Fetches directories.
@@ -104,13 +99,7 @@ pub(crate) async fn trees(args: &GetArgs, trees: Vec<Tree>, began: Instant) -> a
         let plan = walk::Plan { trees, filter, dir, delete: args.delete };
         run.fetch_trees(plan).await
     };
-    let outcome = tokio::select! {
-        biased;
-        cause = stop.wanted() => Err(interrupted(cause)),
-        outcome = fetched => outcome,
-        error = too_long(args.max_time) => Err(error),
-    };
-    run.end(outcome, began).await
+    run.see_through(args.max_time, &mut stop, fetched, began).await
 }
 
 fn interrupted(cause: Cause) -> anyhow::Error {
@@ -141,8 +130,20 @@ impl Run {
         self.reached.load(Ordering::Relaxed)
     }
 
-    /// Says how it ended.
-    async fn end(&self, outcome: anyhow::Result<()>, began: Instant) -> anyhow::Result<()> {
+    /// Has it done, unless a signal or the time limit comes first, and says how it ended.
+    async fn see_through(
+        &self,
+        most: Option<TimeLimit>,
+        stop: &mut Stop,
+        work: impl Future<Output = anyhow::Result<()>>,
+        began: Instant,
+    ) -> anyhow::Result<()> {
+        let outcome = tokio::select! {
+            biased;
+            cause = stop.wanted() => Err(interrupted(cause)),
+            outcome = work => outcome,
+            error = too_long(most) => Err(error),
+        };
         self.reach.close().await;
         self.tally.end(outcome, began.elapsed())
     }

@@ -12,9 +12,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{Fleet, Server, content, fail, kwik, root, succeed, wait_until};
+use common::{Fleet, Server, content, fail, kwik, objects, root, succeed, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 /// The files below a directory, with what is in them.
 fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -32,14 +31,6 @@ fn tree(dir: &Path) -> BTreeMap<String, Vec<u8>> {
         }
     }
     files
-}
-
-fn objects(stdout: &[u8]) -> Vec<Value> {
-    str::from_utf8(stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 /// How many files had each outcome.

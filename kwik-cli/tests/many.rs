@@ -8,16 +8,8 @@ use std::fs;
 use std::io::Write as _;
 use std::process::Stdio;
 
-use common::{Fleet, Server, content, fail, kwik, names, root, succeed, wait_until};
+use common::{Fleet, Server, content, fail, kwik, names, objects, root, succeed, wait_until};
 use serde_json::Value;
-
-fn objects(stdout: &[u8]) -> Vec<Value> {
-    str::from_utf8(stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
 
 /// The object of the file of that name.
 fn of<'a>(objects: &'a [Value], name: &str) -> &'a Value {

@@ -260,6 +260,12 @@ impl Fleet {
     }
 }
 
+/// The objects that were printed, one on each line.
+pub fn objects(stdout: &[u8]) -> Vec<Value> {
+    let lines = str::from_utf8(stdout).unwrap().lines();
+    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
 /// A directory with files.
 pub fn root(dir: &Path, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
     let root = dir.join(name);
